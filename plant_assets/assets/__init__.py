@@ -1,0 +1,71 @@
+"""The assets, and the one place that says which group each module's are in."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import dagster as dg
+
+from plant_assets.assets import events, funnel, inventory, publish
+from plant_assets.contracts import TABLES
+from plant_assets.io_manager import column_schema
+
+GROUPS: dict[str, ModuleType] = {
+    "events": events,
+    "inventory": inventory,
+    "funnel": funnel,
+    "publish": publish,
+}
+OWNERS = ["team:analytics"]
+ENGINE_KIND = "duckdb"
+
+
+def load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """Every asset, with what its contract says of it; the weekly ones are cut by `weeks`."""
+    loaded: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    for group, module in GROUPS.items():
+        loaded += [_asset(body, group, weeks) for body in module.ASSETS]
+    sources = [
+        _spec(name, description, "events", weeks if TABLES[name].week_column else None)
+        for name, description in events.RAW_TABLES.items()
+    ]
+    loaded.append(
+        dg.multi_asset(
+            specs=[spec.replace_attributes(skippable=True) for spec in sources],
+            name="load_source",
+            can_subset=True,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )(events.load_source)
+    )
+    refused = _spec("rejected_rows", events.REJECTED_ROWS, "events")
+    loaded.append(refused.replace_attributes(deps=[spec.key for spec in sources]))
+    return loaded
+
+
+def _spec(
+    name: str, description: str, group: str, weeks: dg.PartitionsDefinition | None = None
+) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        description=description,
+        group_name=group,
+        partitions_def=weeks,
+        owners=OWNERS,
+        kinds={ENGINE_KIND, "table"},
+        metadata={"dagster/column_schema": column_schema(TABLES[name])},
+    )
+
+
+def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    table = TABLES.get(body.__name__)
+    is_weekly = table is not None and table.week_column is not None
+    kind = "view" if table and table.is_view else "table" if table else "file"
+    return dg.asset(
+        group_name=group,
+        owners=OWNERS,
+        kinds={ENGINE_KIND, kind},
+        metadata={"dagster/column_schema": column_schema(table)} if table else None,
+        partitions_def=weeks if is_weekly else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if is_weekly else None,
+        deps=getattr(body, "deps", None),
+    )(body)

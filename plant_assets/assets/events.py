@@ -1,0 +1,113 @@
+"""The source's tables, loaded once, and the events with their products, dates and sessions."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import ibis
+
+from plant_assets.io_manager import stored_metadata
+from plant_assets.loading import Load, RefusedLoad
+from plant_assets.partitions import as_of, first_week_of, run_weeks
+from plant_assets.sources.files import SOURCE_TABLES, FileSource
+from plant_assets.storage import Warehouse, WeekRange
+from plant_assets.transforms import events as transforms
+from plant_assets.zones import WEEK
+
+RAW_TABLES = {
+    "raw_events": "The store's click log, typed and without duplicates; one row per event.",
+    "raw_products": "All products as they were seen, kept for ever; one row per product and observation.",
+    "raw_observations": "The instants at which the products were seen; one row per observation.",
+    "raw_orders": "The store's orders; one row per order.",
+    "raw_order_items": "The products of each order; one row per order and product.",
+}
+REJECTED_ROWS = (
+    "Source rows that were refused, each with its reason; one row per refused source row.\n\n"
+    "Each load of a raw table replaces its own rows here, in its own transaction."
+)
+
+
+def load_source(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[dg.MaterializeResult]:
+    """Read and judge the source's tables, then write the raw tables that are selected."""
+    selected = {key.to_user_string() for key in context.selected_asset_keys}
+    weeks = run_weeks(context, warehouse.settings) if "raw_events" in selected else None
+    load = staged_load(context, warehouse, selected, weeks)
+
+    def result(name: str, written: int) -> dg.MaterializeResult:
+        return dg.MaterializeResult(asset_key=name, metadata=stored_metadata(warehouse, name, written))
+
+    if weeks:
+        yield result("raw_events", load.write_events(weeks, context.run_id))
+    if selected & {"raw_products", "raw_observations"}:
+        added = load.write_products(context.run_id)
+        for name in ("raw_products", "raw_observations"):
+            if name in selected:
+                yield result(name, added if name == "raw_products" else len(load.fresh["products"]))
+    for name in ("orders", "order_items"):
+        if SOURCE_TABLES[name].target in selected:
+            written = load.write_whole(name, context.run_id)
+            yield result(SOURCE_TABLES[name].target, written or 0)
+
+
+def staged_load(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, selected: set[str], weeks: WeekRange | None
+) -> Load:
+    """What a plan staged for these weeks in this process; else the source, read now.
+
+    Raises:
+        StoreMismatch: the warehouse is another store's.
+        SourceError: the source cannot be read, too much of it is refused, or other weeks have to be done too.
+    """
+    if isinstance(warehouse.staged, Load):
+        return warehouse.staged
+    warehouse.require_store()
+    source = FileSource(warehouse.settings.source_path, warehouse.calendar)
+    load = Load(warehouse, source, as_of(context), context.log)
+    load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
+    first_week = first_week_of(warehouse.settings)
+    load.judge(weeks.weeks() if weeks else [], first_week)
+    yielding = load.yielding_weeks() if weeks else set()
+    if yielding:
+        named = ", ".join(str(week) for week in sorted(yielding))
+        raise RefusedLoad(
+            f"the weeks {named} hold events that these weeks hold too, with an earlier created_at: load them"
+            " together, by `plant-assets run`"
+        )
+    if weeks and load.find_first_week() < first_week:
+        context.log.warning("the source begins earlier than %s: reload the code location", first_week)
+        first_week = load.find_first_week()
+    warehouse.remember_store(first_week)
+    return load
+
+
+def _is_selected(name: str, target: str, selected: set[str]) -> bool:
+    return target in selected or (name == "products" and "raw_observations" in selected)
+
+
+def int_events(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    raw_events: ibis.Table,
+    raw_order_items: ibis.Table,
+    product_snapshots: ibis.Table,
+) -> ibis.Table:
+    """Every event with its date, step and products; one row per event and product.
+
+    A checkout or package_shipped event has a row per product of its order, any other event one row.
+    """
+    first = warehouse.calendar.starts_at(first_week_of(warehouse.settings))
+    last = warehouse.calendar.starts_at(warehouse.calendar.week_of(as_of(context)) + 52 * WEEK)
+    offsets = warehouse.calendar.offsets(first, last)
+    return transforms.events_with_products(raw_events, raw_order_items, product_snapshots, offsets)
+
+
+def int_session_days(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], raw_events: ibis.Table
+) -> ibis.Table:
+    """The stages that each session reached on each date; one row per session and date."""
+    weeks = run_weeks(context, warehouse.settings)
+    return transforms.session_days(raw_events, warehouse.calendar.offsets(weeks.starts_at, weeks.ends_at))
+
+
+ASSETS = (int_events, int_session_days)

@@ -1,0 +1,92 @@
+"""Product versions, the stock of each week, and what follows from them."""
+
+import dagster as dg
+import ibis
+import pandas as pd
+
+from plant_assets.contracts import TABLES
+from plant_assets.partitions import as_of, first_week_of, run_weeks
+from plant_assets.storage import Warehouse
+from plant_assets.transforms import inventory as transforms
+from plant_assets.transforms import snapshots
+from plant_assets.zones import WEEK, weeks_between
+
+
+def weeks(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> pd.DataFrame:
+    """The calendar from the store's first week to the running one; one row per ISO week."""
+    calendar = warehouse.calendar
+    mondays = weeks_between(first_week_of(warehouse.settings), calendar.week_of(as_of(context)))
+    return pd.DataFrame(
+        {
+            "week_start_date": mondays,
+            "starts_at": [calendar.starts_at(monday) for monday in mondays],
+            "ends_at": [calendar.starts_at(monday + WEEK) for monday in mondays],
+        },
+        columns=TABLES["weeks"].names,
+    )
+
+
+def product_snapshots(raw_products: ibis.Table, raw_observations: ibis.Table) -> ibis.Table:
+    """What each product was, from when to when; one row per product version.
+
+    A function of all observations: rebuilding it gives the same rows, in whatever order they came.
+    """
+    return snapshots.product_snapshots(raw_products, raw_observations)
+
+
+def inventory(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    product_snapshots: ibis.Table,
+    raw_observations: ibis.Table,
+    weeks: ibis.Table,
+) -> ibis.Table:
+    """Stock at the bounds of each week and its moves; one row per product and week."""
+    in_run = _in_run(context, warehouse, weeks)
+    return transforms.inventory(product_snapshots, raw_observations, in_run)
+
+
+def inventory_changes(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    inventory: ibis.Table,
+    product_snapshots: ibis.Table,
+    raw_observations: ibis.Table,
+    weeks: ibis.Table,
+) -> ibis.Table:
+    """Closing stock against the week before; one row per product and week."""
+    in_run = _in_run(context, warehouse, weeks)
+    return transforms.inventory_changes(inventory, product_snapshots, raw_observations, in_run)
+
+
+def inventory_fluctuations(
+    warehouse: dg.ResourceParam[Warehouse], product_snapshots: ibis.Table, raw_observations: ibis.Table
+) -> ibis.Table:
+    """How often and how far stock moved, over all weeks or the last ones; one row per product."""
+    since = None
+    last = warehouse.value("select max(observed_at) from raw_observations")
+    if warehouse.settings.fluctuation_weeks and last:
+        calendar = warehouse.calendar
+        first = calendar.week_of(last) - (warehouse.settings.fluctuation_weeks - 1) * WEEK
+        since = calendar.starts_at(first)
+    return transforms.inventory_fluctuations(product_snapshots, raw_observations, since)
+
+
+def stockouts(product_snapshots: ibis.Table, raw_observations: ibis.Table) -> ibis.Table:
+    """Unbroken times without stock; one row per product and episode out of stock."""
+    return transforms.stockouts(product_snapshots, raw_observations)
+
+
+def _in_run(context: dg.AssetExecutionContext, warehouse: Warehouse, weeks: ibis.Table) -> ibis.Table:
+    run = run_weeks(context, warehouse.settings)
+    return weeks.filter(weeks.week_start_date.between(run.first, run.last))
+
+
+ASSETS = (
+    weeks,
+    product_snapshots,
+    inventory,
+    inventory_changes,
+    inventory_fluctuations,
+    stockouts,
+)

@@ -1,0 +1,110 @@
+"""Jobs and the 6-hourly schedule: what runs, when, and over which weeks."""
+
+import datetime as dt
+import logging
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from plant_assets import sample
+from plant_assets.loading import Load, Plan, plan
+from plant_assets.partitions import AS_OF, first_week_of, range_tags
+from plant_assets.settings import Settings, UsageError
+from plant_assets.sources.files import FileSource, SourceError
+from plant_assets.storage import Warehouse, open_warehouse
+from plant_assets.zones import WEEK, weeks_between
+
+REFRESH, CHECK = "refresh", "check"
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def plan_run(
+    warehouse: Warehouse,
+    as_of: dt.datetime,
+    log: logging.Logger,
+    weeks: tuple[dt.date, dt.date] | None = None,
+    every_week: bool = False,
+    accept_source: bool = False,
+) -> Plan:
+    """Read the source as of an instant and decide what a run has to do; nothing is written.
+
+    Raises:
+        SourceError: the source cannot be read, or too much of it is refused.
+        StoreMismatch: the warehouse is another store's.
+    """
+    warehouse.require_store(accept_source)
+    settings = warehouse.settings
+    if settings.is_sample:
+        sample.extend(settings.source_path, as_of)
+    load = Load(
+        warehouse,
+        FileSource(settings.source_path, warehouse.calendar),
+        as_of,
+        log,
+        accepts_changes=every_week,
+    )
+    return plan(load, weeks_between(*weeks) if weeks else None, every_week)
+
+
+def jobs() -> list[UnresolvedAssetJobDefinition]:
+    """`refresh` materializes the whole lineage with its checks; `check` evaluates every check on what is stored."""
+    return [
+        dg.define_asset_job(
+            REFRESH, selection=dg.AssetSelection.all(), description="The whole lineage, with its checks."
+        ),
+        dg.define_asset_job(
+            CHECK,
+            selection=dg.AssetSelection.all_asset_checks(),
+            description="Every asset check, on everything that is stored.",
+        ),
+    ]
+
+
+def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """One run every six hours over the weeks that are due, and all that is not partitioned."""
+
+    @dg.schedule(
+        name="every_six_hours",
+        job_name=REFRESH,
+        cron_schedule="0 */6 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Materializes the lineage over the running week, the late ones and those that are due.",
+    )
+    def every_six_hours(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        busy = context.instance.get_runs(dg.RunsFilter(job_name=REFRESH, statuses=UNDER_WAY), limit=1)
+        if busy:
+            yield dg.SkipReason(f"run {busy[0].run_id} is still going")
+            return
+        at = context.scheduled_execution_time.astimezone(dt.UTC).replace(tzinfo=None)
+        start = first_week_of(settings)
+        running = settings.calendar.week_of(at)
+        try:
+            with open_warehouse(settings, context.log, wait=False) as warehouse:
+                ranges = plan_run(warehouse, at, context.log).ranges
+        except SourceError as error:
+            # The run meets the same error and shows it as its failure.
+            context.log.error("%s", error)
+            ranges = [(max(start, running - settings.late_weeks * WEEK), running)]
+        except UsageError as error:
+            yield dg.SkipReason(str(error))
+            return
+        if ranges[0][0] < start:
+            context.log.warning("the source begins before %s: reload the code location", start)
+        for first, last in ranges:
+            if last < start:
+                continue
+            first = max(first, start)
+            yield dg.RunRequest(
+                run_key=f"{at.isoformat()} {first}",
+                tags={**range_tags(first, last), AS_OF: at.isoformat()},
+            )
+
+    return every_six_hours

@@ -1,0 +1,281 @@
+"""The command line: thin, over the same jobs that the web server shows."""
+
+import datetime as dt
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from plant_assets import __version__
+from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.zones import monday_of
+
+FAILED, WRONG_USE = 1, 2
+OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Steps:
+    """A progress bar on a terminal, a line per step elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=ERR,
+            transient=True,
+            disable=not ERR.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=None)
+
+    def __enter__(self) -> "Steps":
+        self._bar.start()
+        self.say(self._title)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+        if ERR.is_terminal:
+            self._bar.update(self._task, description=text)
+        else:
+            ERR.print(text)
+
+    def expect(self, steps: int) -> None:
+        self._bar.update(self._task, total=steps, completed=0)
+
+    def advance(self, text: str) -> None:
+        """One more step is done."""
+        self._bar.advance(self._task)
+        self.say(text)
+
+
+def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--source, --warehouse and --debug, for the commands that need a store."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log."),
+        click.option("--warehouse", metavar="FILE", help="The DuckDB file; default PLANT_WAREHOUSE."),
+        click.option(
+            "--source", metavar="DIR", help="The store's tables; default PLANT_SOURCE, or a sample."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="plant-assets")
+def main() -> None:
+    """Product and stock analytics of a plant store."""
+
+
+@contextmanager
+def one_sentence(debug: bool) -> Iterator[None]:
+    """Show what went wrong as one sentence, and exit as the error asks for."""
+    from plant_assets.sources.files import SourceError
+
+    logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, format="%(message)s", force=True)
+    logging.getLogger("plant_assets").setLevel(logging.INFO)
+    try:
+        yield
+    except (UsageError, SourceError) as error:
+        if debug:
+            raise
+        fail(str(error), WRONG_USE)
+    except KeyboardInterrupt:
+        fail("stopped; what was not finished is as it was, run again to go on", 130)
+
+
+def fail(message: str, code: int) -> None:
+    ERR.print(f"plant-assets: {message}", markup=False)
+    sys.exit(code)
+
+
+@main.command()
+@store_options
+@click.option(
+    "--weeks", metavar="WEEKS", help="2021-02-08, 2021-02-08..2021-03-01 or all; default: those due."
+)
+@click.option("--accept-source", is_flag=True, help="Let the warehouse take another source or time zone.")
+def run(
+    source: str | None, warehouse: str | None, debug: bool, weeks: str | None, accept_source: bool
+) -> None:
+    """Bring the warehouse up to date with the source, check it, and print the answers."""
+    with one_sentence(debug):
+        from plant_assets.instance import prepare_home
+        from plant_assets.runs import run_refresh
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        chosen = None if weeks in (None, "all") else parse_weeks(weeks or "")
+        prepare_home(settings)
+        with Steps("reading the source") as steps:
+            outcome = run_refresh(settings, steps, chosen, weeks == "all", accept_source, debug)
+        report(outcome.failures, outcome.failed_errors, outcome.warnings)
+        if not outcome.failures:
+            print_answers(settings, as_json=False)
+        sys.exit(FAILED if outcome.failures or outcome.failed_errors else 0)
+
+
+@main.command()
+@store_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def answers(source: str | None, warehouse: str | None, debug: bool, as_json: bool) -> None:
+    """The four answers, from the last whole run."""
+    with one_sentence(debug):
+        print_answers(read_settings(source=source, warehouse=warehouse), as_json)
+
+
+@main.command()
+@store_options
+def check(source: str | None, warehouse: str | None, debug: bool) -> None:
+    """Evaluate every asset check on all that is stored, a line each."""
+    with one_sentence(debug):
+        from plant_assets.instance import prepare_home
+        from plant_assets.runs import run_checks
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        if not settings.warehouse_path.exists():
+            raise UsageError(f"no warehouse at {settings.warehouse_path}: start with `plant-assets run`")
+        settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
+        prepare_home(settings)
+        with Steps("checking") as steps:
+            outcome = run_checks(settings, steps, debug)
+        for line in outcome.lines:
+            OUT.print(line, markup=False)
+        report(outcome.failures, [], [])
+        sys.exit(FAILED if outcome.failures or outcome.failed_errors else 0)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--sessions", default=5_000, show_default=True, help="Sessions per 12 weeks.")
+@click.option("--weeks", default=12, show_default=True, help="Weeks before the end.")
+@click.option("--products", default=30, show_default=True, help="Products, at least 3.")
+@click.option("--seed", default=1, show_default=True, help="Another seed, another store.")
+@click.option("--format", "file_format", default="csv", show_default=True, help="csv or parquet.")
+@click.option("--end", metavar="INSTANT", help="Where the store ends, UTC; default now.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def sample(
+    directory: Path,
+    sessions: int,
+    weeks: int,
+    products: int,
+    seed: int,
+    file_format: str,
+    end: str | None,
+    debug: bool,
+) -> None:
+    """Write a made-up store to DIRECTORY, or add to it what happened since."""
+    with one_sentence(debug):
+        from plant_assets import sample as sample_store
+
+        until = parse_instant(end) if end else dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        with Steps("writing the sample store") as steps:
+            written = sample_store.write(
+                directory,
+                until,
+                sessions,
+                weeks,
+                products,
+                seed,
+                file_format,
+                lambda day: steps.advance(str(day)) if ERR.is_terminal else None,
+            )
+        OUT.print(f"{directory}: {written.start} to {written.end}", markup=False)
+
+
+@main.command()
+@store_options
+@click.option("--port", default=3000, show_default=True, help="Port of the web server, on loopback.")
+def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> None:
+    """Start Dagster's web server and daemon on this warehouse."""
+    with one_sentence(debug):
+        from plant_assets.instance import environment, prepare_home
+        from plant_assets.runs import find_first_week
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        prepare_home(settings)
+        if settings.first_week is None:
+            with Steps("looking for the first week"):
+                find_first_week(settings)
+        ERR.print(f"http://127.0.0.1:{port}  (records in {settings.dagster_home})", markup=False)
+        arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+        os.execvpe(
+            sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)}
+        )
+
+
+@main.command()
+@store_options
+def env(source: str | None, warehouse: str | None, debug: bool) -> None:
+    """Print the lines that point bare dagster and dg commands to this warehouse."""
+    with one_sentence(debug):
+        import shlex
+
+        from plant_assets.instance import environment, prepare_home
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        prepare_home(settings)
+        for name, value in environment(settings).items():
+            OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
+
+
+def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
+    first, _dots, last = text.partition("..")
+    try:
+        weeks = dt.date.fromisoformat(first), dt.date.fromisoformat(last or first)
+    except ValueError:
+        raise UsageError(
+            f"--weeks {text} is not allowed: a Monday, two as 2021-02-08..2021-03-01, or all"
+        ) from None
+    for week in weeks:
+        if week != monday_of(week):
+            raise UsageError(
+                f"--weeks {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}"
+            )
+    if weeks[1] < weeks[0]:
+        raise UsageError(f"--weeks {text} is not allowed: it ends before it begins")
+    return weeks
+
+
+def parse_instant(text: str) -> dt.datetime:
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--end {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
+    return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(
+        microsecond=0
+    )
+
+
+def print_answers(settings: Settings, as_json: bool) -> None:
+    from plant_assets.answers import read_answers
+    from plant_assets.storage import open_marts
+
+    with open_marts(settings) as marts:
+        found = read_answers(marts)
+    OUT.print(found.to_json() if as_json else found.to_text(), markup=False)
+
+
+def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:
+    """What failed, on the error stream."""
+    for kind, lines in (("failed", failures), ("check failed", failed_errors), ("check warned", warned)):
+        for line in lines:
+            ERR.print(f"{kind}: {line}", markup=False)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()

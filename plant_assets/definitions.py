@@ -1,0 +1,51 @@
+"""The code location: assets, checks, jobs, schedule and resources, put together once."""
+
+import logging
+from collections.abc import Iterator
+
+import dagster as dg
+
+from plant_assets.assets import load_assets
+from plant_assets.automation import jobs, six_hourly_schedule
+from plant_assets.checks import load_checks
+from plant_assets.io_manager import WarehouseIOManager
+from plant_assets.partitions import weekly_partitions
+from plant_assets.settings import Settings, read_settings
+from plant_assets.storage import Warehouse, open_warehouse
+
+
+def build_defs(
+    settings: Settings,
+    opened: Warehouse | None = None,
+    loggers: dict[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
+    """The definitions for one store. `opened` is used where this process holds the warehouse already."""
+
+    @dg.resource(description="The warehouse, held by the run from its first step to its last.")
+    def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        if opened:
+            yield opened
+            return
+        log = context.log or logging.getLogger(__name__)
+        with open_warehouse(settings, log, holder=f"run {context.run_id}") as opened_now:
+            yield opened_now
+
+    @dg.io_manager(required_resource_keys={"warehouse"})
+    def io_manager(context: dg.InitResourceContext) -> WarehouseIOManager:
+        return WarehouseIOManager(context.resources.warehouse)
+
+    return dg.Definitions(
+        assets=load_assets(weekly_partitions(settings)),
+        asset_checks=load_checks(),
+        jobs=jobs(),
+        schedules=[six_hourly_schedule(settings)],
+        resources={"warehouse": warehouse, "io_manager": io_manager},
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `workspace.yaml`, `dagster` and `dg` load: the store of the environment's settings."""
+    return build_defs(read_settings())

@@ -1,0 +1,123 @@
+"""How assets reach the warehouse: expressions are written there and read from there, pandas frames too."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+import pandas as pd
+from dagster import (
+    InputContext,
+    IOManager,
+    OutputContext,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+)
+from dagster._core.storage.db_io_manager import TableSlice
+from dagster_duckdb_pandas import DuckDBPandasTypeHandler
+from ibis.backends.sql.datatypes import DuckDBType
+
+from plant_assets.contracts import TABLES, Table
+from plant_assets.partitions import week_range
+from plant_assets.storage import Warehouse, WeekRange, identifier
+
+FRAME = "memory.frame_to_write"
+NO_TYPE = '"NULL"'
+# Types of pandas columns that hold no less than the contract's.
+_WIDENED = {
+    ("INTEGER", "BIGINT"),
+    ("TIMESTAMP_NS", "TIMESTAMP"),
+    ("TIMESTAMP_S", "TIMESTAMP"),
+    ("TIMESTAMP_MS", "TIMESTAMP"),
+}
+
+
+class WarehouseIOManager(IOManager):
+    """Writes an asset's `ibis.Table` or frame to the table of its name, and hands out tables unbound.
+
+    A weekly asset's slice is the run's weeks; every write is one transaction (`Warehouse.write`).
+    """
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._frames = DuckDBPandasTypeHandler()
+
+    def handle_output(self, context: OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
+        name = context.asset_key.to_user_string()
+        weeks = self._weeks(context)
+        is_frame = isinstance(obj, pd.DataFrame)
+        data = self._from_frame(context, obj) if is_frame else obj
+        written = self._warehouse.write(name, data, context.run_id, weeks)
+        metadata = stored_metadata(self._warehouse, name, written)
+        # The frame handler has given the row count already.
+        given = context.consume_logged_metadata() if is_frame else {}
+        context.add_output_metadata({**given, **metadata})
+
+    def load_input(self, context: InputContext) -> ibis.Table | pd.DataFrame:
+        table = TABLES[context.asset_key.to_user_string()]
+        if context.dagster_type.typing_type is pd.DataFrame:
+            table_slice = TableSlice(table=table.name, schema="warehouse.analytics", columns=table.names)
+            return self._frames.load_input(context, table_slice, self._warehouse.connection)
+        is_sliced = context.has_asset_partitions and context.has_partition_key
+        weeks = self._weeks(context) if table.week_column and is_sliced else None
+        return weeks.rows_of(table) if weeks else table.unbound()
+
+    def _weeks(self, context: InputContext | OutputContext) -> WeekRange | None:
+        if not context.has_asset_partitions:
+            return None
+        return week_range(self._warehouse.settings, context.asset_partition_key_range)
+
+    def _from_frame(self, context: OutputContext, frame: pd.DataFrame) -> ibis.Table:
+        """The frame as an expression; what the engine widens without loss has the contract's type."""
+        connection, table = self._warehouse.connection, TABLES[context.asset_key.to_user_string()]
+        if frame.empty:
+            typed = frame.astype({name: "object" for name in frame.columns})
+            return ibis.table(
+                {name: table.schema.get(name, "string") for name in typed.columns}, name=table.name
+            ).limit(0)
+        connection.execute(f"drop table if exists {FRAME}")
+        catalog, name = FRAME.split(".")
+        table_slice = TableSlice(table=name, schema=catalog, columns=list(frame.columns))
+        self._frames.handle_output(context, table_slice, frame, connection)
+        given = {row[0]: row[1] for row in connection.execute(f"describe {FRAME}").fetchall()}
+        wanted = {column.name: column.sql_type for column in table.columns}
+        types = {
+            name: wanted[name]
+            if (kind, wanted.get(name)) in _WIDENED or kind == NO_TYPE and name in wanted
+            else kind
+            for name, kind in given.items()
+        }
+        casts = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in types.items())
+        connection.execute(f"create or replace temp view written_frame as select {casts} from {FRAME}")
+        schema = {
+            name: table.schema[name] if kind == wanted.get(name) else DuckDBType.from_string(kind)
+            for name, kind in types.items()
+        }
+        return ibis.table(schema, name="written_frame")
+
+
+def column_schema(table: Table) -> TableSchema:
+    """The table's columns as the UI shows them."""
+    return TableSchema(
+        columns=[
+            TableColumn(
+                name=column.name,
+                type=column.sql_type,
+                description=column.description,
+                constraints=TableColumnConstraints(
+                    nullable=not column.required, unique=table.key == (column.name,)
+                ),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def stored_metadata(warehouse: Warehouse, name: str, written: int) -> Mapping[str, Any]:
+    """What a materialization says of what is stored now."""
+    rows = warehouse.value(f"select count(*) from {name}")
+    return {
+        "dagster/row_count": rows,
+        "dagster/table_name": f"{warehouse.settings.warehouse_path.stem}.analytics.{name}",
+        "rows_written": rows if TABLES[name].is_view else written,
+    }

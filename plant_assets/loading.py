@@ -1,0 +1,616 @@
+"""From the source to the raw tables: stage, decide the weeks, judge every row, then write.
+
+All sources are staged and judged before the first table is written. `_files` holds what each file was found to
+hold, `_loads` what became of its rows: both change in the transaction that writes the rows.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ibis
+from ibis import _
+
+from plant_assets.contracts import TABLES, TEXT, WEEKLY
+from plant_assets.sources.files import (
+    NO_WEEK,
+    SOURCE_TABLES,
+    FileSource,
+    SourceError,
+    SourceFile,
+    staged_columns,
+)
+from plant_assets.storage import Warehouse, WeekRange
+from plant_assets.zones import WEEK, weeks_between
+
+# Verdicts that compare a row with others or with the clock: given anew by every load.
+VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products")
+# Refusals that say nothing about the source's quality: later runs look at them again.
+NOT_YET = ("future", "before_start", "too_few_products")
+FAR_FUTURE = dt.timedelta(days=1)
+MOST_ADDED_WEEKS = 20
+
+
+class RefusedLoad(SourceError):
+    """Too many rows of a table are refused, or weeks would have to change that this run does not do."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One reading of all products: its instant, its file, and the products of it that can be loaded."""
+
+    observed_at: dt.datetime
+    file: str
+    products: int
+
+
+@dataclass
+class Load:
+    """One reading of the source into the catalog `staging`, which the run then writes from."""
+
+    warehouse: Warehouse
+    source: FileSource
+    as_of: dt.datetime
+    log: logging.Logger
+    accepts_changes: bool = False
+    listed: dict[str, list[SourceFile]] = field(default_factory=dict)
+    fresh: dict[str, list[SourceFile]] = field(default_factory=dict)
+    staged: dict[str, list[str]] = field(default_factory=dict)
+    weeks: set[dt.date] = field(default_factory=set)
+
+    @property
+    def running_week(self) -> dt.date:
+        return self.warehouse.calendar.week_of(self.as_of)
+
+    # Reading
+
+    def read(self, tables: Iterable[str] = tuple(SOURCE_TABLES)) -> None:
+        """Stage the files that are new or changed since they were last read.
+
+        Raises:
+            SourceError: a file cannot be read, or a dated observation changed after it was loaded.
+        """
+        self.listed = self.source.list_files()
+        for name in tables:
+            if not self.listed[name]:
+                self.log.warning("%s has no table %s: it is taken as empty", self.source.directory, name)
+            known = self._known_files(name)
+            changed = [each for each in self.listed[name] if not _is_known(each, known)]
+            if name == "products":
+                changed = self._observations_to_read(changed)
+            elif name != "events" and {each.name for each in self.listed[name]} != set(known):
+                changed = self.listed[name]
+            elif name != "events" and changed:
+                changed = self.listed[name]
+            columns = staged_columns(SOURCE_TABLES[name])
+            self.warehouse.execute(f"create or replace table staging.{name} ({columns})")
+            self.fresh[name], self.staged[name] = changed, []
+            self._stage(name, changed)
+            self._record_found(name)
+
+    def _stage(self, name: str, files: list[SourceFile]) -> None:
+        self.source.stage(self.warehouse.connection, SOURCE_TABLES[name], files)
+        self.staged[name] += [each.name for each in files]
+
+    def _known_files(self, table: str) -> dict[str, tuple[int, int, str]]:
+        rows = self.warehouse.rows(
+            "select distinct file, size, modified_ns, content_hash from _files where source_table = ?",
+            [table],
+        )
+        return {file: (size, modified_ns, content) for file, size, modified_ns, content in rows}
+
+    def _observations_to_read(self, changed: list[SourceFile]) -> list[SourceFile]:
+        """Each dated file once, those kept out before again, and a single file at every run."""
+        accepted = {each.observed_at for each in self._stored_observations()}
+        to_read = []
+        for each in self.listed["products"]:
+            if each.observed_at is None:
+                each.observed_at = self.as_of.replace(microsecond=0)
+            elif each.observed_at in accepted:
+                if each not in changed:
+                    continue
+                if not self.accepts_changes:
+                    raise SourceError(
+                        f"{each.path} changed after it was loaded as the observation of {each.observed_at}Z:"
+                        " restore it, or accept it with `plant-assets run --weeks all`"
+                    )
+            to_read.append(each)
+        return to_read
+
+    def _record_found(self, name: str) -> None:
+        """What the fresh files hold, in `staging.found_<table>`, as `_files` will keep it."""
+        self.warehouse.execute(f"create or replace table staging.found_{name} as from _files where false")
+        for each in self.fresh[name]:
+            self.warehouse.execute(
+                f"insert into staging.found_{name} select ?, ?, ?, ?, ?, week, count(*)"
+                f" from staging.{name} where file = ? group by week",
+                [name, each.name, each.size, each.modified_ns, each.content_hash, each.name],
+            )
+            self.warehouse.execute(
+                f"insert into staging.found_{name} select ?, ?, ?, ?, ?, null, 0"
+                f" where ? not in (select file from staging.found_{name})",
+                [name, each.name, each.size, each.modified_ns, each.content_hash, each.name],
+            )
+
+    # Weeks
+
+    def _source_weeks(self) -> set[tuple[dt.date, str, str]]:
+        """The weeks of the source's events: week, file and the file's content."""
+        unchanged = {each.name for each in self.listed["events"]} - {
+            each.name for each in self.fresh["events"]
+        }
+        return set(
+            self.warehouse.rows(
+                "select week, file, content_hash from staging.found_events where week is not null"
+                " union select week, file, content_hash from _files where source_table = 'events'"
+                " and week is not null and list_contains(?::varchar[], file)",
+                [sorted(unchanged)],
+            )
+        )
+
+    def _observed(self) -> list[tuple[dt.datetime, int]]:
+        """All observations in order, each with the number of the write that loaded it."""
+        stored = self.warehouse.rows(
+            "select observed_at, max(write_number) from _loads join raw_observations"
+            " on source_table = 'products' and bucket = observed_at::varchar group by observed_at"
+        )
+        unwritten = self.warehouse.next_write_number()
+        fresh = {each.observed_at: unwritten for each in self.fresh["products"] if each.observed_at}
+        return sorted((dict(stored) | fresh).items())
+
+    def find_first_week(self) -> dt.date:
+        """The week that is set, else the first one that holds an event or an observation."""
+        calendar = self.warehouse.calendar
+        weeks = [week for week, _file, _content in self._source_weeks()]
+        weeks += [calendar.week_of(at) for at, _number in self._observed()]
+        return self.warehouse.settings.start or min([*weeks, self.running_week])
+
+    def known_weeks(self, first_week: dt.date) -> list[dt.date]:
+        """All weeks from the first to the last one that holds an event or an observation."""
+        calendar = self.warehouse.calendar
+        weeks = [week for week, _file, _content in self._source_weeks() if week <= self.running_week]
+        weeks += [calendar.week_of(at) for at, _number in self._observed()]
+        return weeks_between(first_week, min(max([*weeks, first_week]), self.running_week))
+
+    def due_weeks(self, first_week: dt.date) -> set[dt.date]:
+        """The weeks that bring the warehouse up to date with the source; the last one at least."""
+        warehouse = self.warehouse
+        loaded = {
+            (dt.date.fromisoformat(bucket), file, content)
+            for bucket, file, content in warehouse.rows(
+                "select bucket, file, content_hash from _loads where source_table = 'events' and bucket <> ?",
+                [NO_WEEK],
+            )
+        }
+        due = {week for week, _file, _content in self._source_weeks() ^ loaded}
+        due |= {self.running_week - WEEK * ago for ago in range(warehouse.settings.late_weeks + 1)}
+        due |= {
+            row[0]
+            for row in warehouse.rows(
+                "select distinct week_start_date from rejected_rows where reason = 'future'"
+            )
+        }
+        known_weeks = self.known_weeks(first_week)
+        return (due | self._weeks_behind(known_weeks)) & set(known_weeks) or {known_weeks[-1]}
+
+    def _weeks_behind(self, weeks: list[dt.date]) -> set[dt.date]:
+        """The weeks in which a weekly table was never written, or before what it is made from."""
+        written: dict[tuple[str, dt.date], int] = {
+            (name, week): number
+            for name, week, number in self.warehouse.rows(
+                "select table_name, week, write_number from _writes where week is not null"
+            )
+        }
+        calendar, observed = self.warehouse.calendar, self._observed()
+        # An observation bears on the week of the one before it and on all later ones.
+        bearing, before = [], None
+        for at, number in observed:
+            bearing.append((calendar.week_of(before or at), number))
+            before = at
+        behind = set()
+        for week in weeks:
+            number = {name: written.get((name, week), 0) for name in WEEKLY}
+            observed_by = max([by for since, by in bearing if since <= week], default=0)
+            if (
+                0 in number.values()
+                or number["int_session_days"] < number["raw_events"]
+                or number["inventory"] < observed_by
+                or number["inventory_changes"] < number["inventory"]
+            ):
+                behind.add(week)
+        return behind
+
+    # Judging
+
+    def judge(self, weeks: Iterable[dt.date], first_week: dt.date) -> set[dt.date]:
+        """Give every staged row of `weeks` its verdict; the stored weeks whose events have to yield, or return.
+
+        Raises:
+            RefusedLoad: more rows of a table are refused than the settings allow.
+        """
+        self.weeks = set(weeks)
+        calendar, ordered = self.warehouse.calendar, sorted(self.weeks)
+        self.warehouse.execute(
+            "create or replace temp table load_weeks as select unnest(?::date[]) as week,"
+            " unnest(?::timestamp[]) as starts_at, unnest(?::timestamp[]) as ends_at",
+            [
+                ordered,
+                [calendar.starts_at(week) for week in ordered],
+                [calendar.starts_at(week + WEEK) for week in ordered],
+            ],
+        )
+        if "events" in self.staged:
+            self._stage_known_events()
+            self._judge("events", lambda: self._judge_events(first_week))
+        for name in ("orders", "order_items"):
+            if name in self.staged:
+                self._judge(name, lambda name=name: self._judge_duplicates(name))  # type: ignore[misc]
+        if "products" in self.staged:
+            self._judge("products", self._judge_products)
+        for name in self.staged:
+            self._require_few_rejected(name)
+        if "events" not in self.staged:
+            return set()
+        return (self.yielding_weeks() | self._returning_weeks()) - self.weeks
+
+    def _stage_known_events(self) -> None:
+        """Unchanged files that hold rows of the weeks are read again: the weeks are written whole."""
+        holding = {
+            row[0]
+            for row in self.warehouse.rows(
+                "select distinct file from _files where source_table = 'events' and week in"
+                " (select week from load_weeks)"
+            )
+        }
+        missing = [
+            each
+            for each in self.listed["events"]
+            if each.name in holding and each.name not in self.staged["events"]
+        ]
+        self._stage("events", missing)
+
+    def _judge(self, name: str, give_verdicts: Callable[[], None]) -> None:
+        """Give verdicts; where that refuses rows whose line is unknown, read their files by line, and again."""
+        while True:
+            self.warehouse.execute(
+                f"update staging.{name} set reason = null, column_name = null"
+                " where list_contains(?::varchar[], reason)",
+                [list(VERDICTS)],
+            )
+            give_verdicts()
+            without_line = {
+                row[0]
+                for row in self.warehouse.rows(
+                    f"select distinct file from staging.{name} where reason <> 'duplicate' and line is null"
+                )
+            }
+            again = [
+                each
+                for each in self.listed[name]
+                if each.name in without_line and each.extension != "parquet"
+            ]
+            if not again:
+                return
+            for each in again:
+                self.source.stage_line_by_line(self.warehouse.connection, SOURCE_TABLES[name], each)
+
+    def _judge_events(self, first_week: dt.date) -> None:
+        calendar, execute = self.warehouse.calendar, self.warehouse.execute
+        too_late = min(calendar.starts_at(self.running_week + WEEK), self.as_of + FAR_FUTURE)
+        execute(
+            "update staging.events set column_name = 'created_at',"
+            " reason = if(created_at < ?, 'before_start', 'future')"
+            " where reason is null and (created_at < ? or created_at >= ?)",
+            [calendar.starts_at(first_week), calendar.starts_at(first_week), too_late],
+        )
+        self._judge_duplicates("events")
+        execute(
+            "update staging.events set reason = 'conflict', column_name = 'event_id' from"
+            f" ({_STORED_TWINS}) as twins where events.rowid = staged_row and stored_at < created_at"
+        )
+
+    def _judge_duplicates(self, name: str) -> None:
+        """Of the rows with one key the first stays; equal ones are dropped, the others are in conflict."""
+        table = SOURCE_TABLES[name]
+        key, columns = ", ".join(table.key), ", ".join(table.columns)
+        first = [f"{column}::varchar nulls first" for column in table.columns]
+        if name == "events":
+            first.insert(0, "created_at")
+        rows = f"from staging.{name} where reason is null and (week is null or week in (select week from load_weeks))"
+        self.warehouse.execute(
+            f"update staging.{name} set reason = verdict, column_name = ? from ("
+            "select staged_row, if(copy > 1, 'duplicate', 'conflict') as verdict from ("
+            f"select rowid as staged_row, row_number() over (partition by {key} order by {', '.join(first)}, file,"
+            f" line) as place, row_number() over (partition by {key}, {columns} order by file, line) as copy"
+            f" {rows} and ({key}) in (select ({key}) {rows} group by {key} having count(*) > 1)"
+            ") where place > 1) as verdicts where rowid = staged_row",
+            [table.key[-1] if name != "order_items" else None],
+        )
+
+    def yielding_weeks(self) -> set[dt.date]:
+        """The stored weeks that hold, with a later created_at, an event of this load."""
+        rows = self.warehouse.rows(
+            f"select distinct stored_at from ({_STORED_TWINS}) where stored_at > staged_at"
+        )
+        return {self.warehouse.calendar.week_of(row[0]) for row in rows}
+
+    def _returning_weeks(self) -> set[dt.date]:
+        """The stored weeks with a refusal for an event that is no longer there."""
+        rows = self.warehouse.rows(
+            "select distinct week_start_date from rejected_rows as refused where source_table = 'events'"
+            " and reason = 'conflict' and week_start_date is not null"
+            " and row_key not in (select event_id from staging.events where reason is null)"
+            " and not exists (select 1 from raw_events where event_id = row_key and not exists"
+            "  (select 1 from load_weeks where created_at >= starts_at and created_at < ends_at))"
+        )
+        return {row[0] for row in rows}
+
+    def _judge_products(self) -> None:
+        """Duplicates first; then an observation with too few products is kept out, each against the one before."""
+        self._judge_duplicates("products")
+        least = self.warehouse.settings.min_products
+        anew = {each.observed_at for each in self.fresh["products"]}
+        accepted = [each for each in self._stored_observations() if each.observed_at not in anew]
+        for each in self._staged_observations():
+            before = [other for other in accepted if other.observed_at < each.observed_at]
+            neighbour = max(before, key=lambda other: other.observed_at, default=None)
+            if neighbour and each.products < least * neighbour.products:
+                self.warehouse.execute(
+                    "update staging.products set reason = 'too_few_products' where file = ? and reason is null",
+                    [each.file],
+                )
+            else:
+                accepted.append(each)
+
+    def _stored_observations(self) -> list[Observation]:
+        return [
+            Observation(*row)
+            for row in self.warehouse.rows("select observed_at, file, products from raw_observations")
+        ]
+
+    def _staged_observations(self) -> list[Observation]:
+        products = dict(
+            self.warehouse.rows(
+                "select file, count(*) from staging.products where reason is null group by file"
+            )
+        )
+        observations = [
+            Observation(each.observed_at, each.name, products.get(each.name, 0))
+            for each in self.fresh["products"]
+            if each.observed_at
+        ]
+        return sorted(observations, key=lambda each: each.observed_at)
+
+    def _require_few_rejected(self, name: str) -> None:
+        most, not_yet = self.warehouse.settings.max_rejected, list(NOT_YET)
+        is_rejected = "reason <> 'duplicate' and not list_contains(?::varchar[], reason)"
+        read, rejected = self.warehouse.rows(
+            f"select count(*), count(*) filter (where {is_rejected}) from staging.{name}"
+            " where week is null or week in (select week from load_weeks)",
+            [not_yet],
+        )[0]
+        if rejected <= most * read:
+            return
+        file, line, column, reason = self.warehouse.rows(
+            f"select file, line, column_name, reason from staging.{name} where {is_rejected}"
+            " order by file, line limit 1",
+            [not_yet],
+        )[0]
+        place = ", ".join(str(part) for part in (file, line and f"line {line}", column) if part)
+        raise RefusedLoad(
+            f"{self.source.directory}: {rejected} of {read} rows of the table {name} cannot be loaded, more than"
+            f" PLANT_MAX_REJECTED={most} allows; the first is {place}: {reason}"
+        )
+
+    # Writing
+
+    def write_events(self, weeks: WeekRange, run_id: str) -> int:
+        """Replace the weeks' events, with their refusals and their account; the rows written."""
+        in_weeks = [str(week) for week in weeks.weeks()]
+
+        def account() -> None:
+            self.warehouse.execute(
+                "create or replace temp table run_weeks as select unnest(?::date[]) as week", [weeks.weeks()]
+            )
+            # Refused rows of other weeks are accounted for with theirs, or with no week at all.
+            self._account(
+                "events",
+                "select * exclude (week), if(week in (from run_weeks), week, null) as week from staging.events"
+                " where week is null or week in (from run_weeks)"
+                " or (reason in ('future', 'before_start') and week not in (select week from load_weeks))",
+                "list_contains(?::varchar[], bucket)"
+                f" or (bucket = '{NO_WEEK}' and (list_contains(?::varchar[], file)"
+                " or not list_contains(?::varchar[], file)))",
+                [in_weeks, self.staged["events"], [each.name for each in self.listed["events"]]],
+                run_id,
+            )
+
+        staged = self._good_rows("events")
+        low, high = (ibis.literal(at, "timestamp(6)") for at in (weeks.starts_at, weeks.ends_at))
+        data = staged.filter((_.created_at >= low) & (_.created_at < high))
+        return self.warehouse.write("raw_events", data, run_id, weeks, account)
+
+    def write_products(self, run_id: str) -> int:
+        """Add the new observations, those with too few products left out; the rows added."""
+        execute, fresh = self.warehouse.execute, self.fresh["products"]
+        kept_out = {
+            row[0]
+            for row in self.warehouse.rows(
+                "select distinct file from staging.products where reason = 'too_few_products'"
+            )
+        }
+        accepted = [each for each in self._staged_observations() if each.file not in kept_out]
+        instants = [each.observed_at for each in fresh if each.observed_at]
+        with self.warehouse.transaction():
+            for name in ("raw_products", "raw_observations"):
+                execute(f"delete from {name} where list_contains(?::timestamp[], observed_at)", [instants])
+                self.warehouse.record_write(name, run_id)
+            columns = ", ".join(TABLES["raw_products"].names)
+            added: int = self.warehouse.value(
+                f"insert into raw_products by name select {columns} from staging.products where reason is null"
+            )
+            for each in accepted:
+                execute(
+                    "insert into raw_observations values (?, ?, ?)",
+                    [each.observed_at, each.file, each.products],
+                )
+            self._account(
+                "products",
+                "from staging.products",
+                "list_contains(?::varchar[], bucket)",
+                [[str(at) for at in instants]],
+                run_id,
+            )
+        return added
+
+    def write_whole(self, name: str, run_id: str) -> int | None:
+        """Replace a table without history; None where its files are as they were loaded."""
+        target = SOURCE_TABLES[name].target
+        if (
+            not self.fresh[name]
+            and (self.listed[name] or not self._known_files(name))
+            and self.is_written(target)
+        ):
+            with self.warehouse.transaction():
+                self.warehouse.record_write(target, run_id)
+            return None
+        return self.warehouse.write(
+            target,
+            self._good_rows(name),
+            run_id,
+            alongside=lambda: self._account(name, f"from staging.{name}", "true", [], run_id),
+        )
+
+    def is_written(self, target: str) -> bool:
+        return bool(self.warehouse.value("select count(*) from _writes where table_name = ?", [target]))
+
+    def _good_rows(self, name: str) -> ibis.Table:
+        table = TABLES[SOURCE_TABLES[name].target]
+        staged = ibis.table(
+            dict(table.schema.items()) | {"reason": TEXT}, name=name, catalog="staging", database="main"
+        )
+        return staged.filter(_.reason.isnull()).select(table.names)
+
+    def _account(self, name: str, judged: str, of_this_load: str, parameters: list[Any], run_id: str) -> None:
+        """Exchange the refusals and the account of what is loaded; `of_this_load` is over bucket and file.
+
+        A row that was refused before keeps the instant at which it first was.
+        """
+        execute, table = self.warehouse.execute, SOURCE_TABLES[name]
+        execute(f"create or replace temp view judged as select *, {table.bucket} as bucket from ({judged})")
+        as_json = ", ".join(f"{column} := {column}" for column in table.columns)
+        same = " and ".join(
+            f"refused.{column} is not distinct from before.{column}"
+            for column in ("file", "line", "column_name", "reason", "raw_text", "row_key")
+        )
+        execute(
+            "create or replace temp table refused as select refused.*, before.rejected_at as before_at from ("
+            f" select file, line, column_name, reason, {table.key[-1]} as row_key, observed_at,"
+            f" week as week_start_date, coalesce(raw_text, to_json(struct_pack({as_json}))::varchar) as raw_text"
+            " from judged where reason <> 'duplicate') as refused left join (select file, line, column_name,"
+            " reason, raw_text, row_key, min(rejected_at) as rejected_at from rejected_rows"
+            f" where source_table = ? group by all) as before on {same}",
+            [name],
+        )
+        rejected_bucket = table.bucket.replace("week::", "week_start_date::")
+        execute(
+            "delete from rejected_rows where rowid in (select stored_row from (select rowid as stored_row, file,"
+            f" {rejected_bucket} as bucket from rejected_rows where source_table = ?) where {of_this_load})",
+            [name, *parameters],
+        )
+        execute(
+            "insert into rejected_rows by name select * exclude (before_at), ? as source_table,"
+            " coalesce(before_at, ?) as rejected_at from refused",
+            [name, self.as_of],
+        )
+        execute(f"delete from _loads where source_table = ? and ({of_this_load})", [name, *parameters])
+        staged = [each for each in self.listed[name] if each.name in self.staged[name]]
+        execute(
+            "create or replace temp table contents as select unnest(?::varchar[]) as file,"
+            " unnest(?::varchar[]) as content_hash, unnest(?::varchar[]) as bucket",
+            [
+                [each.name for each in staged],
+                [each.content_hash for each in staged],
+                [each.observed_at and str(each.observed_at) for each in staged],
+            ],
+        )
+        execute(
+            "insert into _loads select ?, coalesce(counts.bucket, contents.bucket), file, content_hash,"
+            " coalesce(rows_read, 0), coalesce(rows_loaded, 0), coalesce(rows_dropped, 0),"
+            " coalesce(rows_rejected, 0), ?, ? from contents left join (select file, bucket,"
+            " count(*) as rows_read, count(*) filter (where reason is null) as rows_loaded,"
+            " count(*) filter (where reason = 'duplicate') as rows_dropped,"
+            " count(*) filter (where reason <> 'duplicate') as rows_rejected from judged group by all)"
+            " as counts using (file) where coalesce(counts.bucket, contents.bucket) is not null",
+            [name, self.warehouse.next_write_number(), run_id],
+        )
+        keep = [each.name for each in self.listed[name]]
+        execute(
+            "delete from _files where source_table = ? and (file in (select file from staging.found_"
+            f"{name}) or not list_contains(?::varchar[], file))",
+            [name, keep],
+        )
+        execute(f"insert into _files from staging.found_{name}")
+
+
+_STORED_TWINS = (
+    "select events.rowid as staged_row, events.created_at as staged_at, raw_events.created_at as stored_at"
+    " from staging.events join raw_events using (event_id) where reason is null"
+    " and week in (select week from load_weeks) and not exists (select 1 from load_weeks"
+    " where raw_events.created_at >= starts_at and raw_events.created_at < ends_at)"
+)
+
+
+def _is_known(each: SourceFile, known: dict[str, tuple[int, int, str]]) -> bool:
+    """By size and time, which are cheap to see; by content only where the time alone differs."""
+    if each.name not in known:
+        return False
+    size, modified_ns, content = known[each.name]
+    return each.size == size and (each.modified_ns == modified_ns or each.content_hash == content)
+
+
+def as_ranges(weeks: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """Weeks as ranges to run one after another: one range if that adds under 20 weeks."""
+    ordered = sorted(weeks)
+    span = weeks_between(ordered[0], ordered[-1])
+    if len(span) - len(ordered) < MOST_ADDED_WEEKS:
+        return [(ordered[0], ordered[-1])]
+    ranges = [(ordered[0], ordered[0])]
+    for week in ordered[1:]:
+        if week - ranges[-1][1] == WEEK:
+            ranges[-1] = (ranges[-1][0], week)
+        else:
+            ranges.append((week, week))
+    return ranges
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do: the load that is staged and judged, and the ranges of weeks to write."""
+
+    load: Load
+    first_week: dt.date
+    ranges: list[tuple[dt.date, dt.date]]
+
+
+def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = False) -> Plan:
+    """Read the source, decide the weeks (those given, all, or those that are due) and judge their rows.
+
+    Raises:
+        SourceError: the source cannot be read, or too much of it is refused.
+    """
+    load.read()
+    first_week = load.find_first_week()
+    if every_week:
+        due = set(load.known_weeks(first_week))
+    else:
+        due = set(weeks) if weeks is not None else load.due_weeks(first_week)
+    while True:
+        ranges = as_ranges(due)
+        due = {week for first, last in ranges for week in weeks_between(first, last)}
+        more = load.judge(due, first_week)
+        if not more:
+            return Plan(load, first_week, ranges)
+        due |= more

@@ -1,0 +1,62 @@
+"""WEEKS: ISO weeks of the store's time zone, each named by its Monday.
+
+Weeks begin on Monday because stores restock and report by ISO weeks; Dagster's own weeks begin on Sunday. The
+running week is a partition, so that it can be materialized while it lasts. What lies in a week is decided by
+`zones`, not here.
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+from plant_assets.settings import Settings
+from plant_assets.storage import WeekRange
+from plant_assets.zones import WEEK, monday_of
+
+KEY_FORMAT = "%Y-%m-%d"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def first_week_of(settings: Settings) -> dt.date:
+    """The Monday that partitions begin with; 52 weeks ago before any source is known."""
+    today = settings.calendar.date_of(dt.datetime.now(dt.UTC).replace(tzinfo=None))
+    return settings.first_week or monday_of(today) - 52 * WEEK
+
+
+def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """The weeks from the store's first to the running one."""
+    return dg.WeeklyPartitionsDefinition(
+        start_date=first_week_of(settings).strftime(KEY_FORMAT),
+        fmt=KEY_FORMAT,
+        timezone=settings.timezone,
+        day_offset=1,
+        end_offset=1,
+    )
+
+
+def week_range(settings: Settings, keys: dg.PartitionKeyRange) -> WeekRange:
+    first, last = (dt.date.fromisoformat(key) for key in (keys.start, keys.end))
+    return WeekRange(settings.calendar, first, last)
+
+
+def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
+    """The tags that make one run of a range of weeks."""
+    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+
+
+AS_OF = "plant/as_of"
+
+
+def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.datetime:
+    """The instant that the run speaks of, in UTC: a tick's own time, else when the run was asked for."""
+    tagged = context.run.tags.get(AS_OF)
+    if tagged:
+        return dt.datetime.fromisoformat(tagged)
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    created = record.create_timestamp if record else dt.datetime.now(dt.UTC)
+    return created.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def run_weeks(context: dg.AssetExecutionContext, settings: Settings) -> WeekRange:
+    """The weeks that the run materializes."""
+    return week_range(settings, context.partition_key_range)

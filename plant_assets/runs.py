@@ -1,0 +1,155 @@
+"""Runs of the jobs in this process, on the instance that the web server shows."""
+
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dagster as dg
+
+from plant_assets.automation import CHECK, REFRESH, plan_run
+from plant_assets.definitions import build_defs
+from plant_assets.partitions import AS_OF, range_tags
+from plant_assets.settings import Settings, UsageError
+from plant_assets.storage import Warehouse, open_warehouse
+
+LOG = logging.getLogger("plant_assets")
+
+
+class Progress(Protocol):
+    """Where a command says what it is doing."""
+
+    def say(self, text: str) -> None: ...
+    def expect(self, steps: int) -> None: ...
+    def advance(self, text: str) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """How runs ended: steps that failed, and checks with what they found."""
+
+    failures: list[str] = field(default_factory=list)
+    failed_errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+def run_refresh(
+    settings: Settings,
+    progress: Progress,
+    weeks: tuple[dt.date, dt.date] | None,
+    every_week: bool,
+    accept_source: bool,
+    debug: bool,
+) -> Outcome:
+    """Plan in this process, then run the job over each range of weeks.
+
+    Raises:
+        SourceError: the source cannot be read; nothing was written.
+        UsageError: the weeks lie before the store's first.
+    """
+    outcome = Outcome()
+    as_of = now()
+    with open_warehouse(settings, LOG, holder="plant-assets run") as warehouse:
+        known = settings.first_week
+        planned = plan_run(warehouse, as_of, LOG, weeks, every_week, accept_source)
+        if planned.ranges[0][0] < planned.first_week:
+            raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
+        warehouse.remember_store(planned.first_week)
+        if known and planned.first_week < known:
+            LOG.info(
+                "the first week is now %s, not %s: reload the code location in the UI",
+                planned.first_week,
+                known,
+            )
+        warehouse.staged = planned.load
+        for first, last in planned.ranges:
+            progress.say(f"weeks {first} to {last}")
+            tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
+            _execute(settings, warehouse, REFRESH, tags, progress, outcome, debug)
+            if outcome.failures:
+                break
+    return outcome
+
+
+def run_checks(settings: Settings, progress: Progress, debug: bool) -> Outcome:
+    """Every check, on everything that is stored."""
+    outcome = Outcome()
+    with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
+        _execute(settings, warehouse, CHECK, {AS_OF: now().isoformat()}, progress, outcome, debug)
+    return outcome
+
+
+def find_first_week(settings: Settings) -> None:
+    """Read the source for its first week, for the definitions that load next."""
+    with open_warehouse(settings, LOG, holder="plant-assets dev") as warehouse:
+        warehouse.remember_store(plan_run(warehouse, now(), LOG).first_week)
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+
+
+def _execute(
+    settings: Settings,
+    warehouse: Warehouse,
+    job_name: str,
+    tags: Mapping[str, str],
+    progress: Progress,
+    outcome: Outcome,
+    debug: bool,
+) -> None:
+    loggers = None if debug else {"progress": _progress_logger(progress)}
+    job = build_defs(settings, warehouse, loggers).resolve_job_def(job_name)
+    progress.expect(len(job.nodes))
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            tags=dict(tags),
+            run_config={"loggers": {"progress": {}}} if loggers else None,
+            raise_on_error=False,
+        )
+    for event in result.all_events:
+        if event.is_step_failure:
+            outcome.failures.append(f"{event.step_key}: {_reason(event.step_failure_data.error)}")
+    evaluations = result.get_asset_check_evaluations()
+    for evaluation in sorted(evaluations, key=lambda each: each.check_name):
+        found = f": {evaluation.description}" if evaluation.description else ""
+        if evaluation.passed:
+            outcome.lines.append(f"passed  {evaluation.check_name}")
+            continue
+        count = evaluation.metadata["offending"].value
+        line = f"{evaluation.check_name}, {count} times{found}"
+        is_error = evaluation.severity == dg.AssetCheckSeverity.ERROR
+        (outcome.failed_errors if is_error else outcome.warnings).append(line)
+        outcome.lines.append(f"{'FAILED' if is_error else 'warned'}  {line}")
+    if not result.success and not outcome.failures and not outcome.failed_errors:
+        outcome.failures.append(f"run {result.run_id} did not end well; see it in the UI")
+
+
+def _reason(error: Any) -> str:
+    """The innermost message of a step's error, in one line."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return " ".join(str(error.message).split()) if error else "unknown"
+
+
+def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            event = getattr(record, "dagster_meta", {}).get("dagster_event")
+            if event is not None and event.is_step_success:
+                progress.advance(event.step_key)
+            elif event is None and record.levelno >= logging.WARNING:
+                progress.say(
+                    str(getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage()))
+                )
+
+    @dg.logger(config_schema={}, description="What a command shows of its run.")
+    def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("plant_assets.progress")
+        logger.addHandler(Handler())
+        return logger
+
+    return progress_logger

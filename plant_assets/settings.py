@@ -1,0 +1,140 @@
+"""The PLANT_* variables as one validated object. Nothing else reads the environment."""
+
+import datetime as dt
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+import plant_assets
+from plant_assets.zones import Calendar
+
+PREFIX = "PLANT_"
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done as asked; the message says what to do instead."""
+
+
+def project_root() -> Path:
+    """The folder of `workspace.yaml` where the package lies beside it, else the current one."""
+    beside_package = Path(plant_assets.__file__).resolve().parent.parent
+    return beside_package if (beside_package / "workspace.yaml").exists() else Path.cwd()
+
+
+class Settings(BaseSettings):
+    """What a store's operator may set. Paths are absolute once read."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
+
+    home: Path = Path(".plant")
+    source: str | None = None
+    warehouse: Path | None = None
+    timezone: str = "UTC"
+    start: dt.date | None = None
+    late_weeks: int = Field(1, ge=0, le=520)
+    fluctuation_weeks: int | None = Field(None, ge=1)
+    min_products: float = Field(0.5, ge=0, le=1)
+    max_rejected: float = Field(0.05, ge=0, le=1)
+
+    @field_validator("home")
+    @classmethod
+    def _under_root(cls, value: Path) -> Path:
+        return (project_root() / value.expanduser()).resolve()
+
+    @field_validator("warehouse")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value else None
+
+    @field_validator("source")
+    @classmethod
+    def _files_only(cls, value: str | None) -> str | None:
+        if value and "://" in value:
+            scheme = value.split("://", 1)[0]
+            raise ValueError(f"a directory is read; {scheme}:// is not supported by this version")
+        return str(Path(value).expanduser().resolve()) if value else None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("a name of the IANA time zone database, like Europe/Berlin") from None
+        return value
+
+    @field_validator("start")
+    @classmethod
+    def _monday(cls, value: dt.date | None) -> dt.date | None:
+        if value and value.weekday() != 0:
+            raise ValueError(f"a Monday, like {value - dt.timedelta(days=value.weekday())}")
+        return value
+
+    @property
+    def is_sample(self) -> bool:
+        return self.source is None
+
+    @property
+    def source_path(self) -> Path:
+        return Path(self.source) if self.source else self.home / "sample"
+
+    @property
+    def warehouse_path(self) -> Path:
+        return self.warehouse or self.home / ("sample.duckdb" if self.is_sample else "plant.duckdb")
+
+    @property
+    def marts_path(self) -> Path:
+        """What readers open: the marts of the last whole run."""
+        return self.warehouse_path.with_name(self.warehouse_path.name + ".marts.duckdb")
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's records of this warehouse."""
+        return self.warehouse_path.with_name(self.warehouse_path.name + ".dagster")
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        return Calendar(self.timezone)
+
+    @property
+    def store_path(self) -> Path:
+        return self.dagster_home / "store.json"
+
+    def remembered(self, name: str) -> str | None:
+        """What the warehouse knows of its store (source, timezone, first_week), read while a run may write."""
+        try:
+            facts: dict[str, str] = json.loads(self.store_path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return facts.get(name)
+
+    @property
+    def first_week(self) -> dt.date | None:
+        """The Monday that partitions begin with: the one set, else the one remembered."""
+        known = self.remembered("first_week")
+        return self.start or (dt.date.fromisoformat(known) if known else None)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make another process read these very settings."""
+        values = self.model_dump(exclude_none=True)
+        return {PREFIX + name.upper(): str(value) for name, value in values.items()}
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings of the environment, with those given instead.
+
+    Raises:
+        UsageError: a value is wrong; the message names the variable and what is allowed.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        allowed = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{name}={first['input']} is not allowed: {allowed}") from None

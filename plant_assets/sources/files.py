@@ -1,0 +1,547 @@
+"""A directory of csv, parquet and jsonl files as a source.
+
+Files are read by the engine into typed rows. A file in which a row is refused is read a second time line by
+line, so that the refusal names its line and keeps its text. Names of columns and files never become SQL.
+"""
+
+import csv
+import datetime as dt
+import gzip
+import hashlib
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import duckdb
+import pyarrow as pa
+
+from plant_assets.contracts import COUNT, INSTANT, PRICE, TABLES, TEXT
+from plant_assets.zones import Calendar
+
+EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
+BATCH_ROWS = 50_000
+
+
+class SourceError(Exception):
+    """The source, or a table of it, cannot be read; the message names path, table and what was expected."""
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """What is read of one source table, and how its rows are told apart and accounted for.
+
+    `required` must not be NULL; `bucket` is the SQL text under which a staged row is counted.
+    """
+
+    name: str
+    target: str
+    is_needed: bool
+    required: tuple[str, ...]
+    key: tuple[str, ...]
+    bucket: str
+
+    @property
+    def columns(self) -> dict[str, str]:
+        types = {column.name: column.type for column in TABLES[self.target].columns}
+        return {name: kind for name, kind in types.items() if name != "observed_at"}
+
+
+NO_WEEK = "no week"
+SOURCE_TABLES = {
+    table.name: table
+    for table in (
+        SourceTable(
+            "events",
+            "raw_events",
+            is_needed=True,
+            required=("event_id", "session_id", "created_at", "event_type"),
+            key=("event_id",),
+            bucket=f"coalesce(week::varchar, '{NO_WEEK}')",
+        ),
+        SourceTable(
+            "products",
+            "raw_products",
+            is_needed=True,
+            required=("product_id",),
+            key=("observed_at", "product_id"),
+            bucket="observed_at::varchar",
+        ),
+        SourceTable(
+            "orders",
+            "raw_orders",
+            is_needed=False,
+            required=("order_id",),
+            key=("order_id",),
+            bucket="'all'",
+        ),
+        SourceTable(
+            "order_items",
+            "raw_order_items",
+            is_needed=False,
+            required=("order_id", "product_id"),
+            key=("order_id", "product_id"),
+            bucket="'all'",
+        ),
+    )
+}
+
+
+@dataclass
+class SourceFile:
+    """A file of a table, named relative to the source. `observed_at` is set for dated products."""
+
+    table: str
+    name: str
+    path: Path
+    extension: str
+    size: int
+    modified_ns: int
+    observed_at: dt.datetime | None = None
+    _hash: str | None = field(default=None, repr=False)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the content; of the footer for parquet, which describes every column chunk."""
+        if self._hash is None:
+            with self.path.open("rb") as stream:
+                if self.extension == "parquet":
+                    stream.seek(max(0, self.size - 8))
+                    tail = stream.read(8)
+                    stream.seek(max(0, self.size - 8 - int.from_bytes(tail[:4], "little")))
+                    self._hash = hashlib.sha256(stream.read()).hexdigest()
+                else:
+                    self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._hash
+
+
+def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
+    """The instant that a dated file's stem names, in UTC; None where it names none."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", stem):
+        try:
+            return calendar.starts_at(dt.date.fromisoformat(stem))
+        except ValueError:
+            return None
+    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", stem):
+        try:
+            return dt.datetime.strptime(stem, "%Y-%m-%dT%H-%M-%SZ")
+        except ValueError:
+            return None
+    return None
+
+
+def _extension(name: str) -> str | None:
+    for extension in EXTENSIONS:
+        if name.lower().endswith("." + extension):
+            return extension
+    return None
+
+
+class FileSource:
+    """A store's tables as files under one directory."""
+
+    def __init__(self, directory: Path, calendar: Calendar) -> None:
+        self.directory = directory
+        self.calendar = calendar
+
+    def list_files(self) -> dict[str, list[SourceFile]]:
+        """The files of each table, in order of their names; an absent optional table has none.
+
+        Raises:
+            SourceError: the directory or a needed table is missing, a table is given twice, or a products
+                file is not named by an instant, or by the instant of another.
+        """
+        if not self.directory.is_dir():
+            raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
+        found = {name: self._files_of(name) for name in SOURCE_TABLES}
+        for name, table in SOURCE_TABLES.items():
+            if table.is_needed and not found[name]:
+                raise SourceError(
+                    f"{self.directory} has no table {name}: expected {name}.<ext> or a folder {name}/,"
+                    f" <ext> one of {', '.join(EXTENSIONS)}"
+                )
+        return found
+
+    def _files_of(self, table: str) -> list[SourceFile]:
+        places = []
+        try:
+            entries = sorted(self.directory.iterdir())
+        except OSError as error:
+            raise SourceError(f"the source {self.directory} cannot be listed: {error.strerror}") from error
+        for entry in entries:
+            is_file_of_table = any(entry.name.lower() == f"{table}.{ext}" for ext in EXTENSIONS)
+            if entry.name == table or is_file_of_table:
+                places.append(entry)
+        if len(places) > 1:
+            names = " and ".join(place.name for place in places)
+            raise SourceError(f"{self.directory} gives the table {table} twice: {names}; keep one of them")
+        if not places:
+            return []
+        place = places[0]
+        if place.name != table:
+            if place.is_dir():
+                raise SourceError(f"{place} is a directory: expected a file, or a folder named {table}")
+            return [self._file(table, place, dated=False)]
+        if not place.is_dir():
+            raise SourceError(f"{place} has no extension: expected one of {', '.join(EXTENSIONS)}")
+        files = [
+            self._file(table, path, dated=table == "products")
+            for path in sorted(place.rglob("*"))
+            if _extension(path.name) and not path.name.startswith(".")
+        ]
+        if table == "products":
+            self._require_distinct_instants(files)
+        return files
+
+    def _file(self, table: str, path: Path, dated: bool) -> SourceFile:
+        extension = _extension(path.name)
+        assert extension
+        if path.is_dir():
+            raise SourceError(f"{path} is a directory: expected a {extension} file of the table {table}")
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise SourceError(f"{path} of the table {table} cannot be read: {error.strerror}") from error
+        name = path.relative_to(self.directory).as_posix()
+        source_file = SourceFile(table, name, path, extension, status.st_size, status.st_mtime_ns)
+        if dated:
+            stem = path.name[: -len(extension) - 1]
+            source_file.observed_at = instant_of(stem, self.calendar)
+            if source_file.observed_at is None:
+                raise SourceError(
+                    f"{path} is not named by an instant: expected 2021-02-22.{extension}"
+                    f" or 2021-02-22T06-00-00Z.{extension}"
+                )
+        return source_file
+
+    def _require_distinct_instants(self, files: list[SourceFile]) -> None:
+        by_instant: dict[dt.datetime | None, SourceFile] = {}
+        for source_file in files:
+            other = by_instant.setdefault(source_file.observed_at, source_file)
+            if other is not source_file:
+                raise SourceError(
+                    f"{other.path} and {source_file.path} are of one instant, {source_file.observed_at}Z;"
+                    " keep one of them"
+                )
+
+    def stage(
+        self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]
+    ) -> None:
+        """Add files to `staging.<table>`: typed columns, file, line, raw_text, column_name and reason.
+
+        Every row read is there; `reason` is NULL for those that can be loaded.
+
+        Raises:
+            SourceError: a file cannot be read to its end, or lacks a needed column.
+        """
+        by_shape: dict[Shape, list[SourceFile]] = {}
+        for each in files:
+            by_shape.setdefault(_shape(connection, table, each), []).append(each)
+        for shape, alike in by_shape.items():
+            paths = {str(each.path): each for each in alike}
+            connection.execute(
+                "create or replace temp table staged_paths as select unnest(?::varchar[]) as staged_path,"
+                " unnest(?::varchar[]) as staged_file, unnest(?::timestamp[]) as staged_at",
+                [list(paths), [each.name for each in alike], [each.observed_at for each in alike]],
+            )
+            connection.execute("drop table if exists refused_lines; drop table if exists refused_scans")
+            try:
+                connection.execute(
+                    self._insert(table, shape.types(table), shape.select(table)),
+                    [[_escape_glob(path) for path in paths]],
+                )
+            except duckdb.Error as error:
+                raise _unreadable(table, alike, error) from error
+            if shape.form == "parquet":
+                continue
+            refused = connection.execute(
+                "select staged_file from staged_paths where staged_path in (select file_path from refused_scans"
+                " join refused_lines using (scan_id, file_id)) or staged_file in"
+                f" (select file from staging.{table.name} where reason is not null and line is null)"
+            ).fetchall()
+            names = {row[0] for row in refused}
+            for each in alike:
+                if each.name in names:
+                    self.stage_line_by_line(connection, table, each)
+
+    def stage_line_by_line(
+        self, connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile
+    ) -> None:
+        """Stage a csv or jsonl file again, each row with its line and text."""
+        connection.execute(f"delete from staging.{table.name} where file = ?", [source_file.name])
+        connection.execute(
+            "create or replace temp table staged_paths as select ? as staged_path, ? as staged_file,"
+            " ?::timestamp as staged_at",
+            [str(source_file.path), source_file.name, source_file.observed_at],
+        )
+        records = _json_records if source_file.extension.startswith("jsonl") else _csv_records
+        names = [*table.columns, "line", "raw_text", "refused"]
+        schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
+        select = "select *, ? as filename from lines"
+        try:
+            for batch in _batches(records(source_file, table)):
+                columns = [pa.array(values, kind.type) for values, kind in zip(zip(*batch), schema)]
+                connection.register("lines", pa.table(columns, schema=schema))
+                connection.execute(
+                    self._insert(table, dict.fromkeys(table.columns, "VARCHAR"), select),
+                    [str(source_file.path)],
+                )
+                connection.unregister("lines")
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unreadable(table, [source_file], error) from error
+
+    def _insert(self, table: SourceTable, types: dict[str, str], select: str) -> str:
+        """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
+        typed, problems = [], []
+        for name, kind in table.columns.items():
+            typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
+            if kind != TEXT:
+                is_wrong = f"{_text(types[name], name)} is not null and typed_{name} is null"
+                problems.append((is_wrong, name, _NOT_A[kind]))
+            if name in table.required:
+                problems.append((f"typed_{name} is null", name, "missing"))
+        columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
+        reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
+        values = ", ".join(f"typed_{name} as {name}" for name in table.columns)
+        week = self._week_of("typed_created_at") if table.name == "events" else "null"
+        return (
+            f"insert into staging.{table.name} by name select {values}, staged_at as observed_at,"
+            f" {week} as week, staged_file as file, line, column_name, reason,"
+            " if(reason is null and line is null, null, raw_text) as raw_text from ("
+            f"select *, case when refused is not null then null {columns} end as column_name,"
+            f" case when refused is not null then refused {reasons} end as reason from ("
+            f"select *, {', '.join(typed)} from ({select}) join staged_paths on filename = staged_path))"
+        )
+
+    def _week_of(self, instant: str) -> str:
+        """The Monday of an instant's week, as SQL: each offset of the zone from the transition it holds from."""
+        changes = self.calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
+        from_instants = [until for until, _offset in changes[:-1]]
+        cases = [
+            f"when {instant} >= timestamp '{at}' then {instant} + interval {int(offset.total_seconds())} second"
+            for at, (_until, offset) in zip(from_instants, changes[1:], strict=True)
+        ]
+        first = f"{instant} + interval {int(changes[0][1].total_seconds())} second"
+        local = f"case {' '.join(reversed(cases))} else {first} end" if cases else first
+        return f"date_trunc('week', ({local})::date)::date"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Files that one statement reads: csv with equal headers, parquet with equal columns, or jsonl."""
+
+    form: str
+    columns: tuple[tuple[str, str], ...] = ()
+
+    def types(self, table: SourceTable) -> dict[str, str]:
+        """The engine's type of each of the table's columns, as `select` gives them."""
+        given = dict(self.columns)
+        return {name: given.get(name, "VARCHAR") for name in table.columns}
+
+    def select(self, table: SourceTable) -> str:
+        """The statement with one parameter, the paths, that reads the table's columns as they are."""
+        text_form = (
+            "auto_detect = false, nullstr = '', filename = true, store_rejects = true, rejects_limit = 0,"
+            " rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
+        )
+        if self.form == "parquet":
+            names = ", ".join(table.columns)
+            as_json = ", ".join(f"{name} := {name}" for name in table.columns)
+            return (
+                f"select {names}, filename, null::bigint as line, null as refused,"
+                f" to_json(struct_pack({as_json}))::varchar as raw_text"
+                " from read_parquet(?, filename = true, hive_partitioning = false)"
+            )
+        if self.form == "csv":
+            header = [name for name, _type in self.columns]
+            places = ", ".join(f"c{header.index(name)} as {name}" for name in table.columns)
+            columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
+            return (
+                f"select {places}, filename, null::bigint as line, null as refused, null as raw_text"
+                f" from read_csv(?, columns = {columns}, header = true, delim = ',', quote = '\"',"
+                f" escape = '\"', {text_form})"
+            )
+        paths = [f"$.{name}" for name in table.columns]
+        values = ", ".join(f"fields[{place}] as {name}" for place, name in enumerate(table.columns, 1))
+        return (
+            f"select {values}, filename, null::bigint as line, null as raw_text,"
+            " if(json_type(document) = 'OBJECT', null, 'not a JSON object') as refused"
+            f" from (select document, filename, json_extract_string(document, {paths}) as fields"
+            " from (select if(json_valid(text), text, '0') as document, filename from read_csv(?,"
+            " columns = {'text': 'VARCHAR'}, header = false, delim = '\x01', quote = '', escape = '',"
+            f" {text_form}) where trim(text) <> ''))"
+        )
+
+
+def _shape(connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile) -> Shape:
+    if source_file.extension.startswith("jsonl"):
+        return Shape("jsonl")
+    if source_file.extension == "parquet":
+        try:
+            found = connection.execute(
+                "select column_name, column_type from (describe from read_parquet(?))",
+                [_escape_glob(str(source_file.path))],
+            ).fetchall()
+        except duckdb.Error as error:
+            raise _unreadable(table, [source_file], error) from error
+        columns = tuple((row[0], row[1]) for row in found if row[0] in table.columns)
+        _require_columns(table, source_file, [row[0] for row in found])
+        return Shape("parquet", columns)
+    header = _header(table, source_file)
+    _require_columns(table, source_file, header)
+    return Shape("csv", tuple((name, "VARCHAR") for name in header))
+
+
+def _require_columns(table: SourceTable, source_file: SourceFile, found: list[str]) -> None:
+    missing = [name for name in table.columns if name not in found]
+    twice = sorted({name for name in table.columns if found.count(name) > 1})
+    if missing or twice:
+        what = f"lacks {', '.join(missing)}" if missing else f"has twice {', '.join(twice)}"
+        raise SourceError(
+            f"{source_file.path}: the table {table.name} {what}; columns found: {', '.join(found) or 'none'}"
+        )
+
+
+def _unreadable(table: SourceTable, files: list[SourceFile], error: Exception) -> SourceError:
+    reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+    named = [each for each in files if str(each.path) in str(error)] or files[:1]
+    return SourceError(f"{named[0].path}: the table {table.name} cannot be read to its end: {reason}")
+
+
+def _escape_glob(path: str) -> str:
+    """A path in which no character is a pattern to the engine."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+_NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number"}
+
+
+def _text(source_type: str, name: str) -> str:
+    return f"nullif({name}, '')" if source_type == "VARCHAR" else f"{name}::varchar"
+
+
+def _typed(kind: str, source_type: str, name: str) -> str:
+    """The value in the contract's type, NULL where it has none; instants from 1970 to 9999."""
+    text = _text(source_type, name)
+    if kind == TEXT:
+        return text
+    if kind == PRICE:
+        return f"try_cast({text} as decimal(18, 4))"
+    if kind == COUNT:
+        is_whole = f"regexp_full_match({text}, '\\s*[+-]?[0-9]+([.]0*)?\\s*')"
+        return f"if({is_whole}, try_cast({text} as bigint), null)"
+    if source_type == "TIMESTAMP WITH TIME ZONE":
+        instant = f"{name} at time zone 'UTC'"
+    elif source_type.startswith(("TIMESTAMP", "DATE")):
+        instant = f"try_cast({name} as timestamp)"
+    else:
+        instant = f"try_cast({text} as timestamptz) at time zone 'UTC'"
+    return f"if({instant} between timestamp '1970-01-01' and timestamp '9999-12-31', {instant}, null)"
+
+
+def _open(source_file: SourceFile) -> BinaryIO:
+    opened = gzip.open if source_file.extension.endswith(".gz") else open
+    return cast(BinaryIO, opened(source_file.path, "rb"))
+
+
+def _header(table: SourceTable, source_file: SourceFile) -> list[str]:
+    try:
+        with _open(source_file) as stream:
+            return [name.strip() for name in next(csv.reader(_lines(stream)), [])]
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise _unreadable(table, [source_file], error) from error
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    """The lines of a UTF-8 file; bytes that are none are kept as lone surrogates."""
+    for number, line in enumerate(stream):
+        yield line.decode("utf-8" if number else "utf-8-sig", "surrogateescape")
+
+
+Record = tuple[str | int | None, ...]
+
+
+def _csv_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record]:
+    """The rows of a csv file: the table's columns as text, line, raw_text, and why it is refused or None."""
+    taken: list[str] = []
+    csv.field_size_limit(2**31 - 1)
+    with _open(source_file) as stream:
+        reader = csv.reader((taken.append(line) or line for line in _lines(stream)), strict=True)
+        header = [name.strip() for name in next(reader)]
+        places = [header.index(name) for name in table.columns]
+        nothing: Record = (None,) * len(places)
+        while True:
+            taken.clear()
+            line = reader.line_num + 1
+            try:
+                fields = next(reader)
+                refused = None
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    raise SourceError(
+                        f"{source_file.path}: a quote that opens in line {line} is never closed"
+                    ) from None
+                fields, refused = [], f"malformed quotes: {error}"
+            if not fields and not refused:
+                continue
+            raw_text = "".join(taken).rstrip("\r\n")
+            if _has_bad_bytes(raw_text):
+                raw_text = raw_text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                refused = "not UTF-8"
+            elif not refused and len(fields) != len(header):
+                refused = f"{len(fields)} fields, expected {len(header)}"
+            values = nothing if refused else tuple(fields[place] for place in places)
+            yield *values, line, raw_text, refused
+
+
+def _json_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record]:
+    """The rows of a jsonl file, as `_csv_records` gives them. Numbers keep their spelling."""
+    nothing: Record = (None,) * len(table.columns)
+    with _open(source_file) as stream:
+        for line, content in enumerate(stream, start=1):
+            raw_text = content.decode("utf-8-sig", "replace").rstrip("\r\n")
+            if not raw_text.strip():
+                continue
+            try:
+                document = json.loads(content, parse_int=str, parse_float=str)
+                refused = None if isinstance(document, dict) else "not a JSON object"
+            except UnicodeDecodeError:
+                document, refused = None, "not UTF-8"
+            except ValueError:
+                document, refused = None, "not a JSON object"
+            values = nothing if refused else tuple(_json_text(document.get(name)) for name in table.columns)
+            yield *values, line, raw_text, refused
+
+
+def _json_text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _has_bad_bytes(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _batches(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
+    records = iter(records)
+    while batch := tuple(itertools.islice(records, BATCH_ROWS)):
+        yield batch
+
+
+def staged_columns(table: SourceTable) -> str:
+    """The DDL of a staged table's columns."""
+    types = {column.name: column.sql_type for column in TABLES[table.target].columns}
+    own = "".join(f"{name} {types[name]}, " for name in table.columns)
+    return (
+        f"{own}observed_at timestamp, week date, file varchar, line bigint, raw_text varchar,"
+        " column_name varchar, reason varchar"
+    )

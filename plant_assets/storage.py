@@ -1,0 +1,424 @@
+"""The warehouse: one DuckDB file, one writer at a time, every write one transaction.
+
+This is the only module that knows the engine's file. Sources read into `staging`, an in-memory catalog of the
+same connection; transforms hand in expressions that know neither.
+"""
+
+import contextlib
+import datetime as dt
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import filelock
+import ibis
+import pandas as pd
+
+from plant_assets.contracts import MARTS, TABLES, Table
+from plant_assets.settings import Settings, UsageError
+from plant_assets.zones import WEEK, Calendar, weeks_between
+
+INTERNAL_DDL = """
+create schema if not exists analytics;
+use warehouse.analytics;
+create table if not exists _meta (name varchar, value varchar);
+create table if not exists _files (
+    source_table varchar, file varchar, size bigint, modified_ns bigint, content_hash varchar,
+    week date, rows_read bigint);
+create table if not exists _loads (
+    source_table varchar, bucket varchar, file varchar, content_hash varchar,
+    rows_read bigint, rows_loaded bigint, rows_dropped bigint, rows_rejected bigint,
+    write_number bigint, run_id varchar);
+create table if not exists _writes (
+    table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
+"""
+
+
+class WrongShape(Exception):
+    """A result does not have the columns, types or weeks of its table's contract."""
+
+
+class StoreMismatch(UsageError):
+    """The warehouse belongs to another source or time zone."""
+
+
+def identifier(name: str) -> str:
+    """A name quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string quoted for SQL, for the statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class WeekRange:
+    """Whole weeks from `first` to `last`, both Mondays and both included."""
+
+    def __init__(self, calendar: Calendar, first: dt.date, last: dt.date) -> None:
+        self.calendar, self.first, self.last = calendar, first, last
+
+    @property
+    def starts_at(self) -> dt.datetime:
+        return self.calendar.starts_at(self.first)
+
+    @property
+    def ends_at(self) -> dt.datetime:
+        return self.calendar.starts_at(self.last + WEEK)
+
+    def weeks(self) -> list[dt.date]:
+        return weeks_between(self.first, self.last)
+
+    def bounds(self, table: Table) -> list[dt.datetime] | list[dt.date]:
+        """The first value of the table's week column in these weeks, and the first after them."""
+        assert table.week_column, f"{table.name} has no weeks"
+        if table.schema[table.week_column].is_timestamp():
+            return [self.starts_at, self.ends_at]
+        return [self.first, self.last + WEEK]
+
+    def rows_of(self, table: Table) -> ibis.Table:
+        """The table's rows of these weeks."""
+        unbound, column = table.unbound(), table.week_column
+        low, high = (ibis.literal(bound, table.schema[column]) for bound in self.bounds(table))
+        return unbound.filter((unbound[column] >= low) & (unbound[column] < high))
+
+    def __str__(self) -> str:
+        return f"{self.first}..{self.last}"
+
+
+class Warehouse:
+    """An open warehouse, held by this process alone until it is closed."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.calendar = settings.calendar
+        # What a plan staged in this process, for the run that follows it.
+        self.staged: object | None = None
+
+    def execute(self, statement: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
+        return self.connection.execute(statement, parameters)
+
+    def rows(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return self.execute(statement, parameters).fetchall()
+
+    def value(self, statement: str, parameters: Any = None) -> Any:
+        found = self.execute(statement, parameters).fetchone()
+        return found[0] if found else None
+
+    def frame(self, expression: ibis.Table) -> pd.DataFrame:
+        """The rows of a small expression."""
+        return self.execute(to_sql(expression)).df()
+
+    def has(self, name: str) -> bool:
+        return bool(
+            self.value(
+                "select count(*) from duckdb_tables() where schema_name = 'analytics'"
+                " and database_name = 'warehouse' and table_name = ?",
+                [name],
+            )
+            or self.value(
+                "select count(*) from duckdb_views() where schema_name = 'analytics'"
+                " and database_name = 'warehouse' and view_name = ?",
+                [name],
+            )
+        )
+
+    def column_types(self, name: str) -> dict[str, str]:
+        """The stored columns of a table or view, with their types, in order."""
+        return {
+            row[0]: row[1]
+            for row in self.rows(
+                "select column_name, data_type from duckdb_columns() where database_name = 'warehouse'"
+                " and schema_name = 'analytics' and table_name = ? order by column_index",
+                [name],
+            )
+        }
+
+    def meta(self, name: str) -> str | None:
+        found: str | None = self.value("select value from _meta where name = ?", [name])
+        return found
+
+    def remember(self, **values: str) -> None:
+        """Keep facts of the store in `_meta`, in the caller's transaction if there is one."""
+        for name, value in values.items():
+            self.execute("delete from _meta where name = ?", [name])
+            self.execute("insert into _meta values (?, ?)", [name, value])
+
+    def require_store(self, accept_source: bool = False) -> None:
+        """Refuse to mix two stores in one warehouse.
+
+        Raises:
+            StoreMismatch: it remembers another source or zone and `accept_source` is false.
+        """
+        for name, value in self._store().items():
+            known = self.meta(name)
+            if known is not None and known != value and not accept_source:
+                raise StoreMismatch(
+                    f"{self.settings.warehouse_path} holds the store with {name} {known}, not {value}:"
+                    f" give that {name}, another --warehouse, or --accept-source"
+                )
+
+    def _store(self) -> dict[str, str]:
+        return {"source": str(self.settings.source_path), "timezone": self.settings.timezone}
+
+    def remember_store(self, first_week: dt.date) -> None:
+        """Keep source, zone and first week, with a copy that definitions can read while a run writes."""
+        facts = self._store() | {"first_week": first_week.isoformat()}
+        self.remember(**facts)
+        write_atomically(self.settings.store_path, json.dumps(facts))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the body's writes, or none."""
+        self.execute("begin")
+        try:
+            yield
+        except BaseException:
+            self.execute("rollback")
+            raise
+        self.execute("commit")
+
+    def write(
+        self,
+        name: str,
+        data: ibis.Table,
+        run_id: str,
+        weeks: WeekRange | None = None,
+        alongside: Callable[[], None] | None = None,
+    ) -> int:
+        """Replace a table, or its rows of `weeks`, by `data` in one transaction; the rows written.
+
+        `alongside` writes what must be kept in the same transaction.
+
+        Raises:
+            WrongShape: columns or types differ from the contract, or a row lies outside `weeks`.
+        """
+        table = TABLES[name]
+        require_shape(table, data.schema())
+        body = to_sql(data)
+        with self.transaction():
+            if table.is_view:
+                self._drop_other_kind(name, "view")
+                self.execute(f"create or replace view {name} as {body}")
+                written = 0
+            else:
+                self._drop_other_kind(name, "table")
+                written = self._replace_rows(table, body, weeks)
+            if alongside:
+                alongside()
+            self.record_write(name, run_id, weeks)
+        return written
+
+    def next_write_number(self) -> int:
+        return int(self.value("select coalesce(max(write_number), 0) + 1 from _writes"))
+
+    def record_write(self, name: str, run_id: str, weeks: WeekRange | None = None) -> None:
+        """Note which run wrote a table, or weeks of it, after all writes before."""
+        number = self.next_write_number()
+        written = weeks.weeks() if weeks else [None]
+        self.execute(
+            "delete from _writes where table_name = ? and list_contains(?::date[], week)"
+            if weeks
+            else "delete from _writes where table_name = ?",
+            [name, written] if weeks else [name],
+        )
+        self.execute(
+            "insert into _writes select ?, unnest(?::date[]), ?, ?, (now() at time zone 'UTC')::timestamp",
+            [name, written, number, run_id],
+        )
+
+    def _drop_other_kind(self, name: str, kind: str) -> None:
+        other = "table" if kind == "view" else "view"
+        is_other = self.value(
+            f"select count(*) from duckdb_{other}s() where database_name = 'warehouse'"
+            f" and schema_name = 'analytics' and {other}_name = ?",
+            [name],
+        )
+        if is_other:
+            self.execute(f"drop {other} {name}")
+
+    def _replace_rows(self, table: Table, body: str, weeks: WeekRange | None) -> int:
+        if weeks is None:
+            self.execute(create_table(table).replace("create table if not exists", "create or replace table"))
+            return int(self.value(f"insert into {table.name} by name {body}"))
+        self.execute(create_table(table))
+        in_weeks = f"from {table.name} where {table.week_column} >= ? and {table.week_column} < ?"
+        bounds = weeks.bounds(table)
+        self.execute(f"delete {in_weeks}", bounds)
+        written = int(self.value(f"insert into {table.name} by name {body}"))
+        inside = int(self.value(f"select count(*) {in_weeks}", bounds))
+        if inside != written:
+            raise WrongShape(f"{table.name}: {written - inside} rows lie outside the weeks {weeks}")
+        return written
+
+    def publish_marts(self, run_id: str) -> Path:
+        """Copy the marts into a new file and move it to where readers open it.
+
+        Raises:
+            UsageError: the marts are not all of this run.
+        """
+        strangers = self.rows(
+            "select distinct table_name from _writes where list_contains(?::varchar[], table_name)"
+            " and week is null and run_id <> ?",
+            [list(MARTS), run_id],
+        )
+        if strangers:
+            names = ", ".join(sorted(row[0] for row in strangers))
+            raise UsageError(f"the marts come with a run of the whole job: {names} are of an earlier run")
+        target = self.settings.marts_path
+        fresh = target.with_name(target.name + ".new")
+        fresh.unlink(missing_ok=True)
+        self.execute(f"attach {literal(str(fresh))} as marts")
+        try:
+            self.execute("create schema marts.analytics")
+            for name in (*MARTS, "_meta", "_writes"):
+                if self.has(name):
+                    self.execute(f"create table marts.analytics.{name} as from warehouse.analytics.{name}")
+        finally:
+            self.execute("detach marts")
+        fresh.chmod(0o600)
+        os.replace(fresh, target)
+        return target
+
+
+def create_table(table: Table) -> str:
+    columns = ", ".join(f"{identifier(column.name)} {column.sql_type}" for column in table.columns)
+    return f"create table if not exists {table.name} ({columns})"
+
+
+def to_sql(expression: ibis.Expr) -> str:
+    return str(ibis.to_sql(expression, dialect="duckdb"))
+
+
+def require_shape(table: Table, schema: ibis.Schema) -> None:
+    """Refuse a result whose columns or types are not its contract's.
+
+    Raises:
+        WrongShape: names what is missing, too many or of another type.
+    """
+    wanted = {name: str(dtype) for name, dtype in table.schema.items()}
+    given = {name: str(dtype.copy(nullable=True)) for name, dtype in schema.items()}
+    problems = [f"column {name} is missing" for name in wanted if name not in given]
+    problems += [f"column {name} is not in its contract" for name in given if name not in wanted]
+    problems += [
+        f"column {name} is {given[name]}, not {wanted[name]}"
+        for name in wanted
+        if name in given and given[name] != wanted[name]
+    ]
+    if problems:
+        raise WrongShape(f"{table.name}: {'; '.join(problems)}")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file, for its owner only, so that a reader sees the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    fresh.chmod(0o600)
+    os.replace(fresh, path)
+
+
+@contextlib.contextmanager
+def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) -> Iterator[None]:
+    """Be the one writer of the warehouse; the log says for whom a writer waits.
+
+    Raises:
+        UsageError: another writer holds it and `wait` is false.
+    """
+    path = settings.warehouse_path.with_name(settings.warehouse_path.name + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held_by = path.with_name(path.name + "ed-by")
+    lock = filelock.FileLock(path, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        other = held_by.read_text() if held_by.exists() else "another process"
+        if not wait:
+            raise UsageError(f"the warehouse is in use by {other}") from None
+        log.info("waiting for %s, which holds %s", other, settings.warehouse_path)
+        lock.acquire()
+    try:
+        write_atomically(held_by, f"{holder} (process {os.getpid()})")
+        yield
+    finally:
+        lock.release()
+
+
+def connect(path: Path, log: logging.Logger, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection whose catalog `warehouse` is the file, waiting for a foreign process that holds it."""
+    connection = duckdb.connect(config={"temp_directory": str(path.with_name(path.name + ".tmp"))})
+    connection.execute("set TimeZone = 'UTC'")
+    is_told = False
+    while True:
+        try:
+            mode = " (read_only)" if read_only else ""
+            connection.execute(f"attach {literal(str(path))} as warehouse{mode}")
+            return connection
+        except duckdb.IOException as error:
+            if "lock" not in str(error):
+                connection.close()
+                raise UsageError(f"{path} is no readable warehouse: {error}") from error
+            if not is_told:
+                log.warning("waiting for the process that holds %s: %s", path, error)
+                is_told = True
+            time.sleep(0.5)
+        except duckdb.Error as error:
+            connection.close()
+            raise UsageError(f"{path} is no readable warehouse: {error}") from error
+
+
+@contextlib.contextmanager
+def open_warehouse(
+    settings: Settings,
+    log: logging.Logger | None = None,
+    holder: str = "a command",
+    wait: bool = True,
+) -> Iterator[Warehouse]:
+    """Open the warehouse for writing, alone; made on first use, for its owner only.
+
+    `holder` is what others are told that they wait for.
+
+    Raises:
+        UsageError: it is in use and `wait` is false, or is no warehouse.
+    """
+    log = log or logging.getLogger(__name__)
+    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(settings, log, holder, wait):
+        is_new = not settings.warehouse_path.exists()
+        connection = connect(settings.warehouse_path, log)
+        try:
+            if is_new:
+                settings.warehouse_path.chmod(0o600)
+            connection.execute("attach ':memory:' as staging")
+            connection.execute("use warehouse; " + INTERNAL_DDL)
+            for table in TABLES.values():
+                if table.name.startswith("raw_") or table.name == "rejected_rows":
+                    connection.execute(create_table(table))
+            warehouse = Warehouse(connection, settings)
+            yield warehouse
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def open_marts(settings: Settings) -> Iterator[Warehouse]:
+    """The published marts, read-only: never waits for a run and never holds one up.
+
+    Raises:
+        UsageError: no run of the whole job has published any yet.
+    """
+    path = settings.marts_path
+    if not path.exists():
+        raise UsageError(f"no answers yet in {settings.warehouse_path}: start with `plant-assets run`")
+    connection = connect(path, logging.getLogger(__name__), read_only=True)
+    try:
+        connection.execute("use warehouse.analytics")
+        yield Warehouse(connection, settings)
+    finally:
+        connection.close()

@@ -1,0 +1,66 @@
+"""Events with the products of their orders, and what each session reached on each date."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import ibis
+from ibis import _
+
+from plant_assets.contracts import ORDER_STAGES, STAGES, TABLES
+
+Offsets = Sequence[tuple[dt.datetime | None, dt.timedelta]]
+
+
+def local_date(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
+    """The date of a UTC instant on a local clock.
+
+    `offsets` are the zone's, each with the instant until which it holds (`Calendar.offsets`): engines
+    disagree on zones, all agree on adding seconds.
+    """
+
+    def on_clock(offset: dt.timedelta) -> ibis.Value:
+        seconds = int(offset.total_seconds())
+        return instant + ibis.interval(seconds=seconds) if seconds else instant
+
+    starts = [until for until, _offset in offsets[:-1]]
+    branches = [
+        (instant >= ibis.literal(start, "timestamp(6)"), on_clock(offset))
+        for start, (_until, offset) in zip(starts, offsets[1:], strict=True)
+    ]
+    first = on_clock(offsets[0][1])
+    return (ibis.cases(*reversed(branches), else_=first) if branches else first).date()
+
+
+def last_known_names(product_snapshots: ibis.Table) -> ibis.Table:
+    """The last name of each product, also after it left. One row per product: product_id, product_name."""
+    latest = ibis.row_number().over(group_by="product_id", order_by=ibis.desc("valid_from"))
+    ranked = product_snapshots.mutate(recency=latest)
+    return ranked.filter(_.recency == 0).select("product_id", product_name="name")
+
+
+def events_with_products(
+    events: ibis.Table, order_items: ibis.Table, product_snapshots: ibis.Table, offsets: Offsets
+) -> ibis.Table:
+    """Every event with its date, step and products. One row per event and product, as `int_events`."""
+    items = order_items.select("order_id", item_product_id="product_id").distinct()
+    names = last_known_names(product_snapshots).rename(named_product_id="product_id")
+    own_order = events.event_type.isin(ORDER_STAGES).ifelse(events.order_id, ibis.null("string"))
+    steps = [(events.event_type == stage, step) for step, stage in enumerate(STAGES, start=1)]
+    dated = events.mutate(
+        event_date=local_date(events.created_at, offsets),
+        session_step=ibis.cases(*steps).cast("int64"),
+        items_order_id=own_order,
+        own_product_id=events.event_type.isin(ORDER_STAGES).ifelse(ibis.null("string"), events.product_id),
+    ).drop("product_id")
+    with_items = dated.left_join(items, dated.items_order_id == items.order_id, rname="{name}_of_items")
+    with_product = with_items.mutate(product_id=ibis.coalesce(_.item_product_id, _.own_product_id))
+    named = with_product.left_join(names, with_product.product_id == names.named_product_id)
+    return named.select(TABLES["int_events"].names)
+
+
+def session_days(events: ibis.Table, offsets: Offsets) -> ibis.Table:
+    """The stages that each session reached on each date. One row per session and date."""
+    dated = events.mutate(event_date=local_date(events.created_at, offsets))
+    reached = {stage: (dated.event_type == stage).any() for stage in STAGES}
+    days = dated.group_by("event_date", "session_id").aggregate(**reached)
+    return days.select(TABLES["int_session_days"].names)

@@ -1,0 +1,227 @@
+"""Stock per week, its changes and fluctuations, and the episodes without stock: all from versions.
+
+Observations are instants of whole seconds, so that hours are exact.
+"""
+
+import datetime as dt
+
+import ibis
+from ibis import _
+
+from plant_assets.contracts import TABLES
+from plant_assets.transforms.events import last_known_names
+
+NO_UNITS = ibis.null("int64")
+
+
+def _hours(start: ibis.Value, end: ibis.Value) -> ibis.Value:
+    return (end.epoch_seconds() - start.epoch_seconds()).cast("float64") / 3600.0
+
+
+def _last_observation(observations: ibis.Table) -> ibis.Table:
+    return observations.aggregate(last_observed_at=_.observed_at.max())
+
+
+def stock_changes(product_snapshots: ibis.Table) -> ibis.Table:
+    """Each change of inventory against the product's last known value. One row per product and change.
+
+    Columns product_id, changed_at and delta (units, never 0). NULLs and gaps are skipped.
+    """
+    known = product_snapshots.filter(_.inventory.notnull())
+    before = known.inventory.lag().over(group_by="product_id", order_by="valid_from")
+    deltas = known.select("product_id", changed_at=_.valid_from, delta=_.inventory - before)
+    return deltas.filter(_.delta != 0)
+
+
+def _flows(changes: ibis.Table, by: list[str]) -> ibis.Table:
+    """inflow, outflow (units) and number of changes in each group of `by`."""
+    return changes.group_by(by).aggregate(
+        inflow=ibis.greatest(_.delta, 0).sum().cast("int64"),
+        outflow=ibis.greatest(-_.delta, 0).sum().cast("int64"),
+        changes=_.count(),
+    )
+
+
+def _observed_weeks(weeks: ibis.Table, observations: ibis.Table) -> ibis.Table:
+    """The weeks that begin no later than the last observation: nothing is known after it."""
+    return weeks.cross_join(_last_observation(observations)).filter(_.starts_at <= _.last_observed_at)
+
+
+def _versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table) -> ibis.Table:
+    """Each version in each week that it touches; one that ended at the week's first instant touches it."""
+    return product_snapshots.join(
+        observed_weeks,
+        [
+            product_snapshots.valid_from < observed_weeks.ends_at,
+            product_snapshots.valid_to.isnull() | (product_snapshots.valid_to >= observed_weeks.starts_at),
+        ],
+    )
+
+
+def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ibis.Table) -> ibis.Table:
+    """Stock of each week. One row per product and week in which it has a version.
+
+    `weeks` holds the weeks to do: week_start_date, starts_at, ends_at.
+    """
+    by = ["week_start_date", "product_id"]
+    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations))
+    known_until = ibis.least(touching.ends_at, touching.valid_to.coalesce(touching.last_observed_at))
+    hours = _hours(
+        ibis.greatest(touching.starts_at, touching.valid_from),
+        ibis.least(known_until, touching.last_observed_at),
+    )
+    is_held = touching.valid_to.isnull() | (touching.valid_to > touching.starts_at)
+    has_opened = touching.valid_from < touching.starts_at
+    has_closed = touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at)
+    valued = touching.mutate(
+        is_held=is_held,
+        last_name=_last_name(touching, by),
+        opening=has_opened.ifelse(touching.inventory, NO_UNITS),
+        closing=has_closed.ifelse(touching.inventory, NO_UNITS),
+        held=is_held.ifelse(touching.inventory, NO_UNITS),
+        hours_out=(touching.inventory <= 0).fill_null(False).ifelse(hours, 0.0),
+        is_complete=touching.last_observed_at >= touching.ends_at,
+    )
+    stock = valued.group_by(by).aggregate(
+        product_name=_.last_name.max(),
+        opening_inventory=_.opening.max(),
+        closing_inventory=_.closing.max(),
+        min_inventory=_.held.min(),
+        max_inventory=_.held.max(),
+        hours_out_of_stock=_.hours_out.sum(),
+        is_complete=_.is_complete.any(),
+        is_held=_.is_held.any(),
+    )
+    changes = stock_changes(product_snapshots)
+    changes_in_weeks = changes.join(
+        weeks, [changes.changed_at >= weeks.starts_at, changes.changed_at < weeks.ends_at]
+    )
+    rows = stock.filter(_.is_held).left_join(_flows(changes_in_weeks, by), by)
+    return rows.mutate(
+        inflow=_.inflow.coalesce(0), outflow=_.outflow.coalesce(0), changes=_.changes.coalesce(0)
+    ).select(TABLES["inventory"].names)
+
+
+def _last_name(touching: ibis.Table, by: list[str]) -> ibis.Value:
+    """The name of the group's last version, NULL on its other rows."""
+    recency = ibis.row_number().over(group_by=by, order_by=ibis.desc("valid_from"))
+    return (recency == 0).ifelse(touching.name, ibis.null("string"))
+
+
+def inventory_changes(
+    inventory: ibis.Table, product_snapshots: ibis.Table, observations: ibis.Table, weeks: ibis.Table
+) -> ibis.Table:
+    """Closing stock against the week before. One row per product and week, as `inventory`.
+
+    A product that left exactly as the week begins and stays away has a row here and none in `inventory`.
+    """
+    by = ["week_start_date", "product_id"]
+    first_seen = product_snapshots.group_by("product_id").aggregate(first_seen_at=_.valid_from.min())
+    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations))
+    presence = (
+        touching.mutate(
+            is_present=touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at),
+            last_name=_last_name(touching, by),
+            left_with=(touching.valid_to == touching.starts_at)
+            .fill_null(False)
+            .ifelse(touching.inventory, NO_UNITS),
+        )
+        .group_by([*by, "starts_at", "ends_at"])
+        .aggregate(is_present=_.is_present.any(), last_name=_.last_name.max(), left_with=_.left_with.max())
+    )
+    stock = inventory.select(
+        *by, "product_name", previous=_.opening_inventory, closing=_.closing_inventory, has_stock=True
+    )
+    joined = presence.left_join(stock, by).join(first_seen, "product_id")
+    both = joined.mutate(
+        product_name=_.has_stock.notnull().ifelse(_.product_name, _.last_name),
+        previous_inventory=_.has_stock.notnull().ifelse(_.previous, _.left_with),
+        inventory=_.is_present.ifelse(_.closing, NO_UNITS),
+        is_new=(_.first_seen_at >= _.starts_at) & (_.first_seen_at < _.ends_at),
+    )
+    previous, now = both.previous_inventory, both.inventory
+    state = ibis.cases(
+        (both.is_new, "new"),
+        (~both.is_present, "gone"),
+        (now.isnull(), "unknown"),
+        (previous.isnull(), "back"),
+        ((previous > 0) & (now <= 0), "sold_out"),
+        ((previous <= 0) & (now > 0), "restocked"),
+        (now > previous, "up"),
+        (now < previous, "down"),
+        else_="same",
+    )
+    return both.mutate(change=now - previous, state=state).select(TABLES["inventory_changes"].names)
+
+
+def inventory_fluctuations(
+    product_snapshots: ibis.Table, observations: ibis.Table, since: dt.datetime | None = None
+) -> ibis.Table:
+    """How often and how far stock moved. One row per product held since `since`, or ever."""
+    changes = stock_changes(product_snapshots)
+    held = product_snapshots
+    if since is not None:
+        changes = changes.filter(_.changed_at >= since)
+        held = held.filter(_.valid_to.isnull() | (_.valid_to > since))
+    in_turn = changes.mutate(before=_.delta.lag().over(group_by="product_id", order_by="changed_at")).mutate(
+        is_reversal=((_.delta > 0) != (_.before > 0)) & _.before.notnull()
+    )
+    moved = _flows(changes, ["product_id"])
+    reversals = in_turn.group_by("product_id").aggregate(
+        reversals=_.is_reversal.fill_null(False).cast("int64").sum().cast("int64")
+    )
+    ranges = held.group_by("product_id").aggregate(range=_.inventory.max() - _.inventory.min())
+    measured = (
+        ranges.left_join(moved, "product_id")
+        .drop("product_id_right")
+        .left_join(reversals, "product_id")
+        .drop("product_id_right")
+        .left_join(last_known_names(product_snapshots), "product_id")
+        .mutate(
+            inflow=_.inflow.coalesce(0),
+            outflow=_.outflow.coalesce(0),
+            changes=_.changes.coalesce(0),
+            reversals=_.reversals.coalesce(0),
+        )
+        .mutate(volume=_.inflow + _.outflow)
+    )
+    ranked = measured.mutate(
+        rank=ibis.dense_rank().over(order_by=ibis.desc("changes")) + 1,
+        volume_rank=ibis.dense_rank().over(order_by=ibis.desc("volume")) + 1,
+    )
+    return ranked.order_by("rank", "volume_rank", "product_name", "product_id").select(
+        TABLES["inventory_fluctuations"].names
+    )
+
+
+def stockouts(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.Table:
+    """Unbroken runs of versions without stock. One row per episode out of stock."""
+    of_product = ibis.window(group_by="product_id", order_by="valid_from")
+    beside = product_snapshots.mutate(is_out=(_.inventory <= 0).fill_null(False)).mutate(
+        was_out=_.is_out.lag().over(of_product).fill_null(False),
+        ended_before_at=_.valid_to.lag().over(of_product),
+        next_valid_from=_.valid_from.lead().over(of_product),
+        next_inventory=_.inventory.lead().over(of_product),
+    )
+    is_start = ~(beside.was_out & (beside.ended_before_at == beside.valid_from).fill_null(False))
+    out = beside.mutate(is_start=is_start).filter(_.is_out)
+    numbered = out.mutate(episode=_.is_start.cast("int64").sum().over(of_product))
+    adjoins = (numbered.next_valid_from == numbered.valid_to).fill_null(False)
+    is_restock = adjoins & (numbered.next_inventory > 0).fill_null(False)
+    ends = numbered.mutate(
+        restocked_at_=is_restock.ifelse(numbered.next_valid_from, ibis.null("timestamp(6)")),
+        restock_quantity_=is_restock.ifelse(numbered.next_inventory, NO_UNITS),
+    )
+    episodes = ends.group_by("product_id", "episode").aggregate(
+        out_of_stock_at=_.valid_from.min(),
+        ended_at=_.valid_to.max(),
+        is_ongoing=_.is_current.any(),
+        restocked_at=_.restocked_at_.max(),
+        restock_quantity=_.restock_quantity_.max(),
+        min_inventory=_.inventory.min(),
+    )
+    known = episodes.cross_join(_last_observation(observations)).left_join(
+        last_known_names(product_snapshots), "product_id"
+    )
+    until = known.is_ongoing.ifelse(known.last_observed_at, known.ended_at)
+    return known.mutate(hours_out=_hours(known.out_of_stock_at, until)).select(TABLES["stockouts"].names)
