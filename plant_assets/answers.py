@@ -107,16 +107,10 @@ def read_answers(marts: Warehouse) -> Answers:
     return Answers(
         week=week,
         previous_week=weeks[1] if len(weeks) > 1 else None,
-        is_complete=bool(
-            marts.value("select bool_and(is_complete) from inventory where week_start_date = ?", [week])
-        ),
+        is_complete=bool(marts.value("select bool_and(is_complete) from inventory where week_start_date = ?", [week])),
         inventory_changed=names("inventory_changes where week_start_date = ? and change <> 0", [week]),
         most_fluctuating=names("inventory_fluctuations where rank = 1", []),
-        out_of_stock=names(
-            "inventory where min_inventory <= 0 and list_contains(?::date[], week_start_date)", [weeks]
-        ),
+        out_of_stock=names("inventory where min_inventory <= 0 and list_contains(?::date[], week_start_date)", [weeks]),
         funnel=dict(zip(STAGES + RATES, funnel, strict=True)),
-        largest_drop_offs=[
-            dict(zip(("from", "to", "lost", "points_lost"), row, strict=True)) for row in steps
-        ],
+        largest_drop_offs=[dict(zip(("from", "to", "lost", "points_lost"), row, strict=True)) for row in steps],
     )

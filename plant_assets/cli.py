@@ -67,9 +67,7 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log."),
         click.option("--warehouse", metavar="FILE", help="The DuckDB file; default PLANT_WAREHOUSE."),
-        click.option(
-            "--source", metavar="DIR", help="The store's tables; default PLANT_SOURCE, or a sample."
-        ),
+        click.option("--source", metavar="DIR", help="The store's tables; default PLANT_SOURCE, or a sample."),
     ):
         command = option(command)
     return command
@@ -99,19 +97,16 @@ def one_sentence(debug: bool) -> Iterator[None]:
 
 
 def fail(message: str, code: int) -> None:
+    """Say in one sentence what went wrong, and exit."""
     ERR.print(f"plant-assets: {message}", markup=False)
     sys.exit(code)
 
 
 @main.command()
 @store_options
-@click.option(
-    "--weeks", metavar="WEEKS", help="2021-02-08, 2021-02-08..2021-03-01 or all; default: those due."
-)
+@click.option("--weeks", metavar="WEEKS", help="2021-02-08, 2021-02-08..2021-03-01 or all; default: those due.")
 @click.option("--accept-source", is_flag=True, help="Let the warehouse take another source or time zone.")
-def run(
-    source: str | None, warehouse: str | None, debug: bool, weeks: str | None, accept_source: bool
-) -> None:
+def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | None, accept_source: bool) -> None:
     """Bring the warehouse up to date with the source, check it, and print the answers."""
     with one_sentence(debug):
         from plant_assets.instance import prepare_home
@@ -212,9 +207,7 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
                 find_first_week(settings)
         ERR.print(f"http://127.0.0.1:{port}  (records in {settings.dagster_home})", markup=False)
         arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
-        os.execvpe(
-            sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)}
-        )
+        os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
 
 
 @main.command()
@@ -233,34 +226,31 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
 
 
 def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
+    """The first and last Monday that `--weeks` names."""
     first, _dots, last = text.partition("..")
     try:
         weeks = dt.date.fromisoformat(first), dt.date.fromisoformat(last or first)
     except ValueError:
-        raise UsageError(
-            f"--weeks {text} is not allowed: a Monday, two as 2021-02-08..2021-03-01, or all"
-        ) from None
+        raise UsageError(f"--weeks {text} is not allowed: a Monday, two as 2021-02-08..2021-03-01, or all") from None
     for week in weeks:
         if week != monday_of(week):
-            raise UsageError(
-                f"--weeks {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}"
-            )
+            raise UsageError(f"--weeks {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}")
     if weeks[1] < weeks[0]:
         raise UsageError(f"--weeks {text} is not allowed: it ends before it begins")
     return weeks
 
 
 def parse_instant(text: str) -> dt.datetime:
+    """The instant that `--end` names, in UTC."""
     try:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--end {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
-    return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(
-        microsecond=0
-    )
+    return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
 
 
 def print_answers(settings: Settings, as_json: bool) -> None:
+    """The answers of the last whole run, on the output."""
     from plant_assets.answers import read_answers
     from plant_assets.storage import open_marts
 

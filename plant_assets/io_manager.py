@@ -71,7 +71,7 @@ class WarehouseIOManager(IOManager):
         """The frame as an expression; what the engine widens without loss has the contract's type."""
         connection, table = self._warehouse.connection, TABLES[context.asset_key.to_user_string()]
         if frame.empty:
-            typed = frame.astype({name: "object" for name in frame.columns})
+            typed = frame.astype(dict.fromkeys(frame.columns, "object"))
             return ibis.table(
                 {name: table.schema.get(name, "string") for name in typed.columns}, name=table.name
             ).limit(0)
@@ -82,9 +82,7 @@ class WarehouseIOManager(IOManager):
         given = {row[0]: row[1] for row in connection.execute(f"describe {FRAME}").fetchall()}
         wanted = {column.name: column.sql_type for column in table.columns}
         types = {
-            name: wanted[name]
-            if (kind, wanted.get(name)) in _WIDENED or kind == NO_TYPE and name in wanted
-            else kind
+            name: wanted[name] if (kind, wanted.get(name)) in _WIDENED or (kind == NO_TYPE and name in wanted) else kind
             for name, kind in given.items()
         }
         casts = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in types.items())
@@ -104,9 +102,7 @@ def column_schema(table: Table) -> TableSchema:
                 name=column.name,
                 type=column.sql_type,
                 description=column.description,
-                constraints=TableColumnConstraints(
-                    nullable=not column.required, unique=table.key == (column.name,)
-                ),
+                constraints=TableColumnConstraints(nullable=not column.required, unique=table.key == (column.name,)),
             )
             for column in table.columns
         ]

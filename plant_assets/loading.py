@@ -80,9 +80,9 @@ class Load:
             changed = [each for each in self.listed[name] if not _is_known(each, known)]
             if name == "products":
                 changed = self._observations_to_read(changed)
-            elif name != "events" and {each.name for each in self.listed[name]} != set(known):
-                changed = self.listed[name]
-            elif name != "events" and changed:
+            elif (name != "events" and {each.name for each in self.listed[name]} != set(known)) or (
+                name != "events" and changed
+            ):
                 changed = self.listed[name]
             columns = staged_columns(SOURCE_TABLES[name])
             self.warehouse.execute(f"create or replace table staging.{name} ({columns})")
@@ -138,9 +138,7 @@ class Load:
 
     def _source_weeks(self) -> set[tuple[dt.date, str, str]]:
         """The weeks of the source's events: week, file and the file's content."""
-        unchanged = {each.name for each in self.listed["events"]} - {
-            each.name for each in self.fresh["events"]
-        }
+        unchanged = {each.name for each in self.listed["events"]} - {each.name for each in self.fresh["events"]}
         return set(
             self.warehouse.rows(
                 "select week, file, content_hash from staging.found_events where week is not null"
@@ -188,9 +186,7 @@ class Load:
         due |= {self.running_week - WEEK * ago for ago in range(warehouse.settings.late_weeks + 1)}
         due |= {
             row[0]
-            for row in warehouse.rows(
-                "select distinct week_start_date from rejected_rows where reason = 'future'"
-            )
+            for row in warehouse.rows("select distinct week_start_date from rejected_rows where reason = 'future'")
         }
         known_weeks = self.known_weeks(first_week)
         return (due | self._weeks_behind(known_weeks)) & set(known_weeks) or {known_weeks[-1]}
@@ -211,13 +207,13 @@ class Load:
             before = at
         behind = set()
         for week in weeks:
-            number = {name: written.get((name, week), 0) for name in WEEKLY}
+            last_write = {name: written.get((name, week), 0) for name in WEEKLY}
             observed_by = max([by for since, by in bearing if since <= week], default=0)
             if (
-                0 in number.values()
-                or number["int_session_days"] < number["raw_events"]
-                or number["inventory"] < observed_by
-                or number["inventory_changes"] < number["inventory"]
+                0 in last_write.values()
+                or last_write["int_session_days"] < last_write["raw_events"]
+                or last_write["inventory"] < observed_by
+                or last_write["inventory_changes"] < last_write["inventory"]
             ):
                 behind.add(week)
         return behind
@@ -265,9 +261,7 @@ class Load:
             )
         }
         missing = [
-            each
-            for each in self.listed["events"]
-            if each.name in holding and each.name not in self.staged["events"]
+            each for each in self.listed["events"] if each.name in holding and each.name not in self.staged["events"]
         ]
         self._stage("events", missing)
 
@@ -286,11 +280,7 @@ class Load:
                     f"select distinct file from staging.{name} where reason <> 'duplicate' and line is null"
                 )
             }
-            again = [
-                each
-                for each in self.listed[name]
-                if each.name in without_line and each.extension != "parquet"
-            ]
+            again = [each for each in self.listed[name] if each.name in without_line and each.extension != "parquet"]
             if not again:
                 return
             for each in again:
@@ -331,9 +321,7 @@ class Load:
 
     def yielding_weeks(self) -> set[dt.date]:
         """The stored weeks that hold, with a later created_at, an event of this load."""
-        rows = self.warehouse.rows(
-            f"select distinct stored_at from ({_STORED_TWINS}) where stored_at > staged_at"
-        )
+        rows = self.warehouse.rows(f"select distinct stored_at from ({_STORED_TWINS}) where stored_at > staged_at")
         return {self.warehouse.calendar.week_of(row[0]) for row in rows}
 
     def _returning_weeks(self) -> set[dt.date]:
@@ -366,15 +354,12 @@ class Load:
 
     def _stored_observations(self) -> list[Observation]:
         return [
-            Observation(*row)
-            for row in self.warehouse.rows("select observed_at, file, products from raw_observations")
+            Observation(*row) for row in self.warehouse.rows("select observed_at, file, products from raw_observations")
         ]
 
     def _staged_observations(self) -> list[Observation]:
         products = dict(
-            self.warehouse.rows(
-                "select file, count(*) from staging.products where reason is null group by file"
-            )
+            self.warehouse.rows("select file, count(*) from staging.products where reason is null group by file")
         )
         observations = [
             Observation(each.observed_at, each.name, products.get(each.name, 0))
@@ -468,11 +453,7 @@ class Load:
     def write_whole(self, name: str, run_id: str) -> int | None:
         """Replace a table without history; None where its files are as they were loaded."""
         target = SOURCE_TABLES[name].target
-        if (
-            not self.fresh[name]
-            and (self.listed[name] or not self._known_files(name))
-            and self.is_written(target)
-        ):
+        if not self.fresh[name] and (self.listed[name] or not self._known_files(name)) and self.is_written(target):
             with self.warehouse.transaction():
                 self.warehouse.record_write(target, run_id)
             return None

@@ -35,6 +35,7 @@ def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
 
 
 def week_range(settings: Settings, keys: dg.PartitionKeyRange) -> WeekRange:
+    """The weeks that partition keys name."""
     first, last = (dt.date.fromisoformat(key) for key in (keys.start, keys.end))
     return WeekRange(settings.calendar, first, last)
 

@@ -88,6 +88,7 @@ def find_first_week(settings: Settings) -> None:
 
 
 def now() -> dt.datetime:
+    """This instant in UTC, as whole seconds."""
     return dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
 
 
@@ -142,9 +143,7 @@ def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
             if event is not None and event.is_step_success:
                 progress.advance(event.step_key)
             elif event is None and record.levelno >= logging.WARNING:
-                progress.say(
-                    str(getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage()))
-                )
+                progress.say(str(getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())))
 
     @dg.logger(config_schema={}, description="What a command shows of its run.")
     def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:

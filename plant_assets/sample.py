@@ -98,9 +98,7 @@ def extend(directory: Path, end: dt.datetime) -> None:
     write(directory, end.replace(microsecond=0))
 
 
-def _write_days(
-    directory: Path, known: Manifest, wanted: Manifest, on_day: Callable[[dt.date], None]
-) -> None:
+def _write_days(directory: Path, known: Manifest, wanted: Manifest, on_day: Callable[[dt.date], None]) -> None:
     start, end = (dt.datetime.fromisoformat(text) for text in (wanted.start, wanted.end))
     written_to = dt.datetime.fromisoformat(known.end)
     with duckdb.connect(config={"temp_directory": str(directory / ".tmp")}) as connection:
@@ -131,9 +129,7 @@ def _copy(
     os.replace(fresh, path)
 
 
-def _simulate(
-    connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime
-) -> None:
+def _simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime) -> None:
     """Make the tables that the daily files are cut from."""
     per_day = wanted.sessions / (RATE_WEEKS * 7)
     connection.execute("set TimeZone = 'UTC'")

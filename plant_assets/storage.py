@@ -288,11 +288,13 @@ class Warehouse:
 
 
 def create_table(table: Table) -> str:
+    """The DDL of a table as its contract has it."""
     columns = ", ".join(f"{identifier(column.name)} {column.sql_type}" for column in table.columns)
     return f"create table if not exists {table.name} ({columns})"
 
 
 def to_sql(expression: ibis.Expr) -> str:
+    """An expression as a statement of the warehouse's engine."""
     return str(ibis.to_sql(expression, dialect="duckdb"))
 
 

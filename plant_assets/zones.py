@@ -57,9 +57,7 @@ class Calendar:
                 before, changed = at, after
                 while changed - before > second:
                     middle = before + dt.timedelta(seconds=(changed - before) // second // 2)
-                    before, changed = (
-                        (middle, changed) if self.offset_at(middle) == offset else (before, middle)
-                    )
+                    before, changed = (middle, changed) if self.offset_at(middle) == offset else (before, middle)
                 changed = changed.replace(microsecond=0)
                 found.append((changed, offset))
                 offset = self.offset_at(changed)

@@ -42,9 +42,7 @@ def load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg
     return loaded
 
 
-def _spec(
-    name: str, description: str, group: str, weeks: dg.PartitionsDefinition | None = None
-) -> dg.AssetSpec:
+def _spec(name: str, description: str, group: str, weeks: dg.PartitionsDefinition | None = None) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
         description=description,

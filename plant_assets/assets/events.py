@@ -28,13 +28,13 @@ REJECTED_ROWS = (
 
 def load_source(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Read and judge the source's tables, then write the raw tables that are selected."""
     selected = {key.to_user_string() for key in context.selected_asset_keys}
     weeks = run_weeks(context, warehouse.settings) if "raw_events" in selected else None
     load = staged_load(context, warehouse, selected, weeks)
 
-    def result(name: str, written: int) -> dg.MaterializeResult:
+    def result(name: str, written: int) -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(asset_key=name, metadata=stored_metadata(warehouse, name, written))
 
     if weeks:

@@ -6,7 +6,7 @@ from plant_assets.contracts import MARTS
 from plant_assets.storage import Warehouse
 
 
-def marts(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+def marts(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
     """The marts of one run in a file of their own, which readers open while runs write; one file per run.
 
     Moved in place when every blocking check before it has passed.

@@ -228,9 +228,7 @@ class FileSource:
                     " keep one of them"
                 )
 
-    def stage(
-        self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]
-    ) -> None:
+    def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
         """Add files to `staging.<table>`: typed columns, file, line, raw_text, column_name and reason.
 
         Every row read is there; `reason` is NULL for those that can be loaded.
@@ -284,7 +282,9 @@ class FileSource:
         select = "select *, ? as filename from lines"
         try:
             for batch in _batches(records(source_file, table)):
-                columns = [pa.array(values, kind.type) for values, kind in zip(zip(*batch), schema)]
+                columns = [
+                    pa.array(values, kind.type) for values, kind in zip(zip(*batch, strict=True), schema, strict=True)
+                ]
                 connection.register("lines", pa.table(columns, schema=schema))
                 connection.execute(
                     self._insert(table, dict.fromkeys(table.columns, "VARCHAR"), select),
@@ -462,6 +462,12 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
         yield line.decode("utf-8" if number else "utf-8-sig", "surrogateescape")
 
 
+def _kept(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
 Record = tuple[str | int | None, ...]
 
 
@@ -470,7 +476,7 @@ def _csv_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record
     taken: list[str] = []
     csv.field_size_limit(2**31 - 1)
     with _open(source_file) as stream:
-        reader = csv.reader((taken.append(line) or line for line in _lines(stream)), strict=True)
+        reader = csv.reader(_kept(_lines(stream), taken), strict=True)
         header = [name.strip() for name in next(reader)]
         places = [header.index(name) for name in table.columns]
         nothing: Record = (None,) * len(places)

@@ -25,10 +25,7 @@ def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
     """
     sums = {stage: _[stage].cast("int64").sum().coalesce(0).cast("int64") for stage in STAGES}
     counts = reached.group_by(*by).aggregate(**sums) if by else reached.aggregate(**sums)
-    rates = {
-        rate: whole_percent(counts[stage], counts.page_view)
-        for rate, stage in zip(RATES, STAGES, strict=True)
-    }
+    rates = {rate: whole_percent(counts[stage], counts.page_view) for rate, stage in zip(RATES, STAGES, strict=True)}
     return counts.mutate(**rates).select(*by, *STAGES, *RATES)
 
 
@@ -80,9 +77,7 @@ def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
                 "points_lost": int(whole[RATES[start]]) - int(whole[RATES[start + 1]]) if has_rates else None,
             }
         )
-    steps = pd.DataFrame(rows).astype(
-        {"step_rate": "Float64", "overall_rate": "Float64", "points_lost": "Int64"}
-    )
+    steps = pd.DataFrame(rows).astype({"step_rate": "Float64", "overall_rate": "Float64", "points_lost": "Int64"})
     steps["is_largest_by_count"] = steps.index == steps["lost"].idxmax()
     has_step_rate = steps["step_rate"].notna().any()
     steps["is_largest_by_rate"] = steps.index == (steps["step_rate"].idxmin() if has_step_rate else -1)

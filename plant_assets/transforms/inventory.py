@@ -93,9 +93,7 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
         is_held=_.is_held.any(),
     )
     changes = stock_changes(product_snapshots)
-    changes_in_weeks = changes.join(
-        weeks, [changes.changed_at >= weeks.starts_at, changes.changed_at < weeks.ends_at]
-    )
+    changes_in_weeks = changes.join(weeks, [changes.changed_at >= weeks.starts_at, changes.changed_at < weeks.ends_at])
     rows = stock.filter(_.is_held).left_join(_flows(changes_in_weeks, by), by)
     return rows.mutate(
         inflow=_.inflow.coalesce(0), outflow=_.outflow.coalesce(0), changes=_.changes.coalesce(0)
@@ -122,9 +120,7 @@ def inventory_changes(
         touching.mutate(
             is_present=touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at),
             last_name=_last_name(touching, by),
-            left_with=(touching.valid_to == touching.starts_at)
-            .fill_null(False)
-            .ifelse(touching.inventory, NO_UNITS),
+            left_with=(touching.valid_to == touching.starts_at).fill_null(False).ifelse(touching.inventory, NO_UNITS),
         )
         .group_by([*by, "starts_at", "ends_at"])
         .aggregate(is_present=_.is_present.any(), last_name=_.last_name.max(), left_with=_.left_with.max())

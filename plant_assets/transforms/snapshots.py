@@ -32,18 +32,14 @@ def product_snapshots(products: ibis.Table, observations: ibis.Table) -> ibis.Ta
 
     def continues(side: str, step: int) -> ibis.Value:
         adjoins = (beside[f"{side}_number"] == beside.number + step).fill_null(False)
-        return ibis.and_(
-            adjoins, *(beside[name].identical_to(beside[f"{side}_{name}"]) for name in ATTRIBUTES)
-        )
+        return ibis.and_(adjoins, *(beside[name].identical_to(beside[f"{side}_{name}"]) for name in ATTRIBUTES))
 
     bounds = beside.mutate(is_start=~continues("previous", -1), is_end=~continues("following", 1)).filter(
         _.is_start | _.is_end
     )
     # Between the start of a run and its end no other row is left: the end is the row itself or the next.
     ended = bounds.mutate(
-        valid_to=bounds.is_end.ifelse(
-            bounds.next_observed_at, bounds.next_observed_at.lead().over(of_product)
-        )
+        valid_to=bounds.is_end.ifelse(bounds.next_observed_at, bounds.next_observed_at.lead().over(of_product))
     )
     versions = ended.filter(_.is_start).mutate(valid_from=_.observed_at, is_current=_.valid_to.isnull())
     return versions.select(TABLES["product_snapshots"].names)

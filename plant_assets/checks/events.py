@@ -1,0 +1,257 @@
+"""Facts of what was loaded, and of the events made from it."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import ibis
+from ibis import _
+
+from plant_assets.checks.facts import Check, Scope, keys
+from plant_assets.contracts import STAGES, TABLES, TEXT
+from plant_assets.sources.files import NO_WEEK
+
+# Two ticks of the 6-hour schedule: one may be on its way.
+FRESH_WITHIN = dt.timedelta(hours=12)
+
+LOADS = ibis.table(
+    {
+        "source_table": TEXT,
+        "bucket": TEXT,
+        "file": TEXT,
+        "rows_read": "int64",
+        "rows_loaded": "int64",
+        "rows_dropped": "int64",
+        "rows_rejected": "int64",
+    },
+    name="_loads",
+)
+FILES = ibis.table({"source_table": TEXT, "file": TEXT, "week": "date", "rows_read": "int64"}, name="_files")
+
+
+def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Scope], ibis.Table]) -> Check:
+    def offending(scope: Scope) -> ibis.Table:
+        loads = LOADS.filter(_.source_table == source_table)
+        if scope.weeks and source_table == "events":
+            loads = loads.filter(_.bucket.isin([str(week) for week in scope.weeks.weeks()]))
+        sums = loads.group_by("bucket").aggregate(
+            read=_.rows_read.sum(),
+            loaded=_.rows_loaded.sum(),
+            dropped=_.rows_dropped.sum(),
+            rejected=_.rows_rejected.sum(),
+        )
+        stored = stored_by_bucket(scope)
+        refused = _rejected_buckets(source_table)
+        both = sums.left_join(stored, "bucket").left_join(refused, sums.bucket == refused.rejected_bucket)
+        rows, refusals = both.stored.coalesce(0), both.refused.coalesce(0)
+        wrong = both.filter(
+            (both.read != both.loaded + both.dropped + both.rejected)
+            | ((both.bucket != NO_WEEK) & (both.loaded != rows))
+            | (both.rejected != refusals)
+        )
+        unread = _unread_files(source_table, scope)
+        not_in_loads = stored.anti_join(loads, "bucket")
+        return ibis.union(keys(wrong, "bucket"), keys(unread, "file"), keys(not_in_loads, "bucket"))
+
+    return Check(
+        target,
+        "rows_are_accounted_for",
+        "Rows read = rows loaded + identical duplicates dropped + rows in rejected_rows, in each week or"
+        " observation and in the files; and the rows loaded are the rows stored.",
+        offending,
+    )
+
+
+def _unread_files(source_table: str, scope: Scope) -> ibis.Table:
+    """Files of which all weeks are loaded, but not all rows are accounted for."""
+    loaded = LOADS.filter(_.source_table == source_table).group_by("file").aggregate(accounted=_.rows_read.sum())
+    files = FILES.filter(_.source_table == source_table)
+    found = files.group_by("file").aggregate(found=_.rows_read.sum())
+    if source_table == "events":
+        weeks = LOADS.filter(_.source_table == "events").select("file", "bucket").distinct()
+        running = scope.settings.calendar.week_of(scope.as_of)
+        by_week = files.filter(_.week.notnull() & (_.week <= running))
+        not_loaded = by_week.anti_join(weeks, [by_week.file == weeks.file, by_week.week.cast("string") == weeks.bucket])
+        found = found.anti_join(not_loaded, "file")
+    both = found.left_join(loaded, "file")
+    return both.filter(both.found != both.accounted.coalesce(0))
+
+
+def _rejected_buckets(source_table: str) -> ibis.Table:
+    refused = TABLES["rejected_rows"].unbound().filter(_.source_table == source_table)
+    bucket = {
+        "events": refused.week_start_date.cast("string").fill_null(NO_WEEK),
+        "products": _instant_text(refused.observed_at),
+    }.get(source_table, ibis.literal("all"))
+    return refused.mutate(rejected_bucket=bucket).group_by("rejected_bucket").aggregate(refused=_.count())
+
+
+def _instant_text(instant: ibis.Value) -> ibis.Value:
+    return instant.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _events_by_week(scope: Scope) -> ibis.Table:
+    weeks = scope.whole("weeks")
+    events = scope.table("raw_events")
+    dated = events.join(weeks, [events.created_at >= weeks.starts_at, events.created_at < weeks.ends_at])
+    by_week = dated.group_by("week_start_date").aggregate(stored=_.count())
+    return by_week.select("stored", bucket=_.week_start_date.cast("string"))
+
+
+def _products_by_observation(scope: Scope) -> ibis.Table:
+    seen = scope.whole("raw_products").group_by("observed_at").aggregate(stored=_.count())
+    return seen.select("stored", bucket=_instant_text(seen.observed_at))
+
+
+def _all_rows(name: str) -> Callable[[Scope], ibis.Table]:
+    def stored(scope: Scope) -> ibis.Table:
+        rows = scope.whole(name).aggregate(stored=_.count())
+        return rows.select("stored", bucket=ibis.literal("all"))
+
+    return stored
+
+
+def _rejected(source_table: str, target: str) -> Check:
+    def offending(scope: Scope) -> ibis.Table:
+        refused = scope.whole("rejected_rows").filter(_.source_table == source_table)
+        if scope.weeks and source_table == "events":
+            weeks = scope.weeks
+            refused = refused.filter(_.week_start_date.isnull() | _.week_start_date.between(weeks.first, weeks.last))
+        return keys(refused, "file", "line", "column_name", "reason")
+
+    return Check(
+        target,
+        "has_no_rejected_rows",
+        "No source row was refused; each refused one is in rejected_rows with its reason.",
+        offending,
+        is_error=False,
+        is_blocking=False,
+    )
+
+
+def _kept_out_observations(scope: Scope) -> ibis.Table:
+    kept_out = scope.whole("rejected_rows").filter(_.reason == "too_few_products")
+    return keys(kept_out.select("observed_at", "file").distinct(), "observed_at", "file")
+
+
+def _other_types(scope: Scope) -> ibis.Table:
+    others = scope.table("raw_events").filter(~_.event_type.isin(STAGES))
+    counts = others.group_by("event_type").aggregate(events=_.count())
+    return keys(counts, "event_type", "events")
+
+
+def _unknown_products_of_events(scope: Scope) -> ibis.Table:
+    known = scope.whole("raw_products").select("product_id").distinct()
+    events = scope.table("raw_events").filter(_.product_id.notnull())
+    unknown = events.anti_join(known, "product_id")
+    return keys(unknown, "event_id", "product_id")
+
+
+def _unknown_orders_of_events(scope: Scope) -> ibis.Table:
+    known = scope.whole("raw_order_items").select("order_id").distinct()
+    events = scope.table("raw_events").filter(_.order_id.notnull())
+    return keys(events.anti_join(known, "order_id"), "event_id", "order_id")
+
+
+def _unknown_products_of_orders(scope: Scope) -> ibis.Table:
+    known = scope.whole("raw_products").select("product_id").distinct()
+    return keys(scope.whole("raw_order_items").anti_join(known, "product_id"), "order_id", "product_id")
+
+
+def _stale(name: str, column: str) -> Callable[[Scope], ibis.Table]:
+    def offending(scope: Scope) -> ibis.Table:
+        latest = scope.whole(name).aggregate(latest=_[column].max())
+        oldest = ibis.literal(scope.as_of - FRESH_WITHIN, "timestamp(6)")
+        return keys(latest.filter(latest.latest.isnull() | (latest.latest < oldest)), "latest")
+
+    return offending
+
+
+def _lost_events(scope: Scope) -> ibis.Table:
+    raw, events = scope.table("raw_events"), scope.whole("int_events")
+    if scope.weeks:
+        low, high = scope.weeks.starts_at, scope.weeks.ends_at
+        events = events.filter((_.created_at >= low) & (_.created_at < high))
+    return keys(raw.anti_join(events, "event_id"), "event_id")
+
+
+def _lost_sessions(scope: Scope) -> ibis.Table:
+    raw = scope.table("raw_events").select("session_id").distinct()
+    days = scope.table("int_session_days").select("session_id").distinct()
+    return ibis.union(
+        keys(raw.anti_join(days, "session_id"), "session_id"),
+        keys(days.anti_join(raw, "session_id"), "session_id"),
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    _unaccounted("events", "raw_events", _events_by_week),
+    _unaccounted("products", "raw_products", _products_by_observation),
+    _unaccounted("orders", "raw_orders", _all_rows("raw_orders")),
+    _unaccounted("order_items", "raw_order_items", _all_rows("raw_order_items")),
+    _rejected("events", "raw_events"),
+    _rejected("products", "raw_products"),
+    _rejected("orders", "raw_orders"),
+    _rejected("order_items", "raw_order_items"),
+    Check(
+        "raw_products",
+        "observations_are_whole",
+        "No observation was kept out for too few products. A real clear-out is accepted by a lower PLANT_MIN_PRODUCTS.",
+        _kept_out_observations,
+        is_blocking=False,
+    ),
+    Check(
+        "raw_events",
+        "have_known_types",
+        "Every event_type is a stage.",
+        _other_types,
+        is_error=False,
+        is_blocking=False,
+    ),
+    Check(
+        "raw_events",
+        "have_known_products",
+        "Every product of an event was observed.",
+        _unknown_products_of_events,
+        is_error=False,
+        is_blocking=False,
+    ),
+    Check(
+        "raw_events",
+        "have_known_orders",
+        "Every order of an event has items.",
+        _unknown_orders_of_events,
+        is_error=False,
+        is_blocking=False,
+    ),
+    Check(
+        "raw_order_items",
+        "have_known_products",
+        "Every product of an order was observed.",
+        _unknown_products_of_orders,
+        is_error=False,
+        is_blocking=False,
+    ),
+    Check(
+        "raw_events",
+        "are_fresh",
+        "The latest event is at most two ticks, 12 hours, old.",
+        _stale("raw_events", "created_at"),
+        is_error=False,
+        is_blocking=False,
+    ),
+    Check(
+        "raw_observations",
+        "are_fresh",
+        "The latest observation is at most two ticks, 12 hours, old.",
+        _stale("raw_observations", "observed_at"),
+        is_error=False,
+        is_blocking=False,
+    ),
+    Check("int_events", "keep_every_event", "Every raw event is in int_events.", _lost_events),
+    Check(
+        "int_session_days",
+        "keep_every_session",
+        "The sessions are those of the raw events.",
+        _lost_sessions,
+    ),
+)

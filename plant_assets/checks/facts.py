@@ -1,0 +1,59 @@
+"""What a check is: a fact about an asset, and an expression of the keys that offend it."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+import ibis
+
+from plant_assets.contracts import TABLES
+from plant_assets.settings import Settings
+from plant_assets.storage import WeekRange
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a check looks at: the weeks of its run, or everything where there are none."""
+
+    settings: Settings
+    as_of: dt.datetime
+    weeks: WeekRange | None
+
+    def table(self, name: str) -> ibis.Table:
+        """The rows in scope of a weekly table, all rows of another."""
+        table = TABLES[name]
+        return self.weeks.rows_of(table) if self.weeks and table.week_column else table.unbound()
+
+    def whole(self, name: str) -> ibis.Table:
+        return TABLES[name].unbound()
+
+
+@dataclass(frozen=True)
+class Check:
+    """A fact about an asset: `offending` has one row per violation, with a text column `key`."""
+
+    asset: str
+    fact: str
+    description: str
+    offending: Callable[[Scope], ibis.Table]
+    is_error: bool = True
+    is_blocking: bool = True
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.asset}_{self.fact}"
+
+    @property
+    def severity(self) -> dg.AssetCheckSeverity:
+        return dg.AssetCheckSeverity.ERROR if self.is_error else dg.AssetCheckSeverity.WARN
+
+
+def keys(table: ibis.Table, *parts: ibis.Value | str) -> ibis.Table:
+    """One row per row of `table`, with its key as text."""
+    texts = [(table[part] if isinstance(part, str) else part).cast("string").fill_null("NULL") for part in parts]
+    key = texts[0]
+    for text in texts[1:]:
+        key = key.concat(" ", text)
+    return table.select(key=key)

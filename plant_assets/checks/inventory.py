@@ -1,0 +1,133 @@
+"""Facts of product versions and of the stock of each week."""
+
+import ibis
+from ibis import _
+
+from plant_assets.checks.facts import Check, Scope, keys
+from plant_assets.transforms.snapshots import product_snapshots as rebuilt_snapshots
+from plant_assets.zones import WEEK
+
+
+def _overlapping_versions(scope: Scope) -> ibis.Table:
+    versions = scope.whole("product_snapshots")
+    following = versions.valid_from.lead().over(group_by="product_id", order_by="valid_from")
+    beside = versions.mutate(following=following)
+    is_wrong = (_.following.notnull() & (_.valid_to.isnull() | (_.following < _.valid_to))) | (
+        _.valid_to <= _.valid_from
+    )
+    return keys(beside.filter(is_wrong), "product_id", "valid_from")
+
+
+def _current_versions(scope: Scope) -> ibis.Table:
+    """Products of the last observation without one current version, or others with any."""
+    last = scope.whole("raw_observations").aggregate(observed_at=_.observed_at.max())
+    seen_last = scope.whole("raw_products").semi_join(last, "observed_at").select("product_id").distinct()
+    versions = scope.whole("product_snapshots")
+    current = versions.filter(_.is_current).group_by("product_id").aggregate(versions=_.count())
+    both = seen_last.left_join(current, "product_id")
+    not_one = both.filter(both.versions.isnull() | (both.versions != 1)).select("product_id")
+    gone = current.anti_join(seen_last, "product_id").select("product_id")
+    mislabelled = versions.filter(_.is_current != _.valid_to.isnull()).select("product_id")
+    return keys(ibis.union(not_one, gone, mislabelled), "product_id")
+
+
+def _not_as_rebuilt(scope: Scope) -> ibis.Table:
+    rebuilt = rebuilt_snapshots(scope.whole("raw_products"), scope.whole("raw_observations"))
+    stored = scope.whole("product_snapshots")
+    differing = ibis.union(rebuilt.difference(stored), stored.difference(rebuilt))
+    return keys(differing, "product_id", "valid_from")
+
+
+def _unbalanced(scope: Scope) -> ibis.Table:
+    wrong = scope.table("inventory").filter(_.opening_inventory + _.inflow - _.outflow != _.closing_inventory)
+    return keys(wrong, "week_start_date", "product_id")
+
+
+def _broken_chain(scope: Scope) -> ibis.Table:
+    stock = scope.whole("inventory")
+    if scope.weeks:
+        stock = stock.filter(_.week_start_date.between(scope.weeks.first - WEEK, scope.weeks.last + WEEK))
+    following = stock.select(
+        "product_id", "opening_inventory", week_start_date=_.week_start_date - ibis.interval(days=7)
+    ).mutate(week_start_date=_.week_start_date.cast("date"))
+    both = stock.join(following, ["week_start_date", "product_id"], rname="next_{name}")
+    wrong = both.filter(~both.closing_inventory.identical_to(both.next_opening_inventory))
+    return keys(wrong, "week_start_date", "product_id")
+
+
+def _versions_without_inventory(scope: Scope) -> ibis.Table:
+    weeks, versions = scope.whole("weeks"), scope.whole("product_snapshots")
+    if scope.weeks:
+        weeks = weeks.filter(_.week_start_date.between(scope.weeks.first, scope.weeks.last))
+    else:
+        stored = scope.whole("inventory").aggregate(first=_.week_start_date.min(), last=_.week_start_date.max())
+        weeks = weeks.cross_join(stored).filter(_.week_start_date.between(_.first, _.last)).drop("first", "last")
+    last = scope.whole("raw_observations").aggregate(last=_.observed_at.max())
+    observed = weeks.cross_join(last).filter(_.starts_at <= _.last).drop("last")
+    held = versions.join(
+        observed,
+        [
+            versions.valid_from < observed.ends_at,
+            versions.valid_to.isnull() | (versions.valid_to > observed.starts_at),
+        ],
+    )
+    expected = held.select("week_start_date", "product_id").distinct()
+    return keys(
+        expected.anti_join(scope.table("inventory"), ["week_start_date", "product_id"]),
+        "week_start_date",
+        "product_id",
+    )
+
+
+def _inventory_without_change(scope: Scope) -> ibis.Table:
+    by = ["week_start_date", "product_id"]
+    stock, changes = scope.table("inventory"), scope.table("inventory_changes")
+    both = stock.left_join(changes, by)
+    wrong = both.filter(both.state.isnull() | ~both.closing_inventory.identical_to(both.inventory))
+    return keys(wrong, *by)
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "product_snapshots",
+        "do_not_overlap",
+        "A product has at most one version at any instant.",
+        _overlapping_versions,
+    ),
+    Check(
+        "product_snapshots",
+        "have_one_current_row",
+        "Each product of the last observation has one current version, no other has any.",
+        _current_versions,
+    ),
+    Check(
+        "product_snapshots",
+        "equal_their_rebuild",
+        "Versions rebuilt from all observations are the stored ones.",
+        _not_as_rebuilt,
+    ),
+    Check(
+        "inventory",
+        "flows_balance",
+        "opening + inflow - outflow = closing, where opening and closing are known.",
+        _unbalanced,
+    ),
+    Check(
+        "inventory",
+        "weeks_adjoin",
+        "The closing inventory of a week is the opening inventory of the next.",
+        _broken_chain,
+    ),
+    Check(
+        "inventory",
+        "has_every_product",
+        "Each product with a version in a week has its row.",
+        _versions_without_inventory,
+    ),
+    Check(
+        "inventory_changes",
+        "cover_inventory",
+        "Each row of inventory has its change, with the same closing inventory.",
+        _inventory_without_change,
+    ),
+)
