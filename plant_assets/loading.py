@@ -80,9 +80,8 @@ class Load:
             changed = [each for each in self.listed[name] if not _is_known(each, known)]
             if name == "products":
                 changed = self._observations_to_read(changed)
-            elif (name != "events" and {each.name for each in self.listed[name]} != set(known)) or (
-                name != "events" and changed
-            ):
+            elif name != "events" and (changed or {each.name for each in self.listed[name]} != set(known)):
+                # Tables without history are read whole when any of their files changed.
                 changed = self.listed[name]
             columns = staged_columns(SOURCE_TABLES[name])
             self.warehouse.execute(f"create or replace table staging.{name} ({columns})")

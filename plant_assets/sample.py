@@ -226,7 +226,8 @@ summed as (
     select *, sum(delta) over in_order as x from moves
     window in_order as (partition by product order by moment, session nulls first, unit)),
 lowest as (
-    select *, least(0, min(x) over (partition by product order by moment, session nulls first, unit)) as low from summed)
+    select *, least(0, min(x) over (partition by product order by moment, session nulls first, unit)) as low
+    from summed)
 select product, moment, session, unit, (x - low)::bigint as units, session is not null
     and low < coalesce(lag(low) over (partition by product order by moment, session nulls first, unit), 0) as is_lost
 from lowest;
@@ -275,5 +276,6 @@ _OBSERVED = """
     select id_of('product', product) as product_id,
         getvariable('names')[1 + product % len(getvariable('names'))]
             || if(product < len(getvariable('names')), '', ' ' || (1 + product // len(getvariable('names')))) as name,
-        price_of(product, $1::timestamp) as price, arg_max(units, (moment, session is not null, session, unit)) as inventory
+        price_of(product, $1::timestamp) as price,
+        arg_max(units, (moment, session is not null, session, unit)) as inventory
     from stock where moment <= $1 and is_sold(product, $1::timestamp) group by product order by product"""
