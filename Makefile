@@ -1,0 +1,53 @@
+# Everything runs in an own virtual environment; a fresh machine needs Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run dev test lint docs lock clean
+
+# The lineage of a made-up store, to its answers. END=2026-11-16 makes one that ends there, for the same output always.
+run: $(VENV)/installed
+ifdef END
+	$(BIN)/plant-assets sample .plant/demo --end $(END)
+	$(BIN)/plant-assets run --source .plant/demo --warehouse .plant/demo.duckdb
+else
+	$(BIN)/plant-assets run
+endif
+
+# Dagster's web server and daemon, on the records of the same warehouse.
+dev: $(VENV)/installed
+	$(BIN)/plant-assets dev
+
+test: $(VENV)/installed-for-tests lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Regenerates docs/graph.md from the definitions.
+docs: $(VENV)/installed
+	$(BIN)/python -m docs.graph
+
+# Renews constraints.txt: the newest versions that fit pyproject.toml together.
+lock:
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude-editable > constraints.txt
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) .plant
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/installed
+	$(INSTALL) --editable '.[test]'
+	touch $@
