@@ -18,7 +18,7 @@ from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
-from plant_assets.partitions import week_range
+from plant_assets.partitions import request_id, week_range
 from plant_assets.storage import Warehouse, WeekRange, identifier
 
 FRAME = "memory.frame_to_write"
@@ -47,7 +47,7 @@ class WarehouseIOManager(IOManager):
         weeks = self._weeks(context)
         is_frame = isinstance(obj, pd.DataFrame)
         data = self._from_frame(context, obj) if is_frame else obj
-        written = self._warehouse.write(name, data, context.run_id, weeks)
+        written = self._warehouse.write(name, data, request_id(context.step_context.dagster_run), weeks)
         metadata = stored_metadata(self._warehouse, name, written)
         # The frame handler has given the row count already.
         given = context.consume_logged_metadata() if is_frame else {}

@@ -58,6 +58,11 @@ def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> 
     return created.astimezone(dt.UTC).replace(tzinfo=None)
 
 
+def request_id(run: dg.DagsterRun) -> str:
+    """What was asked for: a run, or the backfill that its runs belong to."""
+    return run.tags.get("dagster/backfill", run.run_id)
+
+
 def run_weeks(context: dg.AssetExecutionContext, settings: Settings) -> WeekRange:
     """The weeks that the run materializes."""
     return week_range(settings, context.partition_key_range)

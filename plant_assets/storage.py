@@ -257,20 +257,17 @@ class Warehouse:
             raise WrongShape(f"{table.name}: {written - inside} rows lie outside the weeks {weeks}")
         return written
 
-    def publish_marts(self, run_id: str) -> Path:
-        """Copy the marts into a new file and move it to where readers open it.
-
-        Raises:
-            UsageError: the marts are not all of this run.
-        """
-        strangers = self.rows(
+    def marts_of_other_runs(self, run_id: str) -> list[str]:
+        """The unpartitioned marts that another run wrote last."""
+        rows = self.rows(
             "select distinct table_name from _writes where list_contains(?::varchar[], table_name)"
             " and week is null and run_id <> ?",
             [list(MARTS), run_id],
         )
-        if strangers:
-            names = ", ".join(sorted(row[0] for row in strangers))
-            raise UsageError(f"the marts come with a run of the whole job: {names} are of an earlier run")
+        return sorted(row[0] for row in rows)
+
+    def publish_marts(self) -> Path:
+        """Copy the marts into a new file and move it to where readers open it."""
         target = self.settings.marts_path
         fresh = target.with_name(target.name + ".new")
         fresh.unlink(missing_ok=True)

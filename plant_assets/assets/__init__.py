@@ -8,14 +8,13 @@ from typing import Any
 import dagster as dg
 
 from plant_assets.assets import events, funnel, inventory, publish
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import MARTS, TABLES
 from plant_assets.io_manager import column_schema
 
 GROUPS: dict[str, ModuleType] = {
     "events": events,
     "inventory": inventory,
     "funnel": funnel,
-    "publish": publish,
 }
 OWNERS = ["team:analytics"]
 ENGINE_KIND = "duckdb"
@@ -34,7 +33,7 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
     for group, module in GROUPS.items():
         loaded += [_asset(body, group, weeks) for body in module.ASSETS]
     sources = [
-        _spec(name, description, "events", weeks if TABLES[name].week_column else None)
+        _spec(name, description, "raw", weeks if TABLES[name].week_column else None)
         for name, description in events.RAW_TABLES.items()
     ]
     loaded.append(
@@ -45,7 +44,21 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
             backfill_policy=dg.BackfillPolicy.single_run(),
         )(events.load_source)
     )
-    refused = _spec("rejected_rows", events.REJECTED_ROWS, "events")
+    published = dg.AssetSpec(
+        "marts",
+        description=publish.MARTS,
+        group_name="publish",
+        owners=OWNERS,
+        kinds={ENGINE_KIND, "file"},
+        deps=list(MARTS),
+        skippable=True,
+    )
+    loaded.append(
+        dg.multi_asset(specs=[published], name="publish_marts", backfill_policy=dg.BackfillPolicy.single_run())(
+            publish.publish_marts
+        )
+    )
+    refused = _spec("rejected_rows", events.REJECTED_ROWS, "raw")
     loaded.append(refused.replace_attributes(deps=[spec.key for spec in sources]))
     return loaded
 
@@ -63,15 +76,12 @@ def _spec(name: str, description: str, group: str, weeks: dg.PartitionsDefinitio
 
 
 def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    table = TABLES.get(body.__name__)
-    is_weekly = table is not None and table.week_column is not None
-    kind = "view" if table and table.is_view else "table" if table else "file"
+    table = TABLES[body.__name__]
     return dg.asset(
         group_name=group,
         owners=OWNERS,
-        kinds={ENGINE_KIND, kind},
-        metadata={"dagster/column_schema": column_schema(table)} if table else None,
-        partitions_def=weeks if is_weekly else None,
-        backfill_policy=dg.BackfillPolicy.single_run() if is_weekly else None,
-        deps=getattr(body, "deps", None),
+        kinds={ENGINE_KIND, "view" if table.is_view else "table"},
+        metadata={"dagster/column_schema": column_schema(table)},
+        partitions_def=weeks if table.week_column else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )(body)

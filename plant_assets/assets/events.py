@@ -7,7 +7,7 @@ import ibis
 
 from plant_assets.io_manager import stored_metadata
 from plant_assets.loading import Load, RefusedLoad
-from plant_assets.partitions import as_of, first_week_of, run_weeks
+from plant_assets.partitions import as_of, first_week_of, request_id, run_weeks
 from plant_assets.sources.files import SOURCE_TABLES, FileSource
 from plant_assets.storage import Warehouse, WeekRange
 from plant_assets.transforms import events as transforms
@@ -32,21 +32,22 @@ def load_source(
     """Read and judge the source's tables, then write the raw tables that are selected."""
     selected = {key.to_user_string() for key in context.selected_asset_keys}
     weeks = run_weeks(context, warehouse.settings) if "raw_events" in selected else None
+    run_id = request_id(context.run)
     load = staged_load(context, warehouse, selected, weeks)
 
     def result(name: str, written: int) -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(asset_key=name, metadata=stored_metadata(warehouse, name, written))
 
     if weeks:
-        yield result("raw_events", load.write_events(weeks, context.run_id))
+        yield result("raw_events", load.write_events(weeks, run_id))
     if selected & {"raw_products", "raw_observations"}:
-        added = load.write_products(context.run_id)
+        added = load.write_products(run_id)
         for name in ("raw_products", "raw_observations"):
             if name in selected:
                 yield result(name, added if name == "raw_products" else len(load.fresh["products"]))
     for name in ("orders", "order_items"):
         if SOURCE_TABLES[name].target in selected:
-            written = load.write_whole(name, context.run_id)
+            written = load.write_whole(name, run_id)
             yield result(SOURCE_TABLES[name].target, written or 0)
 
 

@@ -1,19 +1,26 @@
 """What readers open: a file with the marts of one whole run."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
-from plant_assets.contracts import MARTS
+from plant_assets.partitions import request_id
 from plant_assets.storage import Warehouse
 
+MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.
 
-def marts(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
-    """The marts of one run in a file of their own, which readers open while runs write; one file per run.
-
-    Moved in place when every blocking check before it has passed.
-    """
-    path = warehouse.publish_marts(context.run_id)
-    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path)})
+It is moved in place once every blocking check before it has passed. A run of only a part of the lineage leaves
+it as it is.
+"""
 
 
-marts.deps = list(MARTS)  # type: ignore[attr-defined]
-ASSETS = (marts,)
+def publish_marts(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Publish, if all marts are of this run or of the backfill that it belongs to."""
+    others = warehouse.marts_of_other_runs(request_id(context.run))
+    if others:
+        context.log.warning("not published: %s are of an earlier run", ", ".join(others))
+        return
+    path = warehouse.publish_marts()
+    yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
