@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from plant_assets import __version__
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.zones import monday_of
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 FAILED, WRONG_USE = 1, 2
 OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
@@ -77,6 +80,8 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.version_option(__version__, prog_name="plant-assets")
 def main() -> None:
     """Product and stock analytics of a plant store."""
+    # Users can act on none of what the libraries say of each other; developers see it in the tests.
+    warnings.simplefilter("ignore")
 
 
 @contextmanager
@@ -94,6 +99,13 @@ def one_sentence(debug: bool) -> Iterator[None]:
         fail(str(error), WRONG_USE)
     except KeyboardInterrupt:
         fail("stopped; what was not finished is as it was, run again to go on", 130)
+
+
+def dagster_records() -> "dg.DagsterInstance":
+    """The instance of DAGSTER_HOME."""
+    import dagster as dg
+
+    return dg.DagsterInstance.get()
 
 
 def fail(message: str, code: int) -> None:
@@ -115,8 +127,8 @@ def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | Non
         settings = read_settings(source=source, warehouse=warehouse)
         chosen = None if weeks in (None, "all") else parse_weeks(weeks or "")
         prepare_home(settings)
-        with Steps("reading the source") as steps:
-            outcome = run_refresh(settings, steps, chosen, weeks == "all", accept_source, debug)
+        with Steps("reading the source") as steps, dagster_records() as instance:
+            outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug)
         report(outcome.failures, outcome.failed_errors, outcome.warnings)
         if not outcome.failures:
             print_answers(settings, as_json=False)
@@ -145,8 +157,8 @@ def check(source: str | None, warehouse: str | None, debug: bool) -> None:
             raise UsageError(f"no warehouse at {settings.warehouse_path}: start with `plant-assets run`")
         settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
         prepare_home(settings)
-        with Steps("checking") as steps:
-            outcome = run_checks(settings, steps, debug)
+        with Steps("checking") as steps, dagster_records() as instance:
+            outcome = run_checks(settings, instance, steps, debug)
         for line in outcome.lines:
             OUT.print(line, markup=False)
         report(outcome.failures, [], [])
@@ -267,5 +279,4 @@ def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> 
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
     main()

@@ -37,20 +37,22 @@ class Outcome:
 
 def run_refresh(
     settings: Settings,
+    instance: dg.DagsterInstance,
     progress: Progress,
-    weeks: tuple[dt.date, dt.date] | None,
-    every_week: bool,
-    accept_source: bool,
-    debug: bool,
+    weeks: tuple[dt.date, dt.date] | None = None,
+    every_week: bool = False,
+    accept_source: bool = False,
+    debug: bool = False,
+    as_of: dt.datetime | None = None,
 ) -> Outcome:
-    """Plan in this process, then run the job over each range of weeks.
+    """Plan in this process, then run the job over each range of weeks; as of now, if nothing else is said.
 
     Raises:
         SourceError: the source cannot be read; nothing was written.
         UsageError: the weeks lie before the store's first.
     """
     outcome = Outcome()
-    as_of = now()
+    as_of = as_of or now()
     with open_warehouse(settings, LOG, holder="plant-assets run") as warehouse:
         known = settings.first_week
         planned = plan_run(warehouse, as_of, LOG, weeks, every_week, accept_source)
@@ -67,17 +69,23 @@ def run_refresh(
         for first, last in planned.ranges:
             progress.say(f"weeks {first} to {last}")
             tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
-            _execute(settings, warehouse, REFRESH, tags, progress, outcome, debug)
+            _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
             if outcome.failures:
                 break
     return outcome
 
 
-def run_checks(settings: Settings, progress: Progress, debug: bool) -> Outcome:
+def run_checks(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    progress: Progress,
+    debug: bool = False,
+    as_of: dt.datetime | None = None,
+) -> Outcome:
     """Every check, on everything that is stored."""
-    outcome = Outcome()
+    outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat()}
     with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
-        _execute(settings, warehouse, CHECK, {AS_OF: now().isoformat()}, progress, outcome, debug)
+        _execute(settings, warehouse, instance, CHECK, tags, progress, outcome, debug)
     return outcome
 
 
@@ -95,6 +103,7 @@ def now() -> dt.datetime:
 def _execute(
     settings: Settings,
     warehouse: Warehouse,
+    instance: dg.DagsterInstance,
     job_name: str,
     tags: Mapping[str, str],
     progress: Progress,
@@ -104,13 +113,12 @@ def _execute(
     loggers = None if debug else {"progress": _progress_logger(progress)}
     job = build_defs(settings, warehouse, loggers).resolve_job_def(job_name)
     progress.expect(len(job.nodes))
-    with dg.DagsterInstance.get() as instance:
-        result = job.execute_in_process(
-            instance=instance,
-            tags=dict(tags),
-            run_config={"loggers": {"progress": {}}} if loggers else None,
-            raise_on_error=False,
-        )
+    result = job.execute_in_process(
+        instance=instance,
+        tags=dict(tags),
+        run_config={"loggers": {"progress": {}}} if loggers else None,
+        raise_on_error=False,
+    )
     for event in result.all_events:
         if event.is_step_failure:
             outcome.failures.append(f"{event.step_key}: {_reason(event.step_failure_data.error)}")

@@ -51,10 +51,10 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value else None
 
-    @field_validator("source")
+    @field_validator("source", mode="before")
     @classmethod
-    def _files_only(cls, value: str | None) -> str | None:
-        if value and "://" in value:
+    def _files_only(cls, value: str | Path | None) -> str | None:
+        if isinstance(value, str) and "://" in value:
             scheme = value.split("://", 1)[0]
             raise ValueError(f"a directory is read; {scheme}:// is not supported by this version")
         return str(Path(value).expanduser().resolve()) if value else None

@@ -83,5 +83,6 @@ def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition)
         kinds={ENGINE_KIND, "view" if table.is_view else "table"},
         metadata={"dagster/column_schema": column_schema(table)},
         partitions_def=weeks if table.week_column else None,
+        deps=getattr(GROUPS[group], "AFTER", {}).get(table.name),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )(body)

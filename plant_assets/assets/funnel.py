@@ -33,4 +33,6 @@ def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
     return transforms.funnel_steps(funnel)
 
 
+# funnel_by_date is held against the whole by its check, so it comes after it.
+AFTER = {"funnel_by_date": ["funnel"]}
 ASSETS = (funnel, funnel_by_date, funnel_by_product, funnel_steps)

@@ -75,7 +75,6 @@ def _table_checks(table_name: str, checks: list[Check]) -> dg.AssetChecksDefinit
                 asset=table_name,
                 description=check.description,
                 blocking=check.is_error and check.is_blocking,
-                additional_deps=list(check.needs),
             )
             for check in checks
         ],

@@ -39,7 +39,6 @@ class Check:
     offending: Callable[[Scope], ibis.Table]
     is_error: bool = True
     is_blocking: bool = True
-    needs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

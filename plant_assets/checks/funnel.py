@@ -46,6 +46,5 @@ CHECKS: tuple[Check, ...] = (
         "is_at_most_the_whole",
         "No date has more sessions in a stage than the whole store.",
         _above_whole,
-        needs=("funnel",),
     ),
 )

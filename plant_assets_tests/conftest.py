@@ -1,0 +1,99 @@
+"""Stores and warehouses for the tests: made once, copied where a test writes."""
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from plant_assets import sample
+from plant_assets.runs import Outcome, run_checks, run_refresh
+from plant_assets.settings import Settings, read_settings
+
+END = dt.datetime(2026, 11, 18, 6)
+IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
+
+
+def need(part: str, is_there: bool) -> None:
+    """Skip, by name, a test of a part that this machine lacks; where all must be there, fail."""
+    if not is_there:
+        (pytest.fail if IS_COMPLETE else pytest.skip)(f"{part} is not on this machine")
+
+
+class Silence:
+    """A progress display for nobody."""
+
+    def say(self, text: str) -> None: ...
+    def expect(self, steps: int) -> None: ...
+    def advance(self, text: str) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the developer's reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("PLANT_") and not name.startswith("PLANT_TEST_") or name == "DAGSTER_HOME":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def refresh(instance: dg.DagsterInstance) -> Callable[..., Outcome]:
+    """Run the job as `plant-assets run` does."""
+
+    def run(settings: Settings, as_of: dt.datetime = END, **how: object) -> Outcome:
+        return run_refresh(settings, instance, Silence(), as_of=as_of, **how)  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture
+def check(instance: dg.DagsterInstance) -> Callable[..., Outcome]:
+    """Run every check as `plant-assets check` does."""
+
+    def run(settings: Settings, as_of: dt.datetime = END) -> Outcome:
+        return run_checks(settings, instance, Silence(), as_of=as_of)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default sample store, ending at END."""
+    directory = tmp_path_factory.mktemp("store") / "sample"
+    sample.write(directory, END)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three weeks of a small sample store, ending at END."""
+    directory = tmp_path_factory.mktemp("store") / "small"
+    sample.write(directory, END, sessions=800, weeks=3, products=6)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def built_once(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A warehouse of the small store. Not to be written to: see `warehouse`."""
+    settings = read_settings(source=small_store, warehouse=tmp_path_factory.mktemp("built") / "w.duckdb")
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        outcome = run_refresh(settings, ephemeral, Silence(), as_of=END)
+    assert not outcome.failures
+    return settings
+
+
+@pytest.fixture
+def built(built_once: Settings, tmp_path: Path) -> Settings:
+    """The settings of a warehouse of its own, built from the small store."""
+    home = tmp_path / "built"
+    shutil.copytree(built_once.warehouse_path.parent, home)
+    return read_settings(source=built_once.source, warehouse=home / "w.duckdb")
