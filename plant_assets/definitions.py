@@ -27,7 +27,7 @@ def build_defs(
             yield opened
             return
         log = context.log or logging.getLogger(__name__)
-        with open_warehouse(settings, log, holder=f"run {context.run_id}") as opened_now:
+        with open_warehouse(settings, log, holder=f"run {context.run.run_id if context.run else None}") as opened_now:
             yield opened_now
 
     @dg.io_manager(required_resource_keys={"warehouse"})

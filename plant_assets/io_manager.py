@@ -18,7 +18,7 @@ from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
-from plant_assets.partitions import request_id, week_range
+from plant_assets.partitions import request_id, run_weeks
 from plant_assets.storage import Warehouse, WeekRange, identifier
 
 FRAME = "memory.frame_to_write"
@@ -58,14 +58,15 @@ class WarehouseIOManager(IOManager):
         if context.dagster_type.typing_type is pd.DataFrame:
             table_slice = TableSlice(table=table.name, schema="warehouse.analytics", columns=table.names)
             return self._frames.load_input(context, table_slice, self._warehouse.connection)
-        is_sliced = context.has_asset_partitions and context.has_partition_key
-        weeks = self._weeks(context) if table.week_column and is_sliced else None
-        return weeks.rows_of(table) if weeks else table.unbound()
+        reader = TABLES.get(context.op_def.name)
+        if table.week_column and reader and reader.week_column:
+            return run_weeks(context.step_context, self._warehouse.settings).rows_of(table)
+        return table.unbound()
 
-    def _weeks(self, context: InputContext | OutputContext) -> WeekRange | None:
+    def _weeks(self, context: OutputContext) -> WeekRange | None:
         if not context.has_asset_partitions:
             return None
-        return week_range(self._warehouse.settings, context.asset_partition_key_range)
+        return run_weeks(context.step_context, self._warehouse.settings)
 
     def _from_frame(self, context: OutputContext, frame: pd.DataFrame) -> ibis.Table:
         """The frame as an expression; what the engine widens without loss has the contract's type."""

@@ -4,6 +4,7 @@ All sources are staged and judged before the first table is written. `_files` ho
 hold, `_loads` what became of its rows: both change in the transaction that writes the rows.
 """
 
+import bisect
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterable
@@ -59,6 +60,8 @@ class Load:
     fresh: dict[str, list[SourceFile]] = field(default_factory=dict)
     staged: dict[str, list[str]] = field(default_factory=dict)
     weeks: set[dt.date] = field(default_factory=set)
+    first_week: dt.date | None = None
+    kept_out: set[str] = field(default_factory=set)
 
     @property
     def running_week(self) -> dt.date:
@@ -102,13 +105,18 @@ class Load:
 
     def _observations_to_read(self, changed: list[SourceFile]) -> list[SourceFile]:
         """Each dated file once, those kept out before again, and a single file at every run."""
-        accepted = {each.observed_at for each in self._stored_observations()}
+        accepted = dict(
+            self.warehouse.rows(
+                "select observed_at, content_hash from raw_observations left join _loads"
+                " on source_table = 'products' and bucket = observed_at::varchar"
+            )
+        )
         to_read = []
         for each in self.listed["products"]:
             if each.observed_at is None:
                 each.observed_at = self.as_of.replace(microsecond=0)
             elif each.observed_at in accepted:
-                if each not in changed:
+                if each not in changed or each.content_hash == accepted[each.observed_at]:
                     continue
                 if not self.accepts_changes:
                     raise SourceError(
@@ -121,17 +129,20 @@ class Load:
     def _record_found(self, name: str) -> None:
         """What the fresh files hold, in `staging.found_<table>`, as `_files` will keep it."""
         self.warehouse.execute(f"create or replace table staging.found_{name} as from _files where false")
-        for each in self.fresh[name]:
-            self.warehouse.execute(
-                f"insert into staging.found_{name} select ?, ?, ?, ?, ?, week, count(*)"
-                f" from staging.{name} where file = ? group by week",
-                [name, each.name, each.size, each.modified_ns, each.content_hash, each.name],
-            )
-            self.warehouse.execute(
-                f"insert into staging.found_{name} select ?, ?, ?, ?, ?, null, 0"
-                f" where ? not in (select file from staging.found_{name})",
-                [name, each.name, each.size, each.modified_ns, each.content_hash, each.name],
-            )
+        fresh = self.fresh[name]
+        self.warehouse.execute(
+            f"insert into staging.found_{name} select ?, file, size, modified_ns, content_hash, week,"
+            " coalesce(rows_read, 0) from (select unnest(?::varchar[]) as file, unnest(?::bigint[]) as size,"
+            " unnest(?::bigint[]) as modified_ns, unnest(?::varchar[]) as content_hash) left join"
+            f" (select file, week, count(*) as rows_read from staging.{name} group by all) using (file)",
+            [
+                name,
+                [each.name for each in fresh],
+                [each.size for each in fresh],
+                [each.modified_ns for each in fresh],
+                [each.content_hash for each in fresh],
+            ],
+        )
 
     # Weeks
 
@@ -147,6 +158,13 @@ class Load:
             )
         )
 
+    def _loaded_weeks(self) -> set[tuple[dt.date, str, str]]:
+        """The weeks that are loaded, as `_source_weeks` has them; their file may be gone."""
+        loaded = self.warehouse.rows(
+            "select bucket, file, content_hash from _loads where source_table = 'events' and bucket <> ?", [NO_WEEK]
+        )
+        return {(dt.date.fromisoformat(bucket), file, content) for bucket, file, content in loaded}
+
     def _observed(self) -> list[tuple[dt.datetime, int]]:
         """All observations in order, each with the number of the write that loaded it."""
         stored = self.warehouse.rows(
@@ -158,30 +176,30 @@ class Load:
         return sorted((dict(stored) | fresh).items())
 
     def find_first_week(self) -> dt.date:
-        """The week that is set, else the first one that holds an event or an observation."""
-        calendar = self.warehouse.calendar
-        weeks = [week for week, _file, _content in self._source_weeks()]
+        """The week that is set, else the first one that holds, or held, an event or an observation.
+
+        Raises:
+            RefusedLoad: the week that is set has not begun.
+        """
+        calendar, start = self.warehouse.calendar, self.warehouse.settings.start
+        if start and start > self.running_week:
+            raise RefusedLoad(f"PLANT_START={start} is not allowed: at most the running week, {self.running_week}")
+        weeks = [week for week, _file, _content in self._source_weeks() | self._loaded_weeks()]
         weeks += [calendar.week_of(at) for at, _number in self._observed()]
-        return self.warehouse.settings.start or min([*weeks, self.running_week])
+        return start or min([*weeks, self.running_week])
 
     def known_weeks(self, first_week: dt.date) -> list[dt.date]:
-        """All weeks from the first to the last one that holds an event or an observation."""
+        """All weeks from the first to the last one that holds, or held, an event or an observation."""
         calendar = self.warehouse.calendar
-        weeks = [week for week, _file, _content in self._source_weeks() if week <= self.running_week]
+        held = self._source_weeks() | self._loaded_weeks()
+        weeks = [week for week, _file, _content in held if week <= self.running_week]
         weeks += [calendar.week_of(at) for at, _number in self._observed()]
         return weeks_between(first_week, min(max([*weeks, first_week]), self.running_week))
 
     def due_weeks(self, first_week: dt.date) -> set[dt.date]:
         """The weeks that bring the warehouse up to date with the source; the last one at least."""
         warehouse = self.warehouse
-        loaded = {
-            (dt.date.fromisoformat(bucket), file, content)
-            for bucket, file, content in warehouse.rows(
-                "select bucket, file, content_hash from _loads where source_table = 'events' and bucket <> ?",
-                [NO_WEEK],
-            )
-        }
-        due = {week for week, _file, _content in self._source_weeks() ^ loaded}
+        due = {week for week, _file, _content in self._source_weeks() ^ self._loaded_weeks()}
         due |= {self.running_week - WEEK * ago for ago in range(warehouse.settings.late_weeks + 1)}
         due |= {
             row[0]
@@ -225,7 +243,7 @@ class Load:
         Raises:
             RefusedLoad: more rows of a table are refused than the settings allow.
         """
-        self.weeks = set(weeks)
+        self.weeks, self.first_week = set(weeks), first_week
         calendar, ordered = self.warehouse.calendar, sorted(self.weeks)
         self.warehouse.execute(
             "create or replace temp table load_weeks as select unnest(?::date[]) as week,"
@@ -312,7 +330,8 @@ class Load:
             f"update staging.{name} set reason = verdict, column_name = ? from ("
             "select staged_row, if(copy > 1, 'duplicate', 'conflict') as verdict from ("
             f"select rowid as staged_row, row_number() over (partition by {key} order by {', '.join(first)}, file,"
-            f" line) as place, row_number() over (partition by {key}, {columns} order by file, line) as copy"
+            f" line, rowid) as place, row_number() over (partition by {key}, {columns} order by file, line, rowid)"
+            " as copy"
             f" {rows} and ({key}) in (select ({key}) {rows} group by {key} having count(*) > 1)"
             ") where place > 1) as verdicts where rowid = staged_row",
             [table.key[-1] if name != "order_items" else None],
@@ -337,23 +356,30 @@ class Load:
     def _judge_products(self) -> None:
         """Duplicates first; then an observation with too few products is kept out, each against the one before."""
         self._judge_duplicates("products")
+        self.kept_out = set()
         least = self.warehouse.settings.min_products
         anew = {each.observed_at for each in self.fresh["products"]}
         accepted = [each for each in self._stored_observations() if each.observed_at not in anew]
         for each in self._staged_observations():
-            before = [other for other in accepted if other.observed_at < each.observed_at]
-            neighbour = max(before, key=lambda other: other.observed_at, default=None)
+            place = bisect.bisect_left(accepted, each.observed_at, key=lambda other: other.observed_at)
+            neighbour = accepted[place - 1] if place else None
             if neighbour and each.products < least * neighbour.products:
+                self.kept_out.add(each.file)
+                if not each.products:
+                    self.log.warning("%s is kept out: it holds no product, see PLANT_MIN_PRODUCTS", each.file)
                 self.warehouse.execute(
                     "update staging.products set reason = 'too_few_products' where file = ? and reason is null",
                     [each.file],
                 )
             else:
-                accepted.append(each)
+                accepted.insert(place, each)
 
     def _stored_observations(self) -> list[Observation]:
         return [
-            Observation(*row) for row in self.warehouse.rows("select observed_at, file, products from raw_observations")
+            Observation(*row)
+            for row in self.warehouse.rows(
+                "select observed_at, file, products from raw_observations order by observed_at"
+            )
         ]
 
     def _staged_observations(self) -> list[Observation]:
@@ -371,8 +397,7 @@ class Load:
         most, not_yet = self.warehouse.settings.max_rejected, list(NOT_YET)
         is_rejected = "reason <> 'duplicate' and not list_contains(?::varchar[], reason)"
         read, rejected = self.warehouse.rows(
-            f"select count(*), count(*) filter (where {is_rejected}) from staging.{name}"
-            " where week is null or week in (select week from load_weeks)",
+            f"select count(*), count(*) filter (where {is_rejected}) from staging.{name}",
             [not_yet],
         )[0]
         if rejected <= most * read:
@@ -398,12 +423,12 @@ class Load:
             self.warehouse.execute(
                 "create or replace temp table run_weeks as select unnest(?::date[]) as week", [weeks.weeks()]
             )
-            # Refused rows of other weeks are accounted for with theirs, or with no week at all.
+            # Rows of other weeks are accounted for with theirs; those of no week of the store, as of none.
             self._account(
                 "events",
                 "select * exclude (week), if(week in (from run_weeks), week, null) as week from staging.events"
                 " where week is null or week in (from run_weeks)"
-                " or (reason in ('future', 'before_start') and week not in (select week from load_weeks))",
+                f" or week not between date '{self.first_week}' and date '{self.running_week}'",
                 "list_contains(?::varchar[], bucket)"
                 f" or (bucket = '{NO_WEEK}' and (list_contains(?::varchar[], file)"
                 " or not list_contains(?::varchar[], file)))",
@@ -419,13 +444,7 @@ class Load:
     def write_products(self, run_id: str) -> int:
         """Add the new observations, those with too few products left out; the rows added."""
         execute, fresh = self.warehouse.execute, self.fresh["products"]
-        kept_out = {
-            row[0]
-            for row in self.warehouse.rows(
-                "select distinct file from staging.products where reason = 'too_few_products'"
-            )
-        }
-        accepted = [each for each in self._staged_observations() if each.file not in kept_out]
+        accepted = [each for each in self._staged_observations() if each.file not in self.kept_out]
         instants = [each.observed_at for each in fresh if each.observed_at]
         with self.warehouse.transaction():
             for name in ("raw_products", "raw_observations"):
@@ -435,15 +454,20 @@ class Load:
             added: int = self.warehouse.value(
                 f"insert into raw_products by name select {columns} from staging.products where reason is null"
             )
-            for each in accepted:
-                execute(
-                    "insert into raw_observations values (?, ?, ?)",
-                    [each.observed_at, each.file, each.products],
-                )
+            execute(
+                "insert into raw_observations select unnest(?::timestamp[]), unnest(?::varchar[]), unnest(?::bigint[])",
+                [
+                    [each.observed_at for each in accepted],
+                    [each.file for each in accepted],
+                    [each.products for each in accepted],
+                ],
+            )
             self._account(
                 "products",
                 "from staging.products",
-                "list_contains(?::varchar[], bucket)",
+                # One that was kept out and is not read again is gone from the source.
+                "list_contains(?::varchar[], bucket)"
+                " or bucket not in (select observed_at::varchar from raw_observations)",
                 [[str(at) for at in instants]],
                 run_id,
             )

@@ -6,6 +6,7 @@ running week is a partition, so that it can be materialized while it lasts. What
 """
 
 import datetime as dt
+from typing import Protocol
 
 import dagster as dg
 
@@ -34,12 +35,6 @@ def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     )
 
 
-def week_range(settings: Settings, keys: dg.PartitionKeyRange) -> WeekRange:
-    """The weeks that partition keys name."""
-    first, last = (dt.date.fromisoformat(key) for key in (keys.start, keys.end))
-    return WeekRange(settings.calendar, first, last)
-
-
 def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
     """The tags that make one run of a range of weeks."""
     return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
@@ -63,6 +58,14 @@ def request_id(run: dg.DagsterRun) -> str:
     return run.tags.get("dagster/backfill", run.run_id)
 
 
-def run_weeks(context: dg.AssetExecutionContext, settings: Settings) -> WeekRange:
+class InRun(Protocol):
+    """Any of Dagster's contexts within a run of weeks."""
+
+    @property
+    def partition_key_range(self) -> dg.PartitionKeyRange: ...
+
+
+def run_weeks(context: InRun, settings: Settings) -> WeekRange:
     """The weeks that the run materializes."""
-    return week_range(settings, context.partition_key_range)
+    keys = context.partition_key_range
+    return WeekRange(settings.calendar, dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))

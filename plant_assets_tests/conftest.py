@@ -13,7 +13,7 @@ from plant_assets import sample
 from plant_assets.runs import Outcome, run_checks, run_refresh
 from plant_assets.settings import Settings, read_settings
 
-END = dt.datetime(2026, 11, 18, 6)
+END = dt.datetime(2026, 10, 14, 6)
 IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
 
 
@@ -35,7 +35,7 @@ class Silence:
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's reaches a test."""
     for name in list(os.environ):
-        if name.startswith("PLANT_") and not name.startswith("PLANT_TEST_") or name == "DAGSTER_HOME":
+        if (name.startswith("PLANT_") and not name.startswith("PLANT_TEST_")) or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)
 
 

@@ -22,8 +22,8 @@ BREAKS: dict[str, tuple[str, str]] = {
         "-",
     ),
     "raw_events_rows_are_accounted_for": (
-        "update _loads set rows_loaded = rows_loaded - 1 where bucket = '2026-11-09'",
-        "2026-11-09",
+        "update _loads set rows_loaded = rows_loaded - 1 where bucket = '2026-10-05'",
+        "2026-10-05",
     ),
     "raw_events_has_no_rejected_rows": (
         "insert into rejected_rows (source_table, file, line, reason, rejected_at)"
@@ -31,28 +31,28 @@ BREAKS: dict[str, tuple[str, str]] = {
         "events/x.csv 7 NULL not UTF-8",
     ),
     "raw_events_have_known_types": (
-        "insert into raw_events values ('odd', 's', null, null, timestamp '2026-11-10', 'wave', null, null)",
+        "insert into raw_events values ('odd', 's', null, null, timestamp '2026-10-06', 'wave', null, null)",
         "wave 1",
     ),
     "raw_events_have_known_products": (
-        "insert into raw_events values ('stray', 's', null, null, timestamp '2026-11-10', 'page_view', null, 'weed')",
+        "insert into raw_events values ('stray', 's', null, null, timestamp '2026-10-06', 'page_view', null, 'weed')",
         "stray weed",
     ),
     "raw_events_have_known_orders": (
-        "insert into raw_events values ('lost', 's', null, null, timestamp '2026-11-10', 'checkout', 'o-lost', null)",
+        "insert into raw_events values ('lost', 's', null, null, timestamp '2026-10-06', 'checkout', 'o-lost', null)",
         "lost o-lost",
     ),
     "raw_products_keeps_its_contract": ("insert into raw_products from raw_products limit 1", "2026"),
     "raw_products_rows_are_accounted_for": (
-        "delete from _loads where source_table = 'products' and bucket = '2026-11-18 00:00:00'",
-        "2026-11-18 00:00:00",
+        "delete from _loads where source_table = 'products' and bucket = '2026-10-14 00:00:00'",
+        "2026-10-14 00:00:00",
     ),
     "raw_products_has_no_rejected_rows": (
         "insert into rejected_rows (source_table, file, reason, rejected_at, observed_at)"
-        " values ('products', 'p.csv', 'too_few_products', now(), timestamp '2026-11-17')",
+        " values ('products', 'p.csv', 'too_few_products', now(), timestamp '2026-10-13')",
         "p.csv",
     ),
-    "raw_products_observations_are_whole": ("select 1", "2026-11-17"),
+    "raw_products_observations_are_whole": ("select 1", "2026-10-13"),
     "raw_observations_keeps_its_contract": ("insert into raw_observations from raw_observations limit 1", "2026"),
     "raw_orders_keeps_its_contract": ("insert into raw_orders from raw_orders limit 1", "-"),
     "raw_orders_rows_are_accounted_for": (
@@ -60,7 +60,8 @@ BREAKS: dict[str, tuple[str, str]] = {
         "all",
     ),
     "raw_orders_has_no_rejected_rows": (
-        "insert into rejected_rows (source_table, file, reason, rejected_at) values ('orders', 'o.csv', 'missing', now())",
+        "insert into rejected_rows (source_table, file, reason, rejected_at)"
+        " values ('orders', 'o.csv', 'missing', now())",
         "o.csv",
     ),
     "raw_order_items_keeps_its_contract": ("insert into raw_order_items from raw_order_items limit 1", "-"),
@@ -78,7 +79,7 @@ BREAKS: dict[str, tuple[str, str]] = {
     "weeks_keeps_its_contract": ("insert into weeks from weeks limit 1", "2026"),
     "int_events_keeps_its_contract": ("select 1", "-"),
     "int_events_keep_every_event": (
-        "insert into raw_events values ('late', 's', null, null, timestamp '2026-11-10', 'page_view', null, null);"
+        "insert into raw_events values ('late', 's', null, null, timestamp '2026-10-06', 'page_view', null, null);"
         " create or replace view int_events as select * from"
         " (select event_id, session_id, user_id, created_at, created_at::date as event_date, event_type, 1::bigint as"
         "  session_step, order_id, product_id, null::varchar as product_name from raw_events) where event_id <> 'late'",
@@ -86,7 +87,7 @@ BREAKS: dict[str, tuple[str, str]] = {
     ),
     "int_session_days_keeps_its_contract": ("insert into int_session_days from int_session_days limit 1", "2026"),
     "int_session_days_keep_every_session": (
-        "insert into int_session_days values ('2026-11-10', 'ghost', true, false, false, false)",
+        "insert into int_session_days values ('2026-10-06', 'ghost', true, false, false, false)",
         "ghost",
     ),
     "product_snapshots_keeps_its_contract": ("insert into product_snapshots from product_snapshots limit 1", "-"),
@@ -95,27 +96,27 @@ BREAKS: dict[str, tuple[str, str]] = {
         "2026",
     ),
     "product_snapshots_have_one_current_row": (
-        "insert into product_snapshots values ('gone', 'x', 1, 1, timestamp '2026-11-10', null, true, null)",
+        "insert into product_snapshots values ('gone', 'x', 1, 1, timestamp '2026-10-06', null, true, null)",
         "gone",
     ),
     "product_snapshots_equal_their_rebuild": ("select 1", "2026-"),
     "inventory_keeps_its_contract": ("insert into inventory from inventory limit 1", "2026"),
     "inventory_flows_balance": (
-        "update inventory set inflow = inflow + 1 where week_start_date = '2026-11-16'",
-        "2026-11-16",
+        "update inventory set inflow = inflow + 1 where week_start_date = '2026-10-12'",
+        "2026-10-12",
     ),
     "inventory_weeks_adjoin": (
-        "update inventory set opening_inventory = opening_inventory + 1000 where week_start_date = '2026-11-16'",
-        "2026-11-09",
+        "update inventory set opening_inventory = opening_inventory + 1000 where week_start_date = '2026-10-12'",
+        "2026-10-05",
     ),
     "inventory_has_every_product": (
-        "delete from inventory where week_start_date = '2026-11-09' and product_name = 'Aloe Vera'",
-        "2026-11-09",
+        "delete from inventory where week_start_date = '2026-10-05' and product_name = 'Aloe Vera'",
+        "2026-10-05",
     ),
     "inventory_changes_keeps_its_contract": ("insert into inventory_changes from inventory_changes limit 1", "2026"),
     "inventory_changes_cover_inventory": (
-        "delete from inventory_changes where week_start_date = '2026-11-16'",
-        "2026-11-16",
+        "delete from inventory_changes where week_start_date = '2026-10-12'",
+        "2026-10-12",
     ),
     "inventory_fluctuations_keeps_its_contract": (
         "insert into inventory_fluctuations from inventory_fluctuations limit 1",
@@ -126,8 +127,8 @@ BREAKS: dict[str, tuple[str, str]] = {
     "funnel_stages_do_not_grow": ("update funnel set checkout = add_to_cart + 1", "checkout"),
     "funnel_by_date_keeps_its_contract": ("insert into funnel_by_date from funnel_by_date limit 1", "2026"),
     "funnel_by_date_is_at_most_the_whole": (
-        "update funnel_by_date set page_view = 1000000 where event_date = '2026-11-11'",
-        "2026-11-11",
+        "update funnel_by_date set page_view = 1000000 where event_date = '2026-10-07'",
+        "2026-10-07",
     ),
     "funnel_by_product_keeps_its_contract": ("insert into funnel_by_product from funnel_by_product limit 1", "-"),
     "funnel_steps_keeps_its_contract": ("insert into funnel_steps from funnel_steps limit 1", "page_view"),
@@ -182,8 +183,8 @@ def test_fails_on_a_broken_warehouse(name: str, broken: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("name", sorted(STALE))
 def test_warns_of_stale_data(name: str, built: Settings, check: Callable[..., Outcome]) -> None:
-    later = check(built, as_of=END.replace(month=12))
-    assert any(line.startswith(f"warned  {name}, 1 times: 2026-11-1") for line in later.lines)
+    later = check(built, as_of=END.replace(month=11))
+    assert any(line.startswith(f"warned  {name}, 1 times: 2026-10-1") for line in later.lines)
     assert not later.failed_errors
 
 

@@ -14,7 +14,7 @@ from ibis import _
 from plant_assets.checks import events, funnel, inventory
 from plant_assets.checks.facts import Check, Scope, keys
 from plant_assets.contracts import TABLES, Table
-from plant_assets.partitions import as_of, week_range
+from plant_assets.partitions import RANGE_START, as_of, run_weeks
 from plant_assets.storage import Warehouse, to_sql
 
 MOST_KEYS = 10
@@ -83,7 +83,7 @@ def _table_checks(table_name: str, checks: list[Check]) -> dg.AssetChecksDefinit
     def evaluate(
         context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> Iterator[dg.AssetCheckResult]:
-        weeks = week_range(warehouse.settings, context.partition_key_range) if _has_weeks(context) else None
+        weeks = run_weeks(context, warehouse.settings) if _has_weeks(context) else None
         scope = Scope(warehouse.settings, as_of(context), weeks)
         selected = [by_name[key.name] for key in context.selected_asset_check_keys]
         yield from results(warehouse, sorted(selected, key=lambda check: check.name), scope)
@@ -92,9 +92,7 @@ def _table_checks(table_name: str, checks: list[Check]) -> dg.AssetChecksDefinit
 
 
 def _has_weeks(context: dg.AssetCheckExecutionContext) -> bool:
-    return bool(
-        context.run.tags.get("dagster/asset_partition_range_start") or context.run.tags.get("dagster/partition")
-    )
+    return RANGE_START in context.run.tags or "dagster/partition" in context.run.tags
 
 
 def results(warehouse: Warehouse, checks: list[Check], scope: Scope) -> Iterator[dg.AssetCheckResult]:

@@ -6,10 +6,13 @@ line, so that the refusal names its line and keeps its text. Names of columns an
 
 import csv
 import datetime as dt
+import functools
 import gzip
 import hashlib
+import io
 import itertools
-import json
+import operator
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -28,7 +31,13 @@ BATCH_ROWS = 50_000
 
 
 class SourceError(Exception):
-    """The source, or a table of it, cannot be read; the message names path, table and what was expected."""
+    """The source, or a table of it, cannot be read; the message names path, table and what was expected.
+
+    What a file's name or header holds is shown so that the message stays one printable line.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in message))
 
 
 @dataclass(frozen=True)
@@ -106,16 +115,10 @@ class SourceFile:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the content; of the footer for parquet, which describes every column chunk."""
+        """SHA-256 of the content. A footer of parquet does not tell two rows' exchanged values apart."""
         if self._hash is None:
             with self.path.open("rb") as stream:
-                if self.extension == "parquet":
-                    stream.seek(max(0, self.size - 8))
-                    tail = stream.read(8)
-                    stream.seek(max(0, self.size - 8 - int.from_bytes(tail[:4], "little")))
-                    self._hash = hashlib.sha256(stream.read()).hexdigest()
-                else:
-                    self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
+                self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
         return self._hash
 
 
@@ -139,6 +142,17 @@ def _extension(name: str) -> str | None:
         if name.lower().endswith("." + extension):
             return extension
     return None
+
+
+def _paths_below(folder: Path) -> Iterator[Path]:
+    """What lies in a folder at any depth, behind links too; hidden files and folders do not count."""
+
+    def fail(error: OSError) -> None:
+        raise SourceError(f"{error.filename} cannot be listed: {error.strerror}") from error
+
+    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in (*folders, *names) if not name.startswith("."))
 
 
 class FileSource:
@@ -190,8 +204,8 @@ class FileSource:
             raise SourceError(f"{place} has no extension: expected one of {', '.join(EXTENSIONS)}")
         files = [
             self._file(table, path, dated=table == "products")
-            for path in sorted(place.rglob("*"))
-            if _extension(path.name) and not path.name.startswith(".")
+            for path in sorted(_paths_below(place))
+            if _extension(path.name)
         ]
         if table == "products":
             self._require_distinct_instants(files)
@@ -207,6 +221,8 @@ class FileSource:
         except OSError as error:
             raise SourceError(f"{path} of the table {table} cannot be read: {error.strerror}") from error
         name = path.relative_to(self.directory).as_posix()
+        if _has_bad_bytes(name):
+            raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
         source_file = SourceFile(table, name, path, extension, status.st_size, status.st_mtime_ns)
         if dated:
             stem = path.name[: -len(extension) - 1]
@@ -240,31 +256,46 @@ class FileSource:
         for each in files:
             by_shape.setdefault(_shape(connection, table, each), []).append(each)
         for shape, alike in by_shape.items():
-            paths = {str(each.path): each for each in alike}
+            self._stage_alike(connection, table, shape, alike)
+
+    def _stage_alike(
+        self, connection: duckdb.DuckDBPyConnection, table: SourceTable, shape: "Shape", alike: list[SourceFile]
+    ) -> None:
+        """Stage by one statement; where the engine gives up, the halves, down to the file that it cannot read."""
+        paths = {str(each.path): each for each in alike}
+        connection.execute(
+            "create or replace temp table staged_paths as select unnest(?::varchar[]) as staged_path,"
+            " unnest(?::varchar[]) as staged_file, unnest(?::timestamp[]) as staged_at",
+            [list(paths), [each.name for each in alike], [each.observed_at for each in alike]],
+        )
+        connection.execute("drop table if exists refused_lines; drop table if exists refused_scans")
+        try:
             connection.execute(
-                "create or replace temp table staged_paths as select unnest(?::varchar[]) as staged_path,"
-                " unnest(?::varchar[]) as staged_file, unnest(?::timestamp[]) as staged_at",
-                [list(paths), [each.name for each in alike], [each.observed_at for each in alike]],
+                self._insert(table, shape.types(table), shape.select(table)),
+                [[_escape_glob(path) for path in paths]],
             )
-            connection.execute("drop table if exists refused_lines; drop table if exists refused_scans")
-            try:
-                connection.execute(
-                    self._insert(table, shape.types(table), shape.select(table)),
-                    [[_escape_glob(path) for path in paths]],
-                )
-            except duckdb.Error as error:
-                raise _unreadable(table, alike, error) from error
-            if shape.form == "parquet":
-                continue
-            refused = connection.execute(
-                "select staged_file from staged_paths where staged_path in (select file_path from refused_scans"
-                " join refused_lines using (scan_id, file_id)) or staged_file in"
-                f" (select file from staging.{table.name} where reason is not null and line is null)"
-            ).fetchall()
-            names = {row[0] for row in refused}
-            for each in alike:
-                if each.name in names:
-                    self.stage_line_by_line(connection, table, each)
+        except duckdb.Error as error:
+            half = len(alike) // 2
+            if half:
+                self._stage_alike(connection, table, shape, alike[:half])
+                self._stage_alike(connection, table, shape, alike[half:])
+            elif shape.form == "parquet":
+                raise _unreadable(table, alike[0], error) from error
+            else:
+                # It gives up on csv that is sound: lines that end now in LF, now in CRLF.
+                self.stage_line_by_line(connection, table, alike[0])
+            return
+        if shape.form == "parquet":
+            return
+        refused = connection.execute(
+            "select staged_file from staged_paths where staged_path in (select file_path from refused_scans"
+            " join refused_lines using (scan_id, file_id)) or staged_file in"
+            f" (select file from staging.{table.name} where reason is not null and line is null)"
+        ).fetchall()
+        names = {row[0] for row in refused}
+        for each in alike:
+            if each.name in names:
+                self.stage_line_by_line(connection, table, each)
 
     def stage_line_by_line(
         self, connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile
@@ -276,12 +307,15 @@ class FileSource:
             " ?::timestamp as staged_at",
             [str(source_file.path), source_file.name, source_file.observed_at],
         )
-        records = _json_records if source_file.extension.startswith("jsonl") else _csv_records
-        names = [*table.columns, "line", "raw_text", "refused"]
+        if source_file.extension.startswith("jsonl"):
+            records, names = _json_records(source_file), ["line", "raw_text", "refused"]
+            select = _json_select(table, "select *, ? as filename from lines")
+        else:
+            records, names = _csv_records(source_file, table), [*table.columns, "line", "raw_text", "refused"]
+            select = "select *, ? as filename from lines"
         schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
-        select = "select *, ? as filename from lines"
         try:
-            for batch in _batches(records(source_file, table)):
+            for batch in _batches(records):
                 columns = [
                     pa.array(values, kind.type) for values, kind in zip(zip(*batch, strict=True), schema, strict=True)
                 ]
@@ -292,7 +326,7 @@ class FileSource:
                 )
                 connection.unregister("lines")
         except (OSError, EOFError, zlib.error) as error:
-            raise _unreadable(table, [source_file], error) from error
+            raise _unreadable(table, source_file, error) from error
 
     def _insert(self, table: SourceTable, types: dict[str, str], select: str) -> str:
         """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
@@ -307,7 +341,7 @@ class FileSource:
         columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
         reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
         values = ", ".join(f"typed_{name} as {name}" for name in table.columns)
-        week = self._week_of("typed_created_at") if table.name == "events" else "null"
+        week = _week_of(self.calendar, "typed_created_at") if table.name == "events" else "null"
         return (
             f"insert into staging.{table.name} by name select {values}, staged_at as observed_at,"
             f" {week} as week, staged_file as file, line, column_name, reason,"
@@ -317,17 +351,19 @@ class FileSource:
             f"select *, {', '.join(typed)} from ({select}) join staged_paths on filename = staged_path))"
         )
 
-    def _week_of(self, instant: str) -> str:
-        """The Monday of an instant's week, as SQL: each offset of the zone from the transition it holds from."""
-        changes = self.calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
-        from_instants = [until for until, _offset in changes[:-1]]
-        cases = [
-            f"when {instant} >= timestamp '{at}' then {instant} + interval {int(offset.total_seconds())} second"
-            for at, (_until, offset) in zip(from_instants, changes[1:], strict=True)
-        ]
-        first = f"{instant} + interval {int(changes[0][1].total_seconds())} second"
-        local = f"case {' '.join(reversed(cases))} else {first} end" if cases else first
-        return f"date_trunc('week', ({local})::date)::date"
+
+@functools.cache
+def _week_of(calendar: Calendar, instant: str) -> str:
+    """The Monday of an instant's week, as SQL: each offset of the zone from the transition it holds from."""
+    changes = calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
+    from_instants = [until for until, _offset in changes[:-1]]
+    cases = [
+        f"when {instant} >= timestamp '{at}' then {instant} + to_seconds({int(offset.total_seconds())})"
+        for at, (_until, offset) in zip(from_instants, changes[1:], strict=True)
+    ]
+    first = f"{instant} + to_seconds({int(changes[0][1].total_seconds())})"
+    local = f"case {' '.join(reversed(cases))} else {first} end" if cases else first
+    return f"date_trunc('week', ({local})::date)::date"
 
 
 @dataclass(frozen=True)
@@ -345,16 +381,16 @@ class Shape:
     def select(self, table: SourceTable) -> str:
         """The statement with one parameter, the paths, that reads the table's columns as they are."""
         text_form = (
-            "auto_detect = false, nullstr = '', filename = true, store_rejects = true, rejects_limit = 0,"
-            " rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
+            f"auto_detect = false, nullstr = '{_NO_NULL}', filename = true, hive_partitioning = false,"
+            " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
         )
         if self.form == "parquet":
             names = ", ".join(table.columns)
             as_json = ", ".join(f"{name} := {name}" for name in table.columns)
             return (
-                f"select {names}, filename, null::bigint as line, null as refused,"
+                f"select {names}, read_from as filename, null::bigint as line, null as refused,"
                 f" to_json(struct_pack({as_json}))::varchar as raw_text"
-                " from read_parquet(?, filename = true, hive_partitioning = false)"
+                " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
             )
         if self.form == "csv":
             header = [name for name, _type in self.columns]
@@ -365,35 +401,61 @@ class Shape:
                 f" from read_csv(?, columns = {columns}, header = true, delim = ',', quote = '\"',"
                 f" escape = '\"', {text_form})"
             )
-        paths = [f"$.{name}" for name in table.columns]
-        values = ", ".join(f"fields[{place}] as {name}" for place, name in enumerate(table.columns, 1))
-        return (
-            f"select {values}, filename, null::bigint as line, null as raw_text,"
-            " if(json_type(document) = 'OBJECT', null, 'not a JSON object') as refused"
-            f" from (select document, filename, json_extract_string(document, {paths}) as fields"
-            " from (select if(json_valid(text), text, '0') as document, filename from read_csv(?,"
-            " columns = {'text': 'VARCHAR'}, header = false, delim = '\x01', quote = '', escape = '',"
-            f" {text_form}) where trim(text) <> ''))"
+        return _json_select(
+            table,
+            "select raw_text, filename, null::bigint as line, null as refused from read_csv(?,"
+            " columns = {'raw_text': 'VARCHAR'}, header = false, delim = '\x01', quote = '', escape = '',"
+            f" {text_form}) where trim(raw_text) <> ''",
         )
 
 
+# What no field of a file is taken for: the engine overlooks fields too many where they are its NULL.
+_NO_NULL = "\x02"
+
+
+def _json_select(table: SourceTable, lines: str) -> str:
+    """The statement that takes the table's columns from lines of JSON: raw_text, filename, line and refused."""
+    paths = [f"$.{name}" for name in table.columns]
+    values = ", ".join(f"fields[{place}] as {name}" for place, name in enumerate(table.columns, 1))
+    return (
+        f"select {values}, filename, line, raw_text,"
+        " coalesce(refused, if(json_type(document) = 'OBJECT', null, 'not a JSON object')) as refused"
+        f" from (select *, json_extract_string(document, {paths}) as fields from"
+        f" (select *, if(refused is null and json_valid(raw_text), raw_text, '0') as document from ({lines})))"
+    )
+
+
 def _shape(connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile) -> Shape:
+    if source_file.extension.endswith(".gz"):
+        _require_whole(table, source_file)
     if source_file.extension.startswith("jsonl"):
         return Shape("jsonl")
     if source_file.extension == "parquet":
         try:
             found = connection.execute(
-                "select column_name, column_type from (describe from read_parquet(?))",
+                "select column_name, column_type from (describe from read_parquet(?, hive_partitioning = false))",
                 [_escape_glob(str(source_file.path))],
             ).fetchall()
         except duckdb.Error as error:
-            raise _unreadable(table, [source_file], error) from error
+            raise _unreadable(table, source_file, error) from error
         columns = tuple((row[0], row[1]) for row in found if row[0] in table.columns)
         _require_columns(table, source_file, [row[0] for row in found])
         return Shape("parquet", columns)
     header = _header(table, source_file)
     _require_columns(table, source_file, header)
     return Shape("csv", tuple((name, "VARCHAR") for name in header))
+
+
+def _require_whole(table: SourceTable, source_file: SourceFile) -> None:
+    """Read a compressed file to its end: the engine overlooks a wrong checksum."""
+    try:
+        if not source_file.size:
+            raise EOFError("an empty file is no gzip file")
+        with _open(source_file) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(table, source_file, error) from error
 
 
 def _require_columns(table: SourceTable, source_file: SourceFile, found: list[str]) -> None:
@@ -406,10 +468,9 @@ def _require_columns(table: SourceTable, source_file: SourceFile, found: list[st
         )
 
 
-def _unreadable(table: SourceTable, files: list[SourceFile], error: Exception) -> SourceError:
+def _unreadable(table: SourceTable, source_file: SourceFile, error: Exception) -> SourceError:
     reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-    named = [each for each in files if str(each.path) in str(error)] or files[:1]
-    return SourceError(f"{named[0].path}: the table {table.name} cannot be read to its end: {reason}")
+    return SourceError(f"{source_file.path}: the table {table.name} cannot be read to its end: {reason}")
 
 
 def _escape_glob(path: str) -> str:
@@ -421,7 +482,7 @@ _NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a
 
 
 def _text(source_type: str, name: str) -> str:
-    return f"nullif({name}, '')" if source_type == "VARCHAR" else f"{name}::varchar"
+    return f"nullif({name}, '')" if source_type == "VARCHAR" else f"nullif({name}::varchar, '')"
 
 
 def _typed(kind: str, source_type: str, name: str) -> str:
@@ -448,44 +509,43 @@ def _open(source_file: SourceFile) -> BinaryIO:
     return cast(BinaryIO, opened(source_file.path, "rb"))
 
 
+def _text_lines(source_file: SourceFile, newline: str | None) -> io.TextIOWrapper:
+    """A UTF-8 file to be read by line; bytes that are none are kept as lone surrogates."""
+    return io.TextIOWrapper(_open(source_file), "utf-8-sig", "surrogateescape", newline)
+
+
 def _header(table: SourceTable, source_file: SourceFile) -> list[str]:
     try:
-        with _open(source_file) as stream:
-            return [name.strip() for name in next(csv.reader(_lines(stream)), [])]
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise _unreadable(table, [source_file], error) from error
+        for _line, raw_text, fields, _problem in _csv_rows(source_file):
+            if _has_bad_bytes(raw_text):
+                raise SourceError(f"{source_file.path}: the header of the table {table.name} is not UTF-8")
+            return [name.strip() for name in fields]
+        return []
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(table, source_file, error) from error
 
 
-def _lines(stream: BinaryIO) -> Iterator[str]:
-    """The lines of a UTF-8 file; bytes that are none are kept as lone surrogates."""
-    for number, line in enumerate(stream):
-        yield line.decode("utf-8" if number else "utf-8-sig", "surrogateescape")
-
-
-def _kept(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+def _kept(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
     for line in lines:
         taken.append(line)
         yield line
 
 
-Record = tuple[str | int | None, ...]
+def _csv_rows(source_file: SourceFile) -> Iterator[tuple[int, str, list[str], str | None]]:
+    """The rows of a csv file, header first: line, text, fields, and why they cannot be told apart or None.
 
-
-def _csv_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record]:
-    """The rows of a csv file: the table's columns as text, line, raw_text, and why it is refused or None."""
+    Raises:
+        SourceError: a quote is never closed.
+    """
     taken: list[str] = []
     csv.field_size_limit(2**31 - 1)
-    with _open(source_file) as stream:
-        reader = csv.reader(_kept(_lines(stream), taken), strict=True)
-        header = [name.strip() for name in next(reader)]
-        places = [header.index(name) for name in table.columns]
-        nothing: Record = (None,) * len(places)
+    with _text_lines(source_file, newline="") as stream:
+        reader = csv.reader(_kept(stream, taken), strict=True)
         while True:
             taken.clear()
-            line = reader.line_num + 1
+            line, problem = reader.line_num + 1, None
             try:
                 fields = next(reader)
-                refused = None
             except StopIteration:
                 return
             except csv.Error as error:
@@ -493,43 +553,70 @@ def _csv_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record
                     raise SourceError(
                         f"{source_file.path}: a quote that opens in line {line} is never closed"
                     ) from None
-                fields, refused = [], f"malformed quotes: {error}"
-            if not fields and not refused:
-                continue
+                fields, problem = [], f"malformed quotes: {error}"
             raw_text = "".join(taken).rstrip("\r\n")
-            if _has_bad_bytes(raw_text):
-                raw_text = raw_text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                refused = "not UTF-8"
-            elif not refused and len(fields) != len(header):
-                refused = f"{len(fields)} fields, expected {len(header)}"
-            values = nothing if refused else tuple(fields[place] for place in places)
-            yield *values, line, raw_text, refused
+            if ' "' in raw_text or '" ' in raw_text:
+                spaced = _spaced_fields(raw_text)
+                fields, problem = spaced or [], None if spaced else problem or "malformed quotes"
+            yield line, raw_text, fields, problem
 
 
-def _json_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record]:
-    """The rows of a jsonl file, as `_csv_records` gives them. Numbers keep their spelling."""
+_FIELD = re.compile(r"""(?: ?"([^"]*(?:""[^"]*)*)" *|(?! ?")([^,]*))(,|\Z)""")
+
+
+def _spaced_fields(text: str) -> list[str] | None:
+    """The fields of a row with spaces around its quotes, which the engine overlooks; None where it is malformed."""
+    fields, at = [], 0
+    while found := _FIELD.match(text, at):
+        quoted, plain, comma = found.groups()
+        fields.append(plain if quoted is None else quoted.replace('""', '"'))
+        if not comma:
+            return fields
+        at = found.end()
+    return None
+
+
+Record = tuple[str | int | None, ...]
+
+
+def _csv_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record]:
+    """The rows of a csv file: the table's columns as text, line, raw_text, and why it is refused or None."""
+    rows = _csv_rows(source_file)
+    _line, _text, names, _problem = next(rows)
+    header = [name.strip() for name in names]
+    pick = operator.itemgetter(*(header.index(name) for name in table.columns))
     nothing: Record = (None,) * len(table.columns)
-    with _open(source_file) as stream:
+    for line, raw_text, fields, refused in rows:
+        if not raw_text:
+            continue
+        if _has_bad_bytes(raw_text):
+            raw_text, refused = _replaced(raw_text), "not UTF-8"
+        elif not refused and len(fields) != len(header):
+            refused = f"{len(fields)} fields, expected {len(header)}"
+        values = nothing if refused else pick(fields)
+        yield *values, line, raw_text, refused
+
+
+def _json_records(source_file: SourceFile) -> Iterator[Record]:
+    """The lines of a jsonl file: line, raw_text, and why it is refused or None."""
+    with _text_lines(source_file, newline=None) as stream:
         for line, content in enumerate(stream, start=1):
-            raw_text = content.decode("utf-8-sig", "replace").rstrip("\r\n")
+            raw_text = content.rstrip("\n")
             if not raw_text.strip():
                 continue
-            try:
-                document = json.loads(content, parse_int=str, parse_float=str)
-                refused = None if isinstance(document, dict) else "not a JSON object"
-            except UnicodeDecodeError:
-                document, refused = None, "not UTF-8"
-            except ValueError:
-                document, refused = None, "not a JSON object"
-            values = nothing if refused else tuple(_json_text(document.get(name)) for name in table.columns)
-            yield *values, line, raw_text, refused
+            if _has_bad_bytes(raw_text):
+                yield line, _replaced(raw_text), "not UTF-8"
+            else:
+                yield line, raw_text, None
 
 
-def _json_text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+def _replaced(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _has_bad_bytes(text: str) -> bool:
+    if text.isascii():
+        return False
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,0 +1,1 @@
+"""Tests of plant_assets, room by room as in the package."""

@@ -1,0 +1,142 @@
+"""The graph, spelled out by hand once, and what every asset says of itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from plant_assets.contracts import TABLES, WEEKLY
+from plant_assets.definitions import build_defs
+from plant_assets.settings import Settings, read_settings
+
+GRAPH = {
+    "raw_events": set(),
+    "raw_products": set(),
+    "raw_observations": set(),
+    "raw_orders": set(),
+    "raw_order_items": set(),
+    "rejected_rows": {"raw_events", "raw_products", "raw_observations", "raw_orders", "raw_order_items"},
+    "weeks": set(),
+    "product_snapshots": {"raw_products", "raw_observations"},
+    "int_events": {"raw_events", "raw_order_items", "product_snapshots"},
+    "int_session_days": {"raw_events"},
+    "inventory": {"product_snapshots", "raw_observations", "weeks"},
+    "inventory_changes": {"inventory", "product_snapshots", "raw_observations", "weeks"},
+    "inventory_fluctuations": {"product_snapshots", "raw_observations"},
+    "stockouts": {"product_snapshots", "raw_observations"},
+    "funnel": {"int_session_days"},
+    "funnel_by_date": {"int_session_days", "funnel"},
+    "funnel_by_product": {"int_events", "product_snapshots"},
+    "funnel_steps": {"funnel"},
+    "marts": {
+        "rejected_rows", "weeks", "product_snapshots", "inventory", "inventory_changes", "inventory_fluctuations",
+        "stockouts", "funnel", "funnel_by_date", "funnel_by_product", "funnel_steps",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(source=tmp_path, warehouse=tmp_path / "w.duckdb", start="2026-10-05")
+
+
+@pytest.fixture
+def defs(settings: Settings) -> dg.Definitions:
+    return build_defs(settings)
+
+
+def test_loads(defs: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(defs)
+    assert {job.name for job in defs.resolve_all_job_defs()} >= {"refresh", "check"}
+
+
+def test_graph(defs: dg.Definitions) -> None:
+    nodes = defs.resolve_asset_graph().asset_nodes
+    found = {node.key.to_user_string(): {key.to_user_string() for key in node.parent_keys} for node in nodes}
+    assert found == GRAPH
+
+
+def test_weekly_assets_have_mondays_and_one_run_for_a_range(defs: dg.Definitions) -> None:
+    nodes = defs.resolve_asset_graph().asset_nodes
+    weekly = {node.key.to_user_string(): node for node in nodes if node.partitions_def}
+    assert set(weekly) == set(WEEKLY) == {"raw_events", "int_session_days", "inventory", "inventory_changes"}
+    for node in weekly.values():
+        keys = node.partitions_def.get_partition_keys()
+        assert keys[0] == "2026-10-05"
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_the_running_week_is_a_partition(defs: dg.Definitions) -> None:
+    node = defs.resolve_asset_graph().get(dg.AssetKey("inventory"))
+    with dg.partition_loading_context(effective_dt=_utc("2026-11-18T05:00:00")):
+        assert node.partitions_def.get_partition_keys()[-1] == "2026-11-16"
+
+
+def _utc(text: str):
+    import datetime as dt
+
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("name", sorted(set(GRAPH)))
+def test_every_asset_says_what_it_is(name: str, defs: dg.Definitions) -> None:
+    node = defs.resolve_asset_graph().get(dg.AssetKey(name))
+    first_line = node.description.splitlines()[0]
+    assert "; one " in first_line
+    assert " per " in first_line
+    assert node.owners == ["team:analytics"]
+    assert "duckdb" in node.kinds
+    assert node.group_name in {"raw", "events", "inventory", "funnel", "publish"}
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_table_shows_its_columns(name: str, defs: dg.Definitions) -> None:
+    node = defs.resolve_asset_graph().get(dg.AssetKey(name))
+    shown = node.metadata["dagster/column_schema"].columns
+    assert [column.name for column in shown] == TABLES[name].names
+    assert all(column.description for column in shown)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_table_has_one_blocking_contract_check(name: str, defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    of_contract = [key for key in graph.asset_check_keys if key.name == f"{name}_keeps_its_contract"]
+    assert [key.asset_key.to_user_string() for key in of_contract] == [name]
+    assert graph.get_check_spec(of_contract[0]).blocking
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        ["dg", "check", "defs"],
+        ["dg", "list", "defs", "--json"],
+        ["dagster", "job", "list", "-m", "plant_assets.definitions"],
+    ],
+    ids=" ".join,
+)
+def test_dagsters_own_commands_find_the_definitions(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANT_HOME", str(tmp_path))
+    program = str(Path(sys.executable).with_name(command[0]))
+    root = Path(__file__).parents[1]
+    done = subprocess.run([program, *command[1:]], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_code_location_opens_no_engine_when_it_loads() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, plant_assets.definitions as d; from plant_assets.settings import read_settings;"
+            "d.build_defs(read_settings()); print('pyspark' in sys.modules, 'datafusion' in sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,158 @@
+"""The 6-hourly tick: what it asks for, when it skips, and that its run does it."""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from plant_assets import sample
+from plant_assets.definitions import build_defs
+from plant_assets.runs import Outcome
+from plant_assets.settings import Settings, read_settings
+from plant_assets.storage import open_warehouse
+from plant_assets_tests.conftest import END
+from plant_assets_tests.tables import contents, rows
+
+TICK = dt.timedelta(hours=6)
+
+
+def _tick(settings: Settings, instance: dg.DagsterInstance, at: dt.datetime) -> list[dg.RunRequest | dg.SkipReason]:
+    defs = build_defs(settings)
+    context = dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=at.replace(tzinfo=dt.UTC),
+        repository_def=defs.get_repository_def(),
+    )
+    data = defs.resolve_schedule_def("every_six_hours").evaluate_tick(context)
+    return list(data.run_requests or []) or [dg.SkipReason(data.skip_message)]
+
+
+def _run(settings: Settings, instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+    job = build_defs(settings).resolve_job_def("refresh")
+    return job.execute_in_process(instance=instance, tags=request.tags, raise_on_error=False)
+
+
+def _range(request: dg.RunRequest) -> tuple[str, str]:
+    return (
+        request.tags["dagster/asset_partition_range_start"],
+        request.tags["dagster/asset_partition_range_end"],
+    )
+
+
+@pytest.fixture(scope="module")
+def records() -> Iterator[dg.DagsterInstance]:
+    """Ticks need records that last."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(records: dg.DagsterInstance) -> dg.DagsterInstance:
+    for run in records.get_runs():
+        records.delete_run(run.run_id)
+    return records
+
+
+@pytest.fixture
+def living(tmp_path: Path, small_store: Path, built: Settings) -> Settings:
+    """A store that goes on, with a warehouse that is up to date to END."""
+    source = tmp_path / "living"
+    shutil.copytree(small_store, source)
+    return read_settings(source=built.source, warehouse=built.warehouse).model_copy(update={"source": str(source)})
+
+
+@pytest.fixture
+def store(living: Settings) -> Settings:
+    with open_warehouse(living) as warehouse, warehouse.transaction():
+        warehouse.remember(source=str(living.source_path))
+    return living
+
+
+def _extend(settings: Settings, at: dt.datetime) -> None:
+    sample.write(settings.source_path, at)
+
+
+def test_is_on_every_six_hours_in_utc() -> None:
+    schedule = build_defs(read_settings()).resolve_schedule_def("every_six_hours")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 */6 * * *", "UTC")
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_asks_for_the_running_and_the_late_week_in_one_run(store: Settings, instance: dg.DagsterInstance) -> None:
+    _extend(store, END + TICK)
+    [request] = _tick(store, instance, END + TICK)
+    assert _range(request) == ("2026-10-05", "2026-10-12")
+
+
+def test_its_run_materializes_weeks_and_the_rest(store: Settings, instance: dg.DagsterInstance) -> None:
+    _extend(store, END + TICK)
+    [request] = _tick(store, instance, END + TICK)
+    result = _run(store, instance, request)
+    assert result.success
+    made = [(event.asset_key.to_user_string(), event.partition) for event in result.get_asset_materialization_events()]
+    assert {week for name, week in made if name == "inventory"} == {"2026-10-05", "2026-10-12"}
+    assert ("funnel", None) in made
+    assert ("marts", None) in made
+    assert rows(store, "select max(observed_at) from raw_products") == [(END + TICK,)]
+
+
+def test_a_plain_source_file_is_observed_at_the_ticks_time(
+    tmp_path: Path, small_store: Path, instance: dg.DagsterInstance
+) -> None:
+    source = tmp_path / "single"
+    shutil.copytree(small_store, source, ignore=shutil.ignore_patterns("products"))
+    shutil.copy(small_store / "products" / f"{END:%Y-%m-%dT%H-%M-%SZ}.csv", source / "products.csv")
+    settings = read_settings(source=source, warehouse=tmp_path / "w.duckdb", start="2026-09-28")
+    [request] = _tick(settings, instance, END)
+    assert _run(settings, instance, request).success
+    assert rows(settings, "select distinct observed_at from raw_products") == [(END,)]
+
+
+@pytest.mark.parametrize("missed", [1, 100])
+def test_the_next_tick_catches_up(
+    store: Settings, instance: dg.DagsterInstance, missed: int, tmp_path: Path, refresh: Callable[..., Outcome]
+) -> None:
+    at = END + TICK * (missed + 1)
+    _extend(store, at)
+    for request in _tick(store, instance, at):
+        assert _run(store, instance, request).success
+    rebuilt = store.model_copy(update={"warehouse": tmp_path / "rebuilt.duckdb"})
+    assert not refresh(rebuilt, as_of=at).failures
+    assert contents(store) == contents(rebuilt)
+
+
+def test_skips_with_a_reason_while_a_run_is_going(store: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_defs(store).resolve_job_def("refresh")
+    going = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    [skip] = _tick(store, instance, END)
+    assert skip.skip_message == f"run {going.run_id} is still going"
+
+
+def test_skips_with_a_reason_while_the_warehouse_is_in_use(store: Settings, instance: dg.DagsterInstance) -> None:
+    with open_warehouse(store, holder="a test"):
+        [skip] = _tick(store, instance, END)
+    assert "in use by a test" in skip.skip_message
+
+
+def test_a_source_that_cannot_be_read_is_shown_by_a_failed_run(store: Settings, instance: dg.DagsterInstance) -> None:
+    before = contents(store)
+    shutil.rmtree(store.source_path / "events")
+    [request] = _tick(store, instance, END + TICK)
+    result = _run(store, instance, request)
+    assert not result.success
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_key == "load_source"
+    assert "has no table events" in str(failure.step_failure_data.error)
+    assert contents(store) == before
+
+
+def test_the_sample_store_is_extended_to_the_ticks_time(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = read_settings(home=tmp_path)
+    sample.write(settings.source_path, END, sessions=200, weeks=2, products=4)
+    _tick(settings, instance, END + TICK)
+    manifest = sample.read_manifest(settings.source_path)
+    assert manifest
+    assert manifest.end == (END + TICK).isoformat()
