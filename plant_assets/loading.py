@@ -179,13 +179,16 @@ class Load:
         """The week that is set, else the first one that holds, or held, an event or an observation.
 
         Raises:
-            RefusedLoad: the week that is set has not begun.
+            RefusedLoad: the week that is set has not begun, or events before it are loaded.
         """
         calendar, start = self.warehouse.calendar, self.warehouse.settings.start
-        if start and start > self.running_week:
-            raise RefusedLoad(f"PLANT_START={start} is not allowed: at most the running week, {self.running_week}")
-        weeks = [week for week, _file, _content in self._source_weeks() | self._loaded_weeks()]
-        weeks += [calendar.week_of(at) for at, _number in self._observed()]
+        loaded = {week for week, _file, _content in self._loaded_weeks()}
+        latest = min([*loaded, self.running_week])
+        if start and start > latest:
+            why = "the first week of the warehouse" if loaded else "the running week"
+            raise RefusedLoad(f"PLANT_START={start} is not allowed: at most {latest}, {why}")
+        weeks = loaded | {week for week, _file, _content in self._source_weeks()}
+        weeks |= {calendar.week_of(at) for at, _number in self._observed()}
         return start or min([*weeks, self.running_week])
 
     def known_weeks(self, first_week: dt.date) -> list[dt.date]:

@@ -162,20 +162,20 @@ create macro price_of(product, moment) as ((9 + floor(draw('price', product) * 6
         floor((date_diff('day', getvariable('start')::timestamp, moment) + 5 * product) / 28)::bigint))))
     )::decimal(18, 2);
 
--- Sessions arrive evenly, with a jitter, then more by day than by night: f + 1.2 f (1 - f) (1 - 2 f).
+-- Sessions arrive evenly, with a jitter, then more by day than by night: f + f (1 - f) (1 - 2 f).
 create table sessions as
 with arrivals as (
     select range as session, (range + draw('arrival', range)) / getvariable('per_day') as x
     from range(getvariable('arrivals')::bigint)),
 timed as (
     select session, getvariable('start')::timestamp + to_seconds(
-        floor(86400 * (floor(x) + (x - floor(x)) * (1 + 1.2 * (1 - (x - floor(x))) * (1 - 2 * (x - floor(x)))))))
+        floor(86400 * (floor(x) + (x - floor(x)) * (1 + (1 - (x - floor(x))) * (1 - 2 * (x - floor(x)))))))
         as started_at,
         draw('kind', session) as kind, draw('depth', session) as depth
     from arrivals)
 select session, started_at, kind >= 0.78 as buys, kind >= 0.60 as fills_cart,
     if(kind < 0.35, 1, 2 + floor(depth * 5))::bigint as views,
-    20 + floor(draw('pace', session) * 160)::bigint as pace,
+    20 + floor(draw('pace', session) * draw('leisure', session) * 500)::bigint as pace,
     floor(draw('user', session) * getvariable('users'))::bigint as buyer
 from timed where started_at < getvariable('until');
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,4 +138,5 @@ def read_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         allowed = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{name}={first['input']} is not allowed: {allowed}") from None
+        value = re.sub(r"://[^@]*@", "://***@", str(first["input"]))
+        raise UsageError(f"{name}={value} is not allowed: {allowed}") from None

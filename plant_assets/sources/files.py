@@ -123,18 +123,17 @@ class SourceFile:
 
 
 def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
-    """The instant that a dated file's stem names, in UTC; None where it names none."""
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", stem):
-        try:
-            return calendar.starts_at(dt.date.fromisoformat(stem))
-        except ValueError:
+    """The instant that a dated file's stem names, in UTC; None where it names none, or one before 1970."""
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", stem):
+            instant = calendar.starts_at(dt.date.fromisoformat(stem))
+        elif re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", stem):
+            instant = dt.datetime.strptime(stem, "%Y-%m-%dT%H-%M-%SZ")
+        else:
             return None
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", stem):
-        try:
-            return dt.datetime.strptime(stem, "%Y-%m-%dT%H-%M-%SZ")
-        except ValueError:
-            return None
-    return None
+    except (ValueError, OverflowError):
+        return None
+    return instant if instant >= dt.datetime(1970, 1, 1) else None
 
 
 def _extension(name: str) -> str | None:
@@ -150,9 +149,13 @@ def _paths_below(folder: Path) -> Iterator[Path]:
     def fail(error: OSError) -> None:
         raise SourceError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
+    seen = set()
     for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent, name) for name in (*folders, *names) if not name.startswith("."))
+        is_loop = os.path.realpath(parent) in seen
+        seen.add(os.path.realpath(parent))
+        folders[:] = [] if is_loop else sorted(name for name in folders if not name.startswith("."))
+        if not is_loop:
+            yield from (Path(parent, name) for name in (*folders, *names) if not name.startswith("."))
 
 
 class FileSource:

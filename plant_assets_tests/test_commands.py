@@ -1,0 +1,222 @@
+"""The commands as a user runs them: what they print, how they end, and what they leave."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from plant_assets.settings import Settings, read_settings
+from plant_assets.storage import open_warehouse
+from plant_assets_tests.conftest import END
+from plant_assets_tests.tables import contents
+
+Ran = tuple[Settings, subprocess.CompletedProcess[str]]
+
+
+def plant_assets(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with an environment without settings but those given."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PLANT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "plant_assets.cli", *map(str, arguments)],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """The message of a command that ended badly: one line, without a traceback."""
+    last = done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert last.startswith("plant-assets: ")
+    return last.removeprefix("plant-assets: ")
+
+
+@pytest.fixture(scope="module")
+def ran(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    warehouse = tmp_path_factory.mktemp("commands") / "analytics.duckdb"
+    done = plant_assets("run", "--source", small_store, "--warehouse", warehouse)
+    return read_settings(source=small_store, warehouse=warehouse), done
+
+
+def test_run_ends_with_the_answers(ran: Ran) -> None:
+    _settings, done = ran
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Week 2026-10-12 to 2026-10-18 against the week of 2026-10-05; it is not complete")
+    assert [line[:22].strip() for line in lines[1:]] == [
+        "Inventory changed",
+        "Most fluctuating",
+        "Out of stock, 3 weeks",
+        "Funnel, sessions",
+        "Largest drop-offs",
+    ]
+
+
+def test_run_says_what_it_does_and_no_warning_of_a_library(
+    ran: Ran,
+) -> None:
+    _settings, done = ran
+    lines = done.stderr.splitlines()
+    assert lines[:2] == ["reading the source", "weeks 2026-09-21 to 2026-10-12"]
+    assert "load_source" in lines
+    assert [line for line in lines if line.startswith("check")] == [
+        # The store ended a while ago.
+        line
+        for line in lines
+        if "are_fresh" in line
+    ]
+    assert "Warning" not in done.stderr
+
+
+def test_the_run_is_in_dagsters_records(ran: Ran) -> None:
+    settings, _done = ran
+    assert settings.dagster_home.parent == settings.warehouse_path.parent
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        [run] = instance.get_runs()
+    assert (run.job_name, run.status) == ("refresh", dg.DagsterRunStatus.SUCCESS)
+
+
+def test_answers_as_json(ran: Ran) -> None:
+    settings, _done = ran
+    done = plant_assets("answers", "--json", "--warehouse", settings.warehouse_path)
+    found = json.loads(done.stdout)
+    assert list(found) == [
+        "week",
+        "previous_week",
+        "inventory_changed",
+        "most_fluctuating",
+        "out_of_stock",
+        "funnel",
+        "largest_drop_offs",
+    ]
+    assert (found["week"], found["previous_week"], found["out_of_stock"]["weeks"]) == ("2026-10-12", "2026-10-05", 3)
+    lost = [step["lost"] for step in found["largest_drop_offs"]]
+    assert lost == sorted(lost, reverse=True)
+
+
+def test_check_prints_a_line_for_each_check(ran: Ran) -> None:
+    settings, _done = ran
+    done = plant_assets("check", "--warehouse", settings.warehouse_path)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) == 44
+    assert {line.split()[0] for line in lines} == {"passed", "warned"}
+
+
+def test_check_ends_with_1_where_an_error_check_fails(ran: Ran, tmp_path: Path) -> None:
+    settings, _done = ran
+    shutil.copytree(settings.warehouse_path.parent, tmp_path / "copy")
+    copy = read_settings(source=settings.source, warehouse=tmp_path / "copy" / settings.warehouse_path.name)
+    with open_warehouse(copy) as warehouse:
+        warehouse.execute("update inventory set inflow = inflow + 1")
+    done = plant_assets("check", "--warehouse", copy.warehouse_path)
+    assert done.returncode == 1
+    assert "FAILED  inventory_flows_balance" in done.stdout
+
+
+def test_a_second_run_changes_no_row(ran: Ran) -> None:
+    settings, _done = ran
+    before = contents(settings, without=("weeks",))
+    done = plant_assets("run", "--source", settings.source_path, "--warehouse", settings.warehouse_path)
+    assert done.returncode == 0
+    assert contents(settings, without=("weeks",)) == before
+
+
+def test_another_source_is_refused_by_name(ran: Ran, tmp_path: Path) -> None:
+    settings, _done = ran
+    done = plant_assets("run", "--source", tmp_path, "--warehouse", settings.warehouse_path)
+    message = one_sentence(done)
+    assert done.returncode == 2
+    assert str(settings.source_path) in message
+    assert str(tmp_path) in message
+
+
+def test_another_zone_is_refused_by_name(ran: Ran) -> None:
+    settings, _done = ran
+    done = plant_assets(
+        "run", "--source", settings.source_path, "--warehouse", settings.warehouse_path, PLANT_TIMEZONE="Asia/Tokyo"
+    )
+    assert done.returncode == 2
+    assert "timezone UTC, not Asia/Tokyo" in one_sentence(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["answers"], {}, "no answers yet in"),
+        (["check"], {}, "no warehouse at"),
+        (["run", "--source", "nowhere"], {}, "is not a directory: expected the store's tables"),
+        (["run", "--source", "mysql://u:secret@h/db"], {}, "PLANT_SOURCE"),
+        (["run", "--weeks", "2026-10-13"], {}, "2026-10-13 is no Monday; its week is 2026-10-12"),
+        (["run", "--weeks", "soon"], {}, "--weeks soon is not allowed"),
+        (["run", "--weeks", "2026-10-12..2026-10-05"], {}, "it ends before it begins"),
+        (["answers"], {"PLANT_TIMEZONE": "Mars/Base"}, "PLANT_TIMEZONE=Mars/Base is not allowed: a name of the IANA"),
+        (
+            ["answers"],
+            {"PLANT_START": "2026-10-13"},
+            "PLANT_START=2026-10-13 is not allowed: a Monday, like",
+        ),
+        (["answers"], {"PLANT_LATE_WEEKS": "-1"}, "PLANT_LATE_WEEKS=-1 is not allowed"),
+        (["answers"], {"PLANT_MIN_PRODUCTS": "half"}, "PLANT_MIN_PRODUCTS=half is not allowed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_use_is_one_sentence_and_2(
+    arguments: list[str], environment: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    done = plant_assets(*arguments, PLANT_HOME=str(tmp_path), **environment)
+    assert done.returncode == 2
+    assert message in one_sentence(done)
+    assert "secret" not in done.stderr
+
+
+def test_weeks_before_the_first_are_refused(ran: Ran) -> None:
+    settings, _done = ran
+    done = plant_assets(
+        "run", "--weeks", "2020-01-06", "--source", settings.source_path, "--warehouse", settings.warehouse_path
+    )
+    assert done.returncode == 2
+    assert "begins before the store's first week, 2026-09-21" in one_sentence(done)
+
+
+def test_a_file_that_is_no_warehouse_is_named(tmp_path: Path, small_store: Path) -> None:
+    other = tmp_path / "notes.duckdb"
+    other.write_text("not a database")
+    done = plant_assets("run", "--source", small_store, "--warehouse", other)
+    assert done.returncode == 2
+    assert f"{other} is no readable warehouse" in one_sentence(done)
+    assert other.read_text() == "not a database"
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = plant_assets("run", "--debug", "--source", tmp_path / "nowhere", PLANT_HOME=str(tmp_path))
+    assert "Traceback" in done.stderr
+
+
+def test_env_prints_what_bare_dagster_commands_need(tmp_path: Path) -> None:
+    done = plant_assets("env", PLANT_HOME=str(tmp_path))
+    assert f"export DAGSTER_HOME={tmp_path}/sample.duckdb.dagster" in done.stdout
+    assert (tmp_path / "sample.duckdb.dagster" / "dagster.yaml").exists()
+
+
+def test_sample_says_what_it_wrote(tmp_path: Path) -> None:
+    done = plant_assets(
+        "sample", tmp_path / "s", "--sessions", 100, "--weeks", 1, "--end", END.isoformat() + "Z", "--format", "parquet"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{tmp_path / 's'}: 2026-10-08T00:00:00 to {END.isoformat()}"
+
+
+def test_sample_refuses_a_folder_with_other_things(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    done = plant_assets("sample", tmp_path)
+    assert done.returncode == 2
+    assert "is not empty and holds no sample store" in one_sentence(done)
