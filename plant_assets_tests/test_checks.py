@@ -48,11 +48,11 @@ BREAKS: dict[str, tuple[str, str]] = {
         "2026-10-14 00:00:00",
     ),
     "raw_products_has_no_rejected_rows": (
-        "insert into rejected_rows (source_table, file, reason, rejected_at, observed_at)"
-        " values ('products', 'p.csv', 'too_few_products', now(), timestamp '2026-10-13')",
+        "insert into rejected_rows (source_table, file, reason, rejected_at, observed_at, raw_text)"
+        " values ('products', 'p.csv', 'too_few_products', now(), timestamp '2026-10-13', 'x')",
         "p.csv",
     ),
-    "raw_products_observations_are_whole": ("select 1", "2026-10-13"),
+    "raw_products_observations_are_whole": ("select 1", "PLANT_MIN_PRODUCTS"),
     "raw_observations_keeps_its_contract": ("insert into raw_observations from raw_observations limit 1", "2026"),
     "raw_orders_keeps_its_contract": ("insert into raw_orders from raw_orders limit 1", "-"),
     "raw_orders_rows_are_accounted_for": (

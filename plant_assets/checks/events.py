@@ -49,7 +49,7 @@ def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Sco
             | (both.rejected != refusals)
         )
         unread = _unread_files(source_table, scope)
-        not_in_loads = stored.anti_join(loads, "bucket")
+        not_in_loads = stored.filter(_.stored > 0).anti_join(loads, "bucket")
         return ibis.union(keys(wrong, "bucket"), keys(unread, "file"), keys(not_in_loads, "bucket"))
 
     return Check(
@@ -77,7 +77,8 @@ def _unread_files(source_table: str, scope: Scope) -> ibis.Table:
 
 
 def _rejected_buckets(source_table: str) -> ibis.Table:
-    refused = TABLES["rejected_rows"].unbound().filter(_.source_table == source_table)
+    # An observation without a product is refused as such, with no text of a row.
+    refused = TABLES["rejected_rows"].unbound().filter((_.source_table == source_table) & _.raw_text.notnull())
     bucket = {
         "events": refused.week_start_date.cast("string").fill_null(NO_WEEK),
         "products": _instant_text(refused.observed_at),
@@ -129,8 +130,9 @@ def _rejected(source_table: str, target: str) -> Check:
 
 
 def _kept_out_observations(scope: Scope) -> ibis.Table:
-    kept_out = scope.whole("rejected_rows").filter(_.reason == "too_few_products")
-    return keys(kept_out.select("observed_at", "file").distinct(), "observed_at", "file")
+    refused = scope.whole("rejected_rows").filter(_.reason == "too_few_products")
+    kept_out = refused.select("observed_at", "file").distinct()
+    return keys(kept_out, "observed_at", "file", ibis.literal("has fewer products than PLANT_MIN_PRODUCTS allows"))
 
 
 def _other_types(scope: Scope) -> ibis.Table:

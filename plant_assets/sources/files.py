@@ -498,8 +498,8 @@ def _typed(kind: str, source_type: str, name: str) -> str:
     if kind == COUNT:
         is_whole = f"regexp_full_match({text}, '\\s*[+-]?[0-9]+([.]0*)?\\s*')"
         return f"if({is_whole}, try_cast({text} as bigint), null)"
-    if source_type == "TIMESTAMP WITH TIME ZONE":
-        instant = f"{name} at time zone 'UTC'"
+    if source_type in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):
+        instant = f"{name}::timestamptz at time zone 'UTC'"
     elif source_type.startswith(("TIMESTAMP", "DATE")):
         instant = f"try_cast({name} as timestamp)"
     else:

@@ -33,8 +33,9 @@ def local_date(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
 
 def last_known_names(product_snapshots: ibis.Table) -> ibis.Table:
     """The last name of each product, also after it left. One row per product: product_id, product_name."""
-    latest = ibis.row_number().over(group_by="product_id", order_by=ibis.desc("valid_from"))
-    ranked = product_snapshots.mutate(recency=latest)
+    is_nameless = product_snapshots.name.isnull()
+    by_recency = ibis.window(group_by="product_id", order_by=[is_nameless, ibis.desc("valid_from")])
+    ranked = product_snapshots.mutate(recency=ibis.row_number().over(by_recency))
     return ranked.filter(_.recency == 0).select("product_id", product_name="name")
 
 

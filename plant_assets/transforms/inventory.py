@@ -14,8 +14,12 @@ from plant_assets.transforms.events import last_known_names
 NO_UNITS = ibis.null("int64")
 
 
-def _hours(start: ibis.Value, end: ibis.Value) -> ibis.Value:
-    return (end.epoch_seconds() - start.epoch_seconds()).cast("float64") / 3600.0
+def _seconds(start: ibis.Value, end: ibis.Value) -> ibis.Value:
+    return end.epoch_seconds() - start.epoch_seconds()
+
+
+def _hours(seconds: ibis.Value) -> ibis.Value:
+    return seconds.cast("float64") / 3600.0
 
 
 def _last_observation(observations: ibis.Table) -> ibis.Table:
@@ -66,10 +70,7 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
     by = ["week_start_date", "product_id"]
     touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations))
     known_until = ibis.least(touching.ends_at, touching.valid_to.coalesce(touching.last_observed_at))
-    hours = _hours(
-        ibis.greatest(touching.starts_at, touching.valid_from),
-        ibis.least(known_until, touching.last_observed_at),
-    )
+    seconds = _seconds(ibis.greatest(touching.starts_at, touching.valid_from), known_until)
     is_held = touching.valid_to.isnull() | (touching.valid_to > touching.starts_at)
     has_opened = touching.valid_from < touching.starts_at
     has_closed = touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at)
@@ -79,7 +80,7 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
         opening=has_opened.ifelse(touching.inventory, NO_UNITS),
         closing=has_closed.ifelse(touching.inventory, NO_UNITS),
         held=is_held.ifelse(touching.inventory, NO_UNITS),
-        hours_out=(touching.inventory <= 0).fill_null(False).ifelse(hours, 0.0),
+        seconds_out=(touching.inventory <= 0).fill_null(False).ifelse(seconds, 0),
         is_complete=touching.last_observed_at >= touching.ends_at,
     )
     stock = valued.group_by(by).aggregate(
@@ -88,7 +89,7 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
         closing_inventory=_.closing.max(),
         min_inventory=_.held.min(),
         max_inventory=_.held.max(),
-        hours_out_of_stock=_.hours_out.sum(),
+        hours_out_of_stock=_hours(_.seconds_out.sum()),
         is_complete=_.is_complete.any(),
         is_held=_.is_held.any(),
     )
@@ -101,8 +102,9 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
 
 
 def _last_name(touching: ibis.Table, by: list[str]) -> ibis.Value:
-    """The name of the group's last version, NULL on its other rows."""
-    recency = ibis.row_number().over(group_by=by, order_by=ibis.desc("valid_from"))
+    """The last name of the group, on the row of its version; NULL on the other rows."""
+    by_recency = ibis.window(group_by=by, order_by=[touching.name.isnull(), ibis.desc("valid_from")])
+    recency = ibis.row_number().over(by_recency)
     return (recency == 0).ifelse(touching.name, ibis.null("string"))
 
 
@@ -133,7 +135,7 @@ def inventory_changes(
         product_name=_.has_stock.notnull().ifelse(_.product_name, _.last_name),
         previous_inventory=_.has_stock.notnull().ifelse(_.previous, _.left_with),
         inventory=_.is_present.ifelse(_.closing, NO_UNITS),
-        is_new=(_.first_seen_at >= _.starts_at) & (_.first_seen_at < _.ends_at),
+        is_new=_.first_seen_at >= _.starts_at,
     )
     previous, now = both.previous_inventory, both.inventory
     state = ibis.cases(
@@ -201,7 +203,8 @@ def stockouts(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.T
     )
     is_start = ~(beside.was_out & (beside.ended_before_at == beside.valid_from).fill_null(False))
     out = beside.mutate(is_start=is_start).filter(_.is_out)
-    numbered = out.mutate(episode=_.is_start.cast("int64").sum().over(of_product))
+    so_far = ibis.cumulative_window(group_by="product_id", order_by="valid_from")
+    numbered = out.mutate(episode=_.is_start.cast("int64").sum().over(so_far))
     adjoins = (numbered.next_valid_from == numbered.valid_to).fill_null(False)
     is_restock = adjoins & (numbered.next_inventory > 0).fill_null(False)
     ends = numbered.mutate(
@@ -220,4 +223,4 @@ def stockouts(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.T
         last_known_names(product_snapshots), "product_id"
     )
     until = known.is_ongoing.ifelse(known.last_observed_at, known.ended_at)
-    return known.mutate(hours_out=_hours(known.out_of_stock_at, until)).select(TABLES["stockouts"].names)
+    return known.mutate(hours_out=_hours(_seconds(known.out_of_stock_at, until))).select(TABLES["stockouts"].names)

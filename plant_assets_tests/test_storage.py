@@ -1,0 +1,244 @@
+"""The warehouse: every write is whole or not there, goes by name, and stays within its weeks."""
+
+import datetime as dt
+import logging
+import multiprocessing
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import duckdb
+import ibis
+import pytest
+
+from plant_assets.contracts import TABLES
+from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.storage import (
+    Warehouse,
+    WeekRange,
+    WrongShape,
+    create_table,
+    identifier,
+    literal,
+    open_marts,
+    open_warehouse,
+)
+from plant_assets_tests.tables import contents, rows
+
+WEEK = dt.date(2026, 10, 5)
+DAYS = TABLES["int_session_days"]
+
+
+def _weeks(settings: Settings, first: dt.date = WEEK, last: dt.date = WEEK) -> WeekRange:
+    return WeekRange(settings.calendar, first, last)
+
+
+def _days(*found: tuple[str, str]) -> ibis.Table:
+    """Rows of int_session_days from dates and sessions, with no stage reached."""
+    made = [
+        DAYS.unbound()
+        .limit(0)
+        .union(
+            ibis.table({"one": "int64"}, name="one").select(
+                event_date=ibis.literal(date, "date"),
+                session_id=ibis.literal(session),
+                page_view=ibis.literal(False),
+                add_to_cart=ibis.literal(False),
+                checkout=ibis.literal(False),
+                package_shipped=ibis.literal(False),
+            )
+        )
+        for date, session in found
+    ]
+    return ibis.union(*made) if len(made) > 1 else made[0]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(source=tmp_path, warehouse=tmp_path / "plants & 'pots'.duckdb")
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Warehouse:
+    with open_warehouse(settings) as opened:
+        opened.execute("create temp table one as select 1::bigint as one")
+        opened.execute(create_table(DAYS))
+        yield opened
+
+
+def _stored(warehouse: Warehouse) -> list[tuple[dt.date, str]]:
+    return warehouse.rows("select event_date, session_id from int_session_days order by all")
+
+
+def test_writing_a_week_twice_is_writing_it_once(warehouse: Warehouse, settings: Settings) -> None:
+    data = _days(("2026-10-05", "a"), ("2026-10-11", "b"))
+    for _time in range(2):
+        assert warehouse.write("int_session_days", data, "run", _weeks(settings)) == 2
+    assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a"), (dt.date(2026, 10, 11), "b")]
+
+
+def test_other_weeks_stay(warehouse: Warehouse, settings: Settings) -> None:
+    warehouse.write("int_session_days", _days(("2026-10-05", "a")), "run", _weeks(settings))
+    later = dt.date(2026, 10, 12)
+    warehouse.write("int_session_days", _days(("2026-10-12", "b")), "run", _weeks(settings, later, later))
+    assert len(_stored(warehouse)) == 2
+
+
+@pytest.mark.parametrize("date", ["2026-10-04", "2026-10-12"])
+def test_a_row_outside_the_weeks_is_refused(warehouse: Warehouse, settings: Settings, date: str) -> None:
+    warehouse.write("int_session_days", _days(("2026-10-05", "a")), "run", _weeks(settings))
+    with pytest.raises(WrongShape, match="1 rows lie outside the weeks"):
+        warehouse.write("int_session_days", _days(("2026-10-06", "b"), (date, "c")), "run", _weeks(settings))
+    assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.mutate(extra=1), "column extra is not in its contract"),
+        (lambda t: t.drop("checkout"), "column checkout is missing"),
+        (lambda t: t.mutate(checkout=1), "column checkout is int8, not boolean"),
+    ],
+    ids=["a column too many", "a column too few", "a column of another type"],
+)
+def test_another_shape_is_refused(warehouse: Warehouse, settings: Settings, change, message: str) -> None:
+    warehouse.write("int_session_days", _days(("2026-10-05", "a")), "run", _weeks(settings))
+    with pytest.raises(WrongShape, match=message):
+        warehouse.write("int_session_days", change(_days(("2026-10-05", "z"))), "run", _weeks(settings))
+    assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a")]
+
+
+def test_columns_go_by_name(warehouse: Warehouse, settings: Settings) -> None:
+    turned = _days(("2026-10-05", "a")).select(*reversed(DAYS.names))
+    warehouse.write("int_session_days", turned, "run", _weeks(settings))
+    assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a")]
+
+
+def test_a_failure_alongside_leaves_the_table_as_it_was(warehouse: Warehouse, settings: Settings) -> None:
+    warehouse.write("int_session_days", _days(("2026-10-05", "a")), "run", _weeks(settings))
+
+    def fail() -> None:
+        raise RuntimeError("the account cannot be written")
+
+    with pytest.raises(RuntimeError, match="the account"):
+        warehouse.write("int_session_days", _days(("2026-10-05", "b")), "run", _weeks(settings), fail)
+    assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a")]
+    assert warehouse.value("select count(*) from _writes where run_id <> 'run'") == 0
+
+
+def test_an_empty_result_makes_a_typed_table(warehouse: Warehouse) -> None:
+    empty = TABLES["stockouts"].unbound().limit(0)
+    warehouse.execute(create_table(TABLES["stockouts"]))
+    assert warehouse.write("stockouts", empty, "run") == 0
+    assert warehouse.column_types("stockouts") == {
+        column.name: column.sql_type for column in TABLES["stockouts"].columns
+    }
+
+
+def test_a_view_and_a_table_replace_one_another(warehouse: Warehouse) -> None:
+    warehouse.execute("create table int_events as select 1 as stray")
+    warehouse.execute(create_table(TABLES["int_events"]).replace("int_events", "same_columns"))
+    warehouse.write("int_events", ibis.table(TABLES["int_events"].schema, name="same_columns"), "run")
+    assert warehouse.value("select count(*) from duckdb_views() where view_name = 'int_events'") == 1
+
+
+def test_files_are_for_their_owner_only(warehouse: Warehouse, settings: Settings) -> None:
+    mode = stat.S_IMODE(settings.warehouse_path.stat().st_mode)
+    assert mode == 0o600
+
+
+def test_the_connection_is_closed_after_an_error(settings: Settings) -> None:
+    with pytest.raises(ZeroDivisionError), open_warehouse(settings):
+        raise ZeroDivisionError
+    with duckdb.connect(str(settings.warehouse_path)) as own:
+        assert own.execute("select 1").fetchone() == (1,)
+
+
+def test_a_second_writer_waits_and_is_told_for_whom(settings: Settings) -> None:
+    with open_warehouse(settings, holder="run 17"):
+        with pytest.raises(UsageError, match="in use by run 17"), open_warehouse(settings, wait=False):
+            pass
+        waiter = multiprocessing.get_context("spawn").Process(target=_open_and_close, args=(settings,))
+        waiter.start()
+        time.sleep(5)
+        assert waiter.is_alive()
+    waiter.join(timeout=20)
+    assert waiter.exitcode == 0
+
+
+def _open_and_close(settings: Settings) -> None:
+    with open_warehouse(settings, logging.getLogger("waiter")):
+        pass
+
+
+def _hold_until_killed(path: Path, ready) -> None:
+    with duckdb.connect(str(path)):
+        ready.set()
+        time.sleep(60)
+
+
+def test_a_foreign_holder_of_the_file_is_waited_for_and_named(settings: Settings) -> None:
+    with open_warehouse(settings):
+        pass
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    notebook = context.Process(target=_hold_until_killed, args=(settings.warehouse_path, ready))
+    notebook.start()
+    assert ready.wait(30)
+    waiter = multiprocessing.get_context("spawn").Process(target=_open_and_close, args=(settings,))
+    waiter.start()
+    time.sleep(5)
+    assert waiter.is_alive()
+    notebook.kill()
+    waiter.join(timeout=20)
+    assert waiter.exitcode == 0
+
+
+def test_kill_while_writing_leaves_the_rows_of_before(settings: Settings, built: Settings) -> None:
+    before = contents(built)
+    process = multiprocessing.get_context("fork").Process(target=_write_and_be_killed, args=(built,))
+    process.start()
+    process.join(timeout=60)
+    assert process.exitcode == -signal.SIGKILL
+    assert contents(built) == before
+
+
+def _write_and_be_killed(settings: Settings) -> None:
+    with open_warehouse(settings) as warehouse:
+        warehouse.write(
+            "inventory",
+            TABLES["inventory"].unbound().limit(0),
+            "run",
+            _weeks(settings),
+            lambda: os.kill(os.getpid(), signal.SIGKILL),
+        )
+
+
+def test_readers_of_the_marts_see_a_run_while_a_writer_works(built: Settings) -> None:
+    with open_warehouse(built) as warehouse, warehouse.transaction():
+        warehouse.execute("delete from funnel")
+        with open_marts(built) as marts:
+            assert len(marts.rows("from funnel")) == 1
+
+
+def test_marts_open_under_any_name(built: Settings, tmp_path: Path) -> None:
+    copy = tmp_path / "analytics.duckdb"
+    copy.write_bytes(built.marts_path.read_bytes())
+    with duckdb.connect(str(copy), read_only=True) as reader:
+        assert reader.execute("select count(*) from analytics.analytics.funnel").fetchone() == (1,)
+
+
+def test_the_warehouse_opens_under_another_name_with_its_view(built: Settings, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.duckdb"
+    copy.write_bytes(built.warehouse_path.read_bytes())
+    with duckdb.connect(str(copy), read_only=True) as reader:
+        found = reader.execute("select count(*) from analytics.int_events").fetchone()
+    assert found == rows(built, "select count(*) from int_events")[0]
+
+
+@pytest.mark.parametrize("name", ["plain", 'a "quoted" one', "'; drop table raw_events; --"])
+def test_names_are_only_names(name: str, warehouse: Warehouse) -> None:
+    warehouse.execute(f"create temp table {identifier(name)} as select {literal(name)} as held")
+    assert warehouse.rows(f"from {identifier(name)}") == [(name,)]

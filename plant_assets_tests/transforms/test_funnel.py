@@ -1,0 +1,296 @@
+"""The open funnel: counts and whole-percent rates, over everything, by date and by product, and its steps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from plant_assets.contracts import RATES, STAGES, TABLES
+from plant_assets.transforms.funnel import funnel_by_date, funnel_by_product, funnel_steps, whole_funnel, whole_percent
+from plant_assets_tests.transforms.engines import DUCKDB, Row, frame, picked, table
+
+WHOLE = whole_funnel(table("int_session_days"))
+BY_DATE = funnel_by_date(table("int_session_days"))
+SHARES = ibis.table({"part": "int64", "whole": "int64"}, name="shares")
+PERCENT = SHARES.select(percent=whole_percent(SHARES.part, SHARES.whole))
+BY_PRODUCT = funnel_by_product(table("int_events"), table("product_snapshots"))
+
+
+def reached(session_id: str, event_date: str, *stages: str) -> Row:
+    """A session day with these stages."""
+    return {"session_id": session_id, "event_date": event_date, **{stage: stage in stages for stage in STAGES}}
+
+
+def whole(*session_days: Row) -> Row:
+    (row,) = DUCKDB.rows("funnel", WHOLE, int_session_days=session_days)
+    return row
+
+
+def by_date(*session_days: Row) -> list[Row]:
+    return DUCKDB.rows("funnel_by_date", BY_DATE, int_session_days=session_days)
+
+
+def sessions(count: int, *stages: str) -> list[Row]:
+    """This many sessions that reached these stages on one date."""
+    return [reached(f"{'-'.join(stages)}-{number}", "2021-02-10", *stages) for number in range(count)]
+
+
+def staged(session_id: str, event_type: str, product_id: str | None = None) -> Row:
+    """A row of int_events."""
+    step = STAGES.index(event_type) + 1 if event_type in STAGES else None
+    return {"session_id": session_id, "event_type": event_type, "session_step": step, "product_id": product_id}
+
+
+def version(product_id: str, name: str | None, valid_from: str = "2021-02-01", valid_to: str | None = None) -> Row:
+    return {"product_id": product_id, "name": name, "valid_from": valid_from, "valid_to": valid_to}
+
+
+FERN, MOSS = version("fern", "Fern"), version("moss", "Moss")
+
+
+def by_product(events: Sequence[Row], versions: Sequence[Row] = (FERN, MOSS)) -> list[Row]:
+    return DUCKDB.rows("funnel_by_product", BY_PRODUCT, int_events=events, product_snapshots=versions)
+
+
+def steps(*counts: int) -> pd.DataFrame:
+    """The steps of a funnel with these four counts, its rates computed as the contract says."""
+    rates = [(200 * count + counts[0]) // (2 * counts[0]) if counts[0] else None for count in counts]
+    values: dict[str, Any] = dict(zip(STAGES + RATES, [*counts, *rates], strict=True))
+    return funnel_steps(pd.DataFrame([values]))
+
+
+@pytest.mark.parametrize(
+    ("part", "of", "percent"),
+    [
+        (1, 200, 1),  # 0.5
+        (1, 201, 0),
+        (1, 40, 3),  # 2.5, to even it would be 2
+        (1, 8, 13),  # 12.5, to even it would be 12
+        (5, 8, 63),  # 62.5, to even it would be 62
+        (7, 8, 88),  # 87.5
+        (29, 50, 58),  # 0.58 * 100 is 57.99999999999999 in floating point
+        (1, 3, 33),
+        (2, 3, 67),
+        (199, 200, 100),  # 99.5
+        (0, 5, 0),
+        (5, 5, 100),
+        (3, 2, 150),
+        (9, 8, 113),  # 112.5
+        (467, 578, 81),
+        (361, 578, 62),
+        (335, 578, 58),
+        (1_000_000_001, 200_000_000_000, 1),  # just over a half
+        (999_999_999, 200_000_000_000, 0),  # just under it
+        (5, 0, None),
+        (0, 0, None),
+    ],
+)
+def test_a_rate_is_a_whole_percent_with_halves_away_from_zero(part: int, of: int, percent: int | None) -> None:
+    answer = DUCKDB.run(PERCENT, {"shares": pa.table({"part": [part], "whole": [of]})})
+    assert answer.to_pylist() == [{"percent": percent}]
+
+
+def test_each_rate_is_its_stages_share_of_page_views() -> None:
+    row = whole(
+        *sessions(8, "page_view"),
+        *sessions(5, "add_to_cart"),
+        *sessions(3, "checkout"),
+        *sessions(1, "package_shipped"),
+    )
+    assert picked([row], *STAGES, *RATES) == [(8, 5, 3, 1, 100, 63, 38, 13)]
+
+
+def test_a_session_over_two_dates_counts_once_in_the_whole() -> None:
+    row = whole(reached("s1", "2021-02-10", "page_view"), reached("s1", "2021-02-11", "page_view", "checkout"))
+    assert picked([row], "page_view", "checkout") == [(1, 1)]
+
+
+def test_a_session_over_two_dates_counts_on_both() -> None:
+    rows = by_date(reached("s1", "2021-02-10", "page_view"), reached("s1", "2021-02-11", "page_view", "checkout"))
+    assert picked(rows, "event_date", "page_view", "checkout") == [("2021-02-10", 1, 0), ("2021-02-11", 1, 1)]
+
+
+def test_the_funnel_is_open() -> None:
+    row = whole(reached("s1", "2021-02-10", "checkout"), reached("s2", "2021-02-10", "page_view"))
+    assert picked([row], "page_view", "add_to_cart", "checkout", "purchase_rate") == [(1, 0, 1, 100)]
+
+
+def test_a_date_can_exceed_a_hundred_percent() -> None:
+    rows = by_date(
+        reached("s1", "2021-02-10", "page_view"),
+        reached("s2", "2021-02-10", "checkout"),
+        reached("s3", "2021-02-10", "checkout"),
+    )
+    assert picked(rows, "page_view", "checkout", "purchase_rate") == [(1, 2, 200)]
+
+
+def test_a_date_without_page_views_has_null_rates() -> None:
+    rows = by_date(reached("s1", "2021-02-12", "package_shipped"))
+    assert picked(rows, *STAGES, *RATES) == [(0, 0, 0, 1, None, None, None, None)]
+
+
+def test_a_date_with_no_stage_at_all_has_a_row_of_zeros() -> None:
+    rows = by_date(reached("s1", "2021-02-12"))
+    assert picked(rows, "event_date", *STAGES, *RATES) == [("2021-02-12", 0, 0, 0, 0, None, None, None, None)]
+
+
+def test_an_empty_store_is_one_row_of_zeros_with_null_rates() -> None:
+    assert picked([whole()], *STAGES, *RATES) == [(0, 0, 0, 0, None, None, None, None)]
+
+
+def test_an_empty_store_has_no_dates_and_no_products() -> None:
+    assert by_date() == []
+    assert by_product([]) == []
+
+
+def test_a_product_counts_a_session_once() -> None:
+    rows = by_product([staged("s1", "page_view", "fern"), staged("s1", "page_view", "fern")])
+    assert picked(rows, "product_id", "page_view") == [("fern", 1)]
+
+
+def test_a_session_counts_for_each_of_its_products() -> None:
+    rows = by_product([staged("s1", "checkout", "fern"), staged("s1", "checkout", "moss")])
+    assert picked(rows, "product_id", "checkout") == [("fern", 1), ("moss", 1)]
+
+
+def test_a_products_rates_are_of_its_own_page_views() -> None:
+    views = [staged(session, "page_view", "fern") for session in ("s1", "s2", "s3")]
+    rows = by_product([*views, staged("s1", "add_to_cart", "fern"), staged("s2", "checkout", "moss")])
+    assert picked(rows, "product_id", *RATES) == [("fern", 100, 33, 0, 0), ("moss", None, None, None, None)]
+
+
+def test_null_and_unknown_products_are_in_one_row() -> None:
+    rows = by_product(
+        [
+            staged("s1", "page_view", None),
+            staged("s2", "page_view", "ghost"),
+            staged("s3", "add_to_cart", "phantom"),
+            staged("s4", "checkout", None),  # its order is unknown
+        ]
+    )
+    assert picked(rows, "product_id", "product_name", "page_view", "add_to_cart", "checkout", "purchase_rate") == [
+        ("(unknown)", "(unknown)", 2, 1, 1, 50)
+    ]
+
+
+def test_a_session_with_two_unknown_products_counts_once() -> None:
+    rows = by_product([staged("s1", "page_view", "ghost"), staged("s1", "page_view", "phantom")])
+    assert picked(rows, "product_id", "page_view") == [("(unknown)", 1)]
+
+
+def test_a_store_without_observations_has_only_the_unknown() -> None:
+    assert picked(by_product([staged("s1", "page_view", "fern")], []), "product_id", "page_view") == [("(unknown)", 1)]
+
+
+def test_a_product_without_a_stage_event_has_no_row() -> None:
+    rows = by_product([staged("s1", "page_view", "fern"), staged("s1", "wishlist", "moss")])
+    assert picked(rows, "product_id") == ["fern"]
+
+
+def test_an_event_that_is_no_stage_makes_no_unknown_row() -> None:
+    assert by_product([staged("s1", "wishlist", None), staged("s1", "wishlist", "ghost")]) == []
+
+
+def test_a_product_has_its_last_known_name_in_one_row() -> None:
+    versions = [version("fern", "Fern", "2021-02-01", "2021-02-08"), version("fern", "Boston fern", "2021-02-08")]
+    rows = by_product([staged("s1", "page_view", "fern")], versions)
+    assert picked(rows, "product_id", "product_name", "page_view") == [("fern", "Boston fern", 1)]
+
+
+def test_a_product_that_left_is_known() -> None:
+    rows = by_product([staged("s1", "page_view", "fern")], [version("fern", "Fern", "2021-02-01", "2021-02-08")])
+    assert picked(rows, "product_id", "product_name") == [("fern", "Fern")]
+
+
+def test_a_known_product_without_any_name_is_not_the_unknown() -> None:
+    rows = by_product([staged("s1", "page_view", "fern")], [version("fern", None)])
+    assert picked(rows, "product_id", "page_view") == [("fern", 1)]
+
+
+def test_steps_are_those_of_the_greenery_store() -> None:
+    found = steps(578, 467, 361, 335)
+    assert list(found[["from_stage", "to_stage"]].itertuples(index=False, name=None)) == [
+        ("page_view", "add_to_cart"),
+        ("add_to_cart", "checkout"),
+        ("checkout", "package_shipped"),
+    ]
+    assert found["sessions_from"].tolist() == [578, 467, 361]
+    assert found["sessions_to"].tolist() == [467, 361, 335]
+    assert found["lost"].tolist() == [111, 106, 26]
+    assert found["points_lost"].tolist() == [19, 19, 4]
+    assert found["is_largest_by_count"].tolist() == [True, False, False]
+    assert found["is_largest_by_rate"].tolist() == [False, True, False]
+
+
+def test_step_and_overall_rates_are_unrounded_fractions() -> None:
+    found = steps(9, 6, 4, 1)
+    assert found["step_rate"].tolist() == [6 / 9, 4 / 6, 1 / 4]
+    assert found["overall_rate"].tolist() == [6 / 9, 4 / 9, 1 / 9]
+
+
+def test_points_lost_is_the_difference_of_rounded_rates() -> None:
+    # 62.5 % and 37.5 % round to 63 and 38: 25 points, as 100 - 63 = 37.
+    assert steps(8, 5, 3, 3)["points_lost"].tolist() == [37, 25, 0]
+
+
+def test_a_step_of_an_open_funnel_may_lose_less_than_nothing() -> None:
+    found = steps(10, 5, 8, 4)
+    assert found["lost"].tolist() == [5, -3, 4]
+    assert found["points_lost"].tolist() == [50, -30, 40]
+    assert found["step_rate"].tolist() == [0.5, 1.6, 0.5]
+
+
+def test_the_largest_loss_may_be_negative() -> None:
+    assert steps(1, 3, 4, 9)["is_largest_by_count"].tolist() == [False, True, False]
+
+
+def test_a_tie_by_count_marks_the_earlier_step() -> None:
+    assert steps(10, 10, 7, 4)["is_largest_by_count"].tolist() == [False, True, False]
+
+
+def test_a_tie_by_rate_marks_the_earlier_step() -> None:
+    assert steps(9, 9, 3, 1)["is_largest_by_rate"].tolist() == [False, True, False]
+
+
+def test_a_step_from_nothing_has_no_rate_and_is_passed_over() -> None:
+    found = steps(10, 0, 4, 2)
+    assert found["step_rate"].isna().tolist() == [False, True, False]
+    assert found["is_largest_by_rate"].tolist() == [True, False, False]
+    assert found["overall_rate"].tolist() == [0.0, 0.4, 0.2]
+
+
+def test_without_page_views_overall_rates_and_points_are_null() -> None:
+    found = steps(0, 4, 2, 1)
+    assert found["overall_rate"].isna().all()
+    assert found["points_lost"].isna().all()
+    assert found["step_rate"].isna().tolist() == [True, False, False]
+    assert found["is_largest_by_rate"].tolist() == [False, True, False]
+    assert found["is_largest_by_count"].tolist() == [False, True, False]
+
+
+def test_an_empty_store_has_three_steps_without_rates_and_the_first_largest_by_count() -> None:
+    found = steps(0, 0, 0, 0)
+    assert found["lost"].tolist() == [0, 0, 0]
+    assert found["step_rate"].isna().all()
+    assert found["is_largest_by_count"].tolist() == [True, False, False]
+    assert found["is_largest_by_rate"].tolist() == [False, False, False]
+
+
+def test_steps_follow_from_the_funnel_as_an_engine_gives_it() -> None:
+    checkout = frame("int_session_days", [reached("s1", "2021-02-10", "checkout")])
+    found = funnel_steps(DUCKDB.run(WHOLE, {"int_session_days": checkout}).to_pandas())
+    assert found["sessions_to"].tolist() == [0, 1, 0]
+    assert found["points_lost"].isna().all()
+
+
+@pytest.mark.parametrize("counts", [(578, 467, 361, 335), (0, 0, 0, 0), (10, 0, 4, 2)])
+def test_steps_have_the_contracts_columns_and_types(counts: tuple[int, ...]) -> None:
+    found = steps(*counts)
+    assert found.columns.tolist() == TABLES["funnel_steps"].names
+    kinds = {"string": "O", "int64": "i", "float64": "f", "boolean": "b"}
+    assert [found[column.name].dtype.kind for column in TABLES["funnel_steps"].columns] == [
+        kinds[column.type] for column in TABLES["funnel_steps"].columns
+    ]
