@@ -1,0 +1,239 @@
+"""Dagster's own UI on a warehouse, in a real browser: the graph, the schedule, a week's backfill, the checks.
+
+PLANT_TEST_SHOTS names a folder for screenshots.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from plant_assets.contracts import TABLES
+from plant_assets.settings import Settings
+from plant_assets_tests.conftest import need
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+QUIET = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--window-size=1500,1000",
+)
+
+
+class Server:
+    """A running `plant-assets dev`."""
+
+    def __init__(self, settings: Settings) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        arguments = ["dev", "--source", settings.source, "--warehouse", str(settings.warehouse_path)]
+        self.log = settings.warehouse_path.with_name("dev.log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "plant_assets.cli", *arguments, "--port", str(self.port)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def address(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def wait(self) -> None:
+        for _second in range(120):
+            try:
+                with urllib.request.urlopen(self.address("/server_info"), timeout=5):
+                    return
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(1)
+        pytest.fail(self.log.read_text())
+
+    def ask(self, query: str) -> Any:
+        """The answer of the GraphQL API."""
+        request = urllib.request.Request(
+            self.address("/graphql"),
+            data=json.dumps({"query": query}).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.ask("{runsOrError(limit: 20){... on Runs{results{runId status tags{key value}}}}}")["runsOrError"][
+            "results"
+        ]
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def server(built_once: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    need("chromium with its driver", bool(CHROMIUM and DRIVER))
+    home = tmp_path_factory.mktemp("ui") / "home"
+    shutil.copytree(built_once.warehouse_path.parent, home)
+    started = Server(built_once.model_copy(update={"warehouse": home / "w.duckdb"}))
+    try:
+        started.wait()
+        yield started
+    finally:
+        started.stop()
+
+
+class Page:
+    """A browser on the UI."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        options = Options()
+        options.binary_location = str(CHROMIUM)
+        for argument in QUIET:
+            options.add_argument(argument)
+        self.driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+
+    def open(self, path: str) -> None:
+        self.driver.get(self._server.address(path))
+
+    def text(self) -> str:
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def wait_for(self, *texts: str, seconds: int = 60) -> None:
+        """Until the page shows all of these texts."""
+        shown = ""
+        for _half in range(2 * seconds):
+            try:
+                shown = self.text()
+            except WebDriverException:
+                shown = ""
+            if all(text in shown for text in texts):
+                return
+            time.sleep(0.5)
+        self.shoot("missing")
+        pytest.fail(f"{texts} not shown, but:\n{shown}")
+
+    def click(self, text: str) -> None:
+        """Click the first shown button with this text."""
+        for _half in range(60):
+            for button in self.driver.find_elements(By.TAG_NAME, "button"):
+                try:
+                    if text in button.text and button.is_displayed() and button.is_enabled():
+                        button.click()
+                        return
+                except StaleElementReferenceException:
+                    break
+            time.sleep(0.5)
+        self.shoot("missing")
+        pytest.fail(f"no button {text}")
+
+    def shoot(self, name: str) -> None:
+        folder = os.environ.get("PLANT_TEST_SHOTS")
+        if folder:
+            self.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+
+@pytest.fixture(scope="module")
+def page(server: Server) -> Iterator[Page]:
+    opened = Page(server)
+    yield opened
+    opened.driver.quit()
+
+
+def test_the_graph_shows_its_groups(page: Page) -> None:
+    page.open("/asset-groups")
+    page.wait_for("Global asset lineage", "raw", "events", "inventory", "funnel", "publish")
+    page.shoot("graph")
+
+
+def test_the_schedule_is_on(page: Page, server: Server) -> None:
+    page.open("/automation")
+    page.wait_for("every_six_hours", "At 0 minutes past the hour, every 6 hours")
+    page.shoot("schedule")
+    states = server.ask(
+        '{schedulesOrError(repositorySelector: {repositoryName: "__repository__",'
+        ' repositoryLocationName: "plant_assets.definitions"})'
+        "{... on Schedules{results{name scheduleState{status}}}}}"
+    )["schedulesOrError"]["results"]
+    assert states == [{"name": "every_six_hours", "scheduleState": {"status": "RUNNING"}}]
+
+
+def test_a_weeks_backfill_started_in_the_ui_ends_green(page: Page, server: Server) -> None:
+    page.open("/locations/plant_assets.definitions/jobs/refresh")
+    page.click("Materialize all")
+    page.wait_for("Partition selection")
+    page.click("Latest")
+    page.shoot("backfill")
+    page.click("Launch")
+    run = _ended_run(server)
+    assert run["status"] == "SUCCESS"
+    page.open(f"/runs/{run['runId']}")
+    page.wait_for("Success")
+    page.shoot("run")
+
+
+def test_a_backfill_of_all_weeks_is_one_run(page: Page, server: Server) -> None:
+    before = {run["runId"] for run in server.runs()}
+    page.open("/locations/plant_assets.definitions/jobs/refresh")
+    page.click("Materialize all")
+    page.wait_for("Partition selection")
+    page.click("All")
+    page.click("Launch backfill")
+    run = _ended_run(server, before)
+    assert run["status"] == "SUCCESS"
+    time.sleep(5)
+    assert len({each["runId"] for each in server.runs()} - before) == 1
+
+
+def _ended_run(server: Server, before: set[str] = frozenset()) -> dict[str, Any]:
+    """The run that came after those, once it has ended."""
+    for _second in range(180):
+        new = [run for run in server.runs() if run["runId"] not in before]
+        if new and new[0]["status"] in ("SUCCESS", "FAILURE", "CANCELED"):
+            return new[0]
+        time.sleep(1)
+    pytest.fail(server.log.read_text())
+
+
+def test_an_asset_shows_its_grain_columns_and_checks(page: Page) -> None:
+    page.open("/assets/inventory")
+    page.wait_for(
+        "Stock at the bounds of each week and its moves; one row per product and week.",
+        "hours_out_of_stock",
+        "Row count",
+        "analytics",
+    )
+    page.shoot("asset")
+
+
+@pytest.mark.parametrize("name", ["raw_events", "inventory", "funnel"])
+def test_checks_show_their_results(name: str, page: Page) -> None:
+    page.open(f"/assets/{name}?view=checks")
+    page.wait_for(f"{name}_keeps_its_contract", "Succeeded")
+    assert name in TABLES
+    page.shoot(f"checks-{name}")
