@@ -1,0 +1,75 @@
+"""The documents say what is: README's commands run and print what they show, generated pages are current."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from docs.graph import PAGE, graph_page
+from plant_assets.contracts import TABLES
+from plant_assets.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def _commands() -> list[tuple[str, list[str]]]:
+    """The commands of README's console blocks with what they print, those of make left to CI."""
+    found: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(line)
+    return [(command, output) for command, output in found if not command.startswith("make")]
+
+
+def test_readmes_commands_print_what_it_shows(tmp_path: Path) -> None:
+    script, expected = [], []
+    for command, output in _commands():
+        script += [command, "echo ---"]
+        expected.append(output)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = [part.strip().splitlines() for part in done.stdout.split("---\n")][:-1]
+    assert len(printed) == len(expected) > 5
+    for output, shown in zip(printed, expected, strict=True):
+        if shown:
+            assert output == shown
+
+
+def test_the_graph_page_is_current() -> None:
+    assert PAGE.read_text() == graph_page()
+
+
+def test_readme_names_every_setting_and_no_other() -> None:
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert set(re.findall(r"^\| `(PLANT_\w+)` \|", README, re.MULTILINE)) == settings
+
+
+def test_readmes_graph_names_every_asset() -> None:
+    section = README.split("## The graph")[1].split("## ")[0]
+    assert set(re.findall(r"`(\w+)`", section)) >= set(TABLES) - {"weeks"}
+
+
+def test_constraints_name_exact_versions_and_no_registry() -> None:
+    lines = (ROOT / "constraints.txt").read_text().split()
+    assert len(lines) > 50
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._+]+", line)] == []
+
+
+def test_the_workflow_calls_the_check_that_a_store_calls() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert "plant-assets check" in workflow
+    assert "make test" in workflow
