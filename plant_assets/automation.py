@@ -1,4 +1,4 @@
-"""Jobs and the 6-hourly schedule: what runs, when, and over which weeks."""
+"""Jobs, the 6-hourly schedule and the sensors: what runs, when, and over which weeks."""
 
 import datetime as dt
 import logging
@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from plant_assets import sample
+from plant_assets.instance import fail_dead_runs
 from plant_assets.loading import Load, Plan, plan
 from plant_assets.partitions import AS_OF, first_week_of, range_tags
 from plant_assets.settings import Settings, UsageError
@@ -16,6 +17,7 @@ from plant_assets.storage import Warehouse, open_warehouse
 from plant_assets.zones import WEEK, weeks_between
 
 REFRESH, CHECK = "refresh", "check"
+LATE_EVENTS_EVERY, DEAD_RUNS_EVERY = 900, 30
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -32,6 +34,7 @@ def plan_run(
     weeks: tuple[dt.date, dt.date] | None = None,
     every_week: bool = False,
     accept_source: bool = False,
+    extends_sample: bool = True,
 ) -> Plan:
     """Read the source as of an instant and decide what a run has to do; nothing is written.
 
@@ -41,7 +44,7 @@ def plan_run(
     """
     warehouse.require_store(accept_source)
     settings = warehouse.settings
-    if settings.is_sample:
+    if settings.is_sample and extends_sample:
         sample.extend(settings.source_path, as_of)
     load = Load(
         warehouse,
@@ -79,9 +82,10 @@ def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
         description="Materializes the lineage over the running week, the late ones and those that are due.",
     )
     def every_six_hours(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        busy = context.instance.get_runs(dg.RunsFilter(job_name=REFRESH, statuses=UNDER_WAY), limit=1)
-        if busy:
-            yield dg.SkipReason(f"run {busy[0].run_id} is still going")
+        fail_dead_runs(settings, context.instance, context.log)
+        going = _run_under_way(context.instance)
+        if going:
+            yield dg.SkipReason(f"run {going} is still going")
             return
         at = context.scheduled_execution_time.astimezone(dt.UTC).replace(tzinfo=None)
         start = first_week_of(settings)
@@ -98,13 +102,70 @@ def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
             return
         if ranges[0][0] < start:
             context.log.warning("the source begins before %s: reload the code location", start)
-        for first, last in ranges:
-            if last < start:
-                continue
-            first = max(first, start)
-            yield dg.RunRequest(
-                run_key=f"{at.isoformat()} {first}",
-                tags={**range_tags(first, last), AS_OF: at.isoformat()},
-            )
+        yield from _requests(ranges, start, at, at.isoformat())
 
     return every_six_hours
+
+
+def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Finds weeks that closed and whose source differs from what was loaded, and has them done again."""
+
+    @dg.sensor(
+        name="late_events",
+        job_name=REFRESH,
+        minimum_interval_seconds=LATE_EVENTS_EVERY,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests the closed weeks whose source changed after they were loaded.",
+    )
+    def late_events(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        going = _run_under_way(context.instance)
+        if going:
+            yield dg.SkipReason(f"run {going} is still going")
+            return
+        at = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        ticks_do = settings.calendar.week_of(at) - settings.late_weeks * WEEK
+        try:
+            with open_warehouse(settings, context.log, holder="the sensor late_events", wait=False) as warehouse:
+                planned = plan_run(warehouse, at, context.log, extends_sample=False)
+                late = {week for week in planned.load.changed_weeks() if week < ticks_do}
+                written = warehouse.next_write_number()
+        except (SourceError, UsageError) as error:
+            yield dg.SkipReason(str(error))
+            return
+        if not late:
+            yield dg.SkipReason("no closed week differs from what was loaded")
+            return
+        yield from _requests(planned.ranges, first_week_of(settings), at, f"late after write {written}")
+
+    return late_events
+
+
+def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Fails the runs whose process is gone, so that nothing waits for them."""
+
+    @dg.sensor(
+        name="dead_runs",
+        minimum_interval_seconds=DEAD_RUNS_EVERY,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs as failed whose process is gone.",
+    )
+    def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        dead = fail_dead_runs(settings, context.instance, context.log)
+        return dg.SkipReason(f"failed {', '.join(dead)}" if dead else "every started run is alive")
+
+    return dead_runs
+
+
+def _run_under_way(instance: dg.DagsterInstance) -> str | None:
+    runs = instance.get_runs(dg.RunsFilter(job_name=REFRESH, statuses=UNDER_WAY), limit=1)
+    return runs[0].run_id if runs else None
+
+
+def _requests(
+    ranges: list[tuple[dt.date, dt.date]], start: dt.date, at: dt.datetime, key: str
+) -> Iterator[dg.RunRequest]:
+    """A run for each range, as far as this process has its weeks."""
+    for first, last in ranges:
+        if last >= start:
+            first = max(first, start)
+            yield dg.RunRequest(run_key=f"{key} {first}", tags={**range_tags(first, last), AS_OF: at.isoformat()})

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from plant_assets.assets import load_assets
-from plant_assets.automation import jobs, six_hourly_schedule
+from plant_assets.automation import dead_runs_sensor, jobs, late_events_sensor, six_hourly_schedule
 from plant_assets.checks import load_checks
+from plant_assets.instance import hold_run
 from plant_assets.io_manager import WarehouseIOManager
 from plant_assets.partitions import weekly_partitions
 from plant_assets.settings import Settings, read_settings
@@ -23,12 +24,14 @@ def build_defs(
 
     @dg.resource(description="The warehouse, held by the run from its first step to its last.")
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
-        if opened:
-            yield opened
-            return
-        log = context.log or logging.getLogger(__name__)
-        with open_warehouse(settings, log, holder=f"run {context.run.run_id if context.run else None}") as opened_now:
-            yield opened_now
+        run_id = context.run.run_id if context.run else "without a record"
+        with hold_run(settings, run_id):
+            if opened:
+                yield opened
+                return
+            log = context.log or logging.getLogger(__name__)
+            with open_warehouse(settings, log, holder=f"run {run_id}") as opened_now:
+                yield opened_now
 
     @dg.io_manager(required_resource_keys={"warehouse"})
     def io_manager(context: dg.InitResourceContext) -> WarehouseIOManager:
@@ -39,6 +42,7 @@ def build_defs(
         asset_checks=load_checks(),
         jobs=jobs(),
         schedules=[six_hourly_schedule(settings)],
+        sensors=[late_events_sensor(settings), dead_runs_sensor(settings)],
         resources={"warehouse": warehouse, "io_manager": io_manager},
         executor=dg.in_process_executor,
         loggers=loggers,

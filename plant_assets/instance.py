@@ -1,7 +1,19 @@
-"""Dagster's records of one warehouse: the home beside it, with its settings."""
+"""Dagster's records of one warehouse: the home beside it, with its settings, and the runs that are alive.
 
+Dagster does not see that the parent of a run died with it. A run holds an OS lock named by its id, which the
+system frees however the process ends: a started run whose lock is free is dead.
+"""
+
+import contextlib
+import datetime as dt
+import logging
 import os
+from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
+
+import dagster as dg
+import filelock
 
 from plant_assets.settings import Settings
 from plant_assets.storage import write_atomically
@@ -9,6 +21,9 @@ from plant_assets.storage import write_atomically
 SETTINGS_FILE = "dagster.yaml"
 # A tick reads what is new in the source before it requests its run.
 TICK_SECONDS = "600"
+# A run is started a moment before it takes its lock.
+GRACE = dt.timedelta(seconds=20)
+STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def prepare_home(settings: Settings) -> None:
@@ -27,5 +42,40 @@ def environment(settings: Settings) -> dict[str, str]:
         **settings.environment(),
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def _lock_of(settings: Settings, run_id: str) -> Path:
+    return settings.dagster_home / "alive" / run_id
+
+
+@contextlib.contextmanager
+def hold_run(settings: Settings, run_id: str) -> Iterator[None]:
+    """Show that a run is alive, for as long as this process is in the body."""
+    path = _lock_of(settings, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with filelock.FileLock(path, mode=0o600):
+        yield
+    path.unlink(missing_ok=True)
+
+
+def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: logging.Logger) -> list[str]:
+    """Mark the started runs as failed whose process is gone; their ids."""
+    dead = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=STARTED)):
+        since = dt.datetime.fromtimestamp(record.start_time or 0, dt.UTC)
+        if dt.datetime.now(dt.UTC) - since < GRACE:
+            continue
+        run, path = record.dagster_run, _lock_of(settings, record.dagster_run.run_id)
+        try:
+            # Without its file there is no lock to hold.
+            with filelock.FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
+                log.warning("run %s is failed: its process is gone", run.run_id)
+                instance.report_run_failed(run, "The run's process is gone: it was killed, or the machine stopped.")
+                dead.append(run.run_id)
+        except filelock.Timeout:
+            continue
+        path.unlink(missing_ok=True)
+    return dead

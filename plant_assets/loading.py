@@ -199,10 +199,14 @@ class Load:
         weeks += [calendar.week_of(at) for at, _number in self._observed()]
         return weeks_between(first_week, min(max([*weeks, first_week]), self.running_week))
 
+    def changed_weeks(self) -> set[dt.date]:
+        """The weeks whose source is not what was loaded of it; those never loaded too."""
+        return {week for week, _file, _content in self._source_weeks() ^ self._loaded_weeks()}
+
     def due_weeks(self, first_week: dt.date) -> set[dt.date]:
         """The weeks that bring the warehouse up to date with the source; the last one at least."""
         warehouse = self.warehouse
-        due = {week for week, _file, _content in self._source_weeks() ^ self._loaded_weeks()}
+        due = self.changed_weeks()
         due |= {self.running_week - WEEK * ago for ago in range(warehouse.settings.late_weeks + 1)}
         due |= {
             row[0]
@@ -606,14 +610,14 @@ def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = 
     """Read the source, decide the weeks (those given, all, or those that are due) and judge their rows.
 
     Raises:
-        SourceError: the source cannot be read, or too much of it is refused.
+        SourceError: the source cannot be read, too much of it is refused, or a week given has not begun.
     """
+    given = None if weeks is None else set(weeks)
+    if given and max(given) > load.running_week:
+        raise RefusedLoad(f"the week {max(given)} has not begun: the last one is the running week, {load.running_week}")
     load.read()
     first_week = load.find_first_week()
-    if every_week:
-        due = set(load.known_weeks(first_week))
-    else:
-        due = set(weeks) if weeks is not None else load.due_weeks(first_week)
+    due = set(load.known_weeks(first_week)) if every_week else given or load.due_weeks(first_week)
     while True:
         ranges = as_ranges(due)
         due = {week for first, last in ranges for week in weeks_between(first, last)}

@@ -10,6 +10,7 @@ import dagster as dg
 
 from plant_assets.automation import CHECK, REFRESH, plan_run
 from plant_assets.definitions import build_defs
+from plant_assets.instance import fail_dead_runs
 from plant_assets.partitions import AS_OF, range_tags
 from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import Warehouse, open_warehouse
@@ -53,6 +54,7 @@ def run_refresh(
     """
     outcome = Outcome()
     as_of = as_of or now()
+    fail_dead_runs(settings, instance, LOG)
     with open_warehouse(settings, LOG, holder="plant-assets run") as warehouse:
         known = settings.first_week
         planned = plan_run(warehouse, as_of, LOG, weeks, every_week, accept_source)

@@ -1,0 +1,131 @@
+"""Runs that die, and weeks that change after they closed: found, and done again."""
+
+import datetime as dt
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from plant_assets.definitions import build_defs
+from plant_assets.instance import fail_dead_runs, hold_run
+from plant_assets.runs import Outcome
+from plant_assets.settings import Settings, read_settings
+from plant_assets_tests.tables import contents, rows
+
+LOG = logging.getLogger("test")
+
+
+@pytest.fixture(scope="module")
+def records() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def _started(settings: Settings, records: dg.DagsterInstance, ago: dt.timedelta) -> dg.DagsterRun:
+    """A run that was recorded as started a while ago."""
+    job = build_defs(settings).resolve_job_def("refresh")
+    run = records.create_run_for_job(job)
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.PIPELINE_START.value, job_name=run.job_name, message="started"
+    )
+    at = time.time() - ago.total_seconds()
+    records.handle_new_event(
+        dg.EventLogEntry(
+            error_info=None,
+            level=logging.INFO,
+            user_message="",
+            run_id=run.run_id,
+            timestamp=at,
+            job_name=run.job_name,
+            dagster_event=event,
+        )
+    )
+    return run
+
+
+def test_a_run_without_its_process_is_failed(built: Settings, records: dg.DagsterInstance) -> None:
+    run = _started(built, records, dt.timedelta(minutes=1))
+    assert fail_dead_runs(built, records, LOG) == [run.run_id]
+    assert records.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+    assert fail_dead_runs(built, records, LOG) == []
+
+
+def test_a_run_with_its_process_goes_on(built: Settings, records: dg.DagsterInstance) -> None:
+    run = _started(built, records, dt.timedelta(minutes=1))
+    with hold_run(built, run.run_id):
+        assert fail_dead_runs(built, records, LOG) == []
+    assert fail_dead_runs(built, records, LOG) == [run.run_id]
+
+
+def test_a_run_that_has_just_started_is_left_alone(built: Settings, records: dg.DagsterInstance) -> None:
+    _started(built, records, dt.timedelta())
+    assert fail_dead_runs(built, records, LOG) == []
+
+
+def test_a_killed_command_leaves_the_tables_and_is_repaired_by_running_again(
+    built: Settings, small_store: Path, tmp_path: Path, refresh: Callable[..., Outcome]
+) -> None:
+    fresh = built.model_copy(update={"warehouse": tmp_path / "fresh" / "w.duckdb"})
+    command = [sys.executable, "-m", "plant_assets.cli", "run"]
+    options = ["--source", str(small_store), "--warehouse", str(fresh.warehouse_path)]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=_clean()) as process:
+        assert process.stderr
+        assert any(line.startswith("int_session_days") for line in process.stderr)
+        process.send_signal(signal.SIGKILL)
+    assert rows(fresh, "select count(*) > 0 from raw_events") == [(True,)]
+    assert not fresh.marts_path.exists()
+    done = subprocess.run([*command, *options], capture_output=True, text=True, env=_clean(), check=False)
+    assert done.returncode == 0, done.stderr
+    assert contents(fresh, without=("weeks",)) == contents(built, without=("weeks",))
+
+
+def _clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PLANT_")}
+
+
+def _evaluate(settings: Settings, records: dg.DagsterInstance) -> Any:
+    defs = build_defs(settings)
+    context = dg.build_sensor_context(instance=records, repository_def=defs.get_repository_def())
+    return defs.resolve_sensor_def("late_events").evaluate_tick(context)
+
+
+@pytest.fixture
+def store(tmp_path: Path, small_store: Path, refresh: Callable[..., Outcome]) -> Settings:
+    shutil.copytree(small_store, tmp_path / "store")
+    settings = read_settings(source=tmp_path / "store", warehouse=tmp_path / "w" / "w.duckdb")
+    assert not refresh(settings).failures
+    return settings
+
+
+@pytest.fixture
+def idle(records: dg.DagsterInstance) -> dg.DagsterInstance:
+    for run in records.get_runs():
+        records.delete_run(run.run_id)
+    return records
+
+
+def test_nothing_new_asks_for_nothing(store: Settings, idle: dg.DagsterInstance) -> None:
+    assert _evaluate(store, idle).skip_message == "no closed week differs from what was loaded"
+
+
+def test_an_event_that_comes_late_is_found_and_its_week_done(store: Settings, idle: dg.DagsterInstance) -> None:
+    late = store.source_path / "events" / "late.csv"
+    late.write_text(
+        "event_id,session_id,user_id,page_url,created_at,event_type,order_id,product_id\n"
+        "late,s-late,,,2026-10-01T12:00:00Z,page_view,,\n"
+    )
+    [request] = _evaluate(store, idle).run_requests
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-09-28"
+    job = build_defs(store).resolve_job_def("refresh")
+    assert job.execute_in_process(instance=idle, tags=request.tags).success
+    assert rows(store, "select event_date::varchar from int_events where event_id = 'late'") == [("2026-10-01",)]
+    assert _evaluate(store, idle).skip_message == "no closed week differs from what was loaded"
