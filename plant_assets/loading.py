@@ -9,6 +9,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ibis
@@ -91,6 +92,12 @@ class Load:
             self.fresh[name], self.staged[name] = changed, []
             self._stage(name, changed)
             self._record_found(name)
+        self._set_weeks([])
+        for name in ("orders", "order_items"):
+            if name in self.staged:
+                self._judge(name, partial(self._judge_duplicates, name))
+        if "products" in self.staged:
+            self._judge("products", self._judge_products)
 
     def _stage(self, name: str, files: list[SourceFile]) -> None:
         self.source.stage(self.warehouse.connection, SOURCE_TABLES[name], files)
@@ -172,7 +179,7 @@ class Load:
             " on source_table = 'products' and bucket = observed_at::varchar group by observed_at"
         )
         unwritten = self.warehouse.next_write_number()
-        fresh = {each.observed_at: unwritten for each in self.fresh["products"] if each.observed_at}
+        fresh = {each.observed_at: unwritten for each in self._accepted_observations()}
         return sorted((dict(stored) | fresh).items())
 
     def find_first_week(self) -> dt.date:
@@ -250,8 +257,20 @@ class Load:
         Raises:
             RefusedLoad: more rows of a table are refused than the settings allow.
         """
-        self.weeks, self.first_week = set(weeks), first_week
-        calendar, ordered = self.warehouse.calendar, sorted(self.weeks)
+        self.first_week = first_week
+        self._set_weeks(weeks)
+        if "events" in self.staged:
+            self._stage_known_events()
+            self._judge("events", partial(self._judge_events, first_week))
+        for name in self.staged:
+            self._require_few_rejected(name)
+        if "events" not in self.staged:
+            return set()
+        return (self.yielding_weeks() | self._returning_weeks()) - self.weeks
+
+    def _set_weeks(self, weeks: Iterable[dt.date]) -> None:
+        calendar, ordered = self.warehouse.calendar, sorted(set(weeks))
+        self.weeks = set(ordered)
         self.warehouse.execute(
             "create or replace temp table load_weeks as select unnest(?::date[]) as week,"
             " unnest(?::timestamp[]) as starts_at, unnest(?::timestamp[]) as ends_at",
@@ -261,19 +280,6 @@ class Load:
                 [calendar.starts_at(week + WEEK) for week in ordered],
             ],
         )
-        if "events" in self.staged:
-            self._stage_known_events()
-            self._judge("events", lambda: self._judge_events(first_week))
-        for name in ("orders", "order_items"):
-            if name in self.staged:
-                self._judge(name, lambda name=name: self._judge_duplicates(name))  # type: ignore[misc]
-        if "products" in self.staged:
-            self._judge("products", self._judge_products)
-        for name in self.staged:
-            self._require_few_rejected(name)
-        if "events" not in self.staged:
-            return set()
-        return (self.yielding_weeks() | self._returning_weeks()) - self.weeks
 
     def _stage_known_events(self) -> None:
         """Unchanged files that hold rows of the weeks are read again: the weeks are written whole."""
@@ -312,12 +318,16 @@ class Load:
 
     def _judge_events(self, first_week: dt.date) -> None:
         calendar, execute = self.warehouse.calendar, self.warehouse.execute
-        too_late = min(calendar.starts_at(self.running_week + WEEK), self.as_of + FAR_FUTURE)
         execute(
             "update staging.events set column_name = 'created_at',"
             " reason = if(created_at < ?, 'before_start', 'future')"
-            " where reason is null and (created_at < ? or created_at >= ?)",
-            [calendar.starts_at(first_week), calendar.starts_at(first_week), too_late],
+            " where reason is null and (created_at < ? or created_at >= ? or created_at > ?)",
+            [
+                calendar.starts_at(first_week),
+                calendar.starts_at(first_week),
+                calendar.starts_at(self.running_week + WEEK),
+                self.as_of + FAR_FUTURE,
+            ],
         )
         self._judge_duplicates("events")
         execute(
@@ -365,9 +375,17 @@ class Load:
         self._judge_duplicates("products")
         self.kept_out = set()
         least = self.warehouse.settings.min_products
-        anew = {each.observed_at for each in self.fresh["products"]}
-        accepted = [each for each in self._stored_observations() if each.observed_at not in anew]
-        for each in self._staged_observations():
+        stored = self._stored_observations()
+        accepted_before = {each.observed_at for each in stored}
+        staged = self._staged_observations()
+        anew = {each.observed_at for each in staged}
+        # One that was accepted, and is read again because it changed, is not judged again.
+        accepted = [each for each in stored if each.observed_at not in anew]
+        accepted += [each for each in staged if each.observed_at in accepted_before]
+        accepted.sort(key=lambda each: each.observed_at)
+        for each in staged:
+            if each.observed_at in accepted_before:
+                continue
             place = bisect.bisect_left(accepted, each.observed_at, key=lambda other: other.observed_at)
             neighbour = accepted[place - 1] if place else None
             if neighbour and each.products < least * neighbour.products:
@@ -399,6 +417,9 @@ class Load:
             if each.observed_at
         ]
         return sorted(observations, key=lambda each: each.observed_at)
+
+    def _accepted_observations(self) -> list[Observation]:
+        return [each for each in self._staged_observations() if each.file not in self.kept_out]
 
     def _require_few_rejected(self, name: str) -> None:
         most, not_yet = self.warehouse.settings.max_rejected, list(NOT_YET)
@@ -451,8 +472,9 @@ class Load:
     def write_products(self, run_id: str) -> int:
         """Add the new observations, those with too few products left out; the rows added."""
         execute, fresh = self.warehouse.execute, self.fresh["products"]
-        accepted = [each for each in self._staged_observations() if each.file not in self.kept_out]
+        accepted = self._accepted_observations()
         instants = [each.observed_at for each in fresh if each.observed_at]
+        before = dict(self.warehouse.rows(_EMPTY_REFUSED))
         with self.warehouse.transaction():
             for name in ("raw_products", "raw_observations"):
                 execute(f"delete from {name} where list_contains(?::timestamp[], observed_at)", [instants])
@@ -478,6 +500,15 @@ class Load:
                 [[str(at) for at in instants]],
                 run_id,
             )
+            for each in self._staged_observations():
+                if each.file in self.kept_out and not each.products:
+                    # Without a row that could be refused, the observation itself is.
+                    execute(
+                        "insert into rejected_rows (source_table, file, reason, observed_at, rejected_at)"
+                        " select 'products', ?, 'too_few_products', ?, ?"
+                        " where ? not in (select file from staging.products)",
+                        [each.file, each.observed_at, before.get(each.observed_at, self.as_of), each.file],
+                    )
         return added
 
     def write_whole(self, name: str, run_id: str) -> int | None:
@@ -566,6 +597,10 @@ class Load:
         execute(f"insert into _files from staging.found_{name}")
 
 
+_EMPTY_REFUSED = (
+    "select observed_at, rejected_at from rejected_rows"
+    " where source_table = 'products' and reason = 'too_few_products' and raw_text is null"
+)
 _STORED_TWINS = (
     "select events.rowid as staged_row, events.created_at as staged_at, raw_events.created_at as stored_at"
     " from staging.events join raw_events using (event_id) where reason is null"

@@ -1,0 +1,202 @@
+"""Small stores written to a folder, and loaded into a warehouse as a run does it, but without Dagster."""
+
+import csv
+import datetime as dt
+import gzip
+import io
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from plant_assets.automation import plan_run
+from plant_assets.contracts import TABLES, WEEKLY
+from plant_assets.loading import Plan
+from plant_assets.settings import Settings, read_settings
+from plant_assets.sources.files import SOURCE_TABLES, FileSource, staged_columns
+from plant_assets.storage import WeekRange, open_warehouse
+
+LOG = logging.getLogger(__name__)
+# A Wednesday; its week is the running one, and began on 2021-03-01.
+AS_OF = dt.datetime(2021, 3, 3, 12)
+EVENT_COLUMNS = tuple(SOURCE_TABLES["events"].columns)
+# What a load writes, without the instant and the run of the writing.
+CONTENTS = {
+    **{name: ", ".join(TABLES[name].names) for name in TABLES if name.startswith("raw_")},
+    "rejected_rows": ", ".join(name for name in TABLES["rejected_rows"].names if name != "rejected_at"),
+    "_loads": "source_table, bucket, file, content_hash, rows_read, rows_loaded, rows_dropped, rows_rejected",
+}
+
+Row = dict[str, str | None]
+Content = bytes | str | list[Row]
+
+
+def event(event_id: str | None, created_at: str | None, **others: str | None) -> Row:
+    """A page_view of the product p1, with what a test wants otherwise."""
+    given = {
+        "event_id": event_id,
+        "session_id": "s1",
+        "user_id": "u1",
+        "page_url": "https://plants.example/p1",
+        "created_at": created_at,
+        "event_type": "page_view",
+        "order_id": None,
+        "product_id": "p1",
+    }
+    return {**given, **others}
+
+
+def product(product_id: str | None, **others: str | None) -> Row:
+    """A product of which there are 10, with what a test wants otherwise."""
+    return {"product_id": product_id, "name": "Fern", "price": "9.5", "inventory": "10", **others}
+
+
+def csv_text(rows: Iterable[Row], newline: str = "\n") -> str:
+    """Rows as csv, an empty field for NULL."""
+    rows = list(rows)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator=newline)
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def jsonl_text(rows: Iterable[Row]) -> str:
+    """Rows as lines of JSON."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def as_bytes(name: str, content: Content) -> bytes:
+    """What a file of that name holds: bytes as they are, text and rows in the format that the name says."""
+    if isinstance(content, bytes):
+        return content
+    if name.endswith(".parquet"):
+        assert isinstance(content, list)
+        sink = pa.BufferOutputStream()
+        schema = pa.schema([(column, pa.string()) for column in content[0]])
+        pq.write_table(pa.Table.from_pylist(content, schema), sink)
+        return bytes(sink.getvalue())
+    if not isinstance(content, str):
+        content = jsonl_text(content) if ".jsonl" in name else csv_text(content)
+    data = content.encode()
+    return gzip.compress(data, mtime=0) if name.endswith(".gz") else data
+
+
+@dataclass
+class Store:
+    """A store's folder, and the settings of its warehouse."""
+
+    folder: Path
+    settings: Settings
+
+    def put(self, name: str, content: Content) -> Path:
+        """Write a file of the store, in the place of an older one."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(as_bytes(name, content))
+        return path
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink()
+
+    def touch(self, name: str) -> None:
+        """Let a file be an hour younger."""
+        path = self.folder / name
+        at = path.stat().st_mtime_ns + 3_600_000_000_000
+        os.utime(path, ns=(at, at))
+
+    def under(self, **settings: Any) -> "Store":
+        """The same folder and warehouse under other settings."""
+        return Store(self.folder, self.settings.model_copy(update=settings))
+
+    def plan(self, as_of: dt.datetime = AS_OF, **chosen: Any) -> Plan:
+        """What a run would do; nothing is written."""
+        with open_warehouse(self.settings) as warehouse:
+            return plan_run(warehouse, as_of, LOG, **chosen)
+
+    def load(self, as_of: dt.datetime = AS_OF, **chosen: Any) -> Plan:
+        """Plan, then write the raw tables as a run does; the other weekly tables are noted as written."""
+        with open_warehouse(self.settings) as warehouse:
+            planned = plan_run(warehouse, as_of, LOG, **chosen)
+            warehouse.remember_store(planned.first_week)
+            for first, last in planned.ranges:
+                weeks = WeekRange(warehouse.calendar, first, last)
+                planned.load.write_events(weeks, "run")
+                planned.load.write_products("run")
+                for name in ("orders", "order_items"):
+                    planned.load.write_whole(name, "run")
+                for name in WEEKLY:
+                    if name != "raw_events":
+                        warehouse.record_write(name, "run", weeks)
+            return planned
+
+    def staged(self, table: str, columns: str) -> list[tuple[Any, ...]]:
+        """What reading a table's files gives before anything is judged or loaded."""
+        source = FileSource(self.folder, self.settings.calendar)
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'; attach ':memory:' as staging")
+            connection.execute(f"create table staging.{table} ({staged_columns(SOURCE_TABLES[table])})")
+            source.stage(connection, SOURCE_TABLES[table], source.list_files()[table])
+            return connection.execute(f"select {columns} from staging.{table} order by all").fetchall()
+
+    def rows(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """The rows of a statement on the warehouse."""
+        with open_warehouse(self.settings) as warehouse:
+            return warehouse.rows(statement, parameters)
+
+    def events(self) -> dict[str, str]:
+        """The stored events: id and date."""
+        return dict(self.rows("select event_id, created_at::date::varchar from raw_events order by all"))
+
+    def refusals(self, source_table: str = "events") -> list[tuple[Any, ...]]:
+        """File, line, column and reason of each refused row."""
+        return self.rows(
+            "select file, line, column_name, reason from rejected_rows where source_table = ? order by all",
+            [source_table],
+        )
+
+    def contents(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All that loads have written, as values that compare."""
+        with open_warehouse(self.settings) as warehouse:
+            return {
+                name: warehouse.rows(f"select {columns} from {name} order by all") for name, columns in CONTENTS.items()
+            }
+
+
+def new_store(tmp_path: Path, name: str = "source", **settings: Any) -> Store:
+    """A store without events, with one observation of the products p1 and p2."""
+    folder = tmp_path / name
+    home = tmp_path / "home"
+    store = Store(folder, read_settings(source=str(folder), warehouse=home / "plant.duckdb", home=home, **settings))
+    if not folder.exists():
+        store.put("products/2021-02-08.csv", [product("p1"), product("p2")])
+    return store
+
+
+def rebuilt(store: Store, home: Path, as_of: dt.datetime = AS_OF) -> Store:
+    """The same source loaded at once into a warehouse of its own."""
+    anew = store.under(home=home, warehouse=home / "plant.duckdb")
+    anew.load(as_of)
+    return anew
+
+
+def assert_accounted(store: Store, **rows_in_files: int) -> None:
+    """Each row in the files of these tables was read, and is stored, dropped as a duplicate, or in rejected_rows."""
+    with open_warehouse(store.settings) as warehouse:
+        for name, in_files in rows_in_files.items():
+            read, loaded, dropped, rejected = warehouse.rows(
+                "select sum(rows_read), sum(rows_loaded), sum(rows_dropped), sum(rows_rejected)"
+                " from _loads where source_table = ?",
+                [name],
+            )[0]
+            stored = warehouse.value(f"select count(*) from {SOURCE_TABLES[name].target}")
+            refused = warehouse.value("select count(*) from rejected_rows where source_table = ?", [name])
+            assert (read, loaded, rejected) == (in_files, stored, refused), name
+            assert read == loaded + dropped + rejected, name

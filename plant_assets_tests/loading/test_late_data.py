@@ -1,0 +1,227 @@
+"""Late, corrected and withdrawn data: whatever the order of arrival, the tables are those of one load from nothing."""
+
+import datetime as dt
+import random
+from pathlib import Path
+
+import pytest
+
+from plant_assets_tests.loading.stores import AS_OF, Row, Store, assert_accounted, event, new_store, product, rebuilt
+
+WEEKS = [dt.date(2021, 1, 4) + dt.timedelta(weeks=n) for n in range(9)]
+RUNNING, LAST_WEEK = WEEKS[8], WEEKS[7]
+ON_TIME = [(LAST_WEEK, RUNNING)]
+
+
+def day(week: int, weekday: int = 0) -> str:
+    """A date of one of WEEKS."""
+    return str(WEEKS[week] + dt.timedelta(days=weekday))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A loaded store with a file of events for each of WEEKS."""
+    store = new_store(tmp_path, max_rejected=1)
+    for number in range(len(WEEKS)):
+        store.put(f"events/{number}.csv", [event(f"e{number}", day(number)), event(f"f{number}", day(number, 2))])
+    store.load()
+    return store
+
+
+def assert_as_from_nothing(store: Store, tmp_path: Path, as_of: dt.datetime = AS_OF) -> None:
+    assert store.contents() == rebuilt(store, tmp_path / "anew", as_of).contents()
+
+
+def test_a_new_file_of_an_old_week_brings_back_that_week(store: Store, tmp_path: Path) -> None:
+    store.put("events/late.csv", [event("late", day(2, 6))])
+    assert store.load().ranges == [(WEEKS[2], RUNNING)], "one range, since that adds under 20 weeks"
+    assert store.events()["late"] == day(2, 6)
+    assert_as_from_nothing(store, tmp_path)
+
+
+def test_of_weeks_far_apart_only_those_are_loaded(store: Store, tmp_path: Path) -> None:
+    later = AS_OF + dt.timedelta(weeks=30)
+    store.put("events/later.csv", [event("later", "2021-09-27")])
+    store.load(later)
+    store.put("events/late.csv", [event("late", day(2, 6))])
+    store.put("events/5.csv", [event("e5", day(5))])
+    store.remove("events/0.csv")
+    now = dt.date(2021, 9, 27)
+    assert store.load(later).ranges == [(week, week) for week in (WEEKS[0], WEEKS[2], WEEKS[5])] + [
+        (now - dt.timedelta(weeks=1), now)
+    ]
+    assert set(store.events()) == {*(f"{kind}{n}" for kind in "ef" for n in range(1, 9)), "late", "later"} - {"f5"}
+    assert_accounted(store, events=17, products=2)
+    assert_as_from_nothing(store, tmp_path, later)
+
+
+def test_a_changed_file_brings_back_the_weeks_it_held_and_holds(store: Store, tmp_path: Path) -> None:
+    store.put("events/4.csv", [event("e4", day(3))])
+    assert store.load().ranges == [(WEEKS[3], RUNNING)]
+    assert store.events()["e4"] == day(3)
+    assert "f4" not in store.events()
+    assert_accounted(store, events=17)
+    assert_as_from_nothing(store, tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, 4, 8], ids=["of the first week", "of some week", "of the last week"])
+def test_a_removed_file_takes_its_rows_along(store: Store, tmp_path: Path, number: int) -> None:
+    store.remove(f"events/{number}.csv")
+    store.load()
+    assert set(store.events()) == {f"{kind}{n}" for kind in "ef" for n in range(9) if n != number}
+    assert_accounted(store, events=16)
+    assert_as_from_nothing(store, tmp_path)
+    settled = store.contents()
+    store.load()
+    assert store.contents() == settled
+
+
+def test_a_removed_file_takes_its_refused_rows_along(store: Store) -> None:
+    store.put("events/bad.csv", [event("bad", "soon")])
+    store.load()
+    assert_accounted(store, events=19)
+    store.remove("events/bad.csv")
+    store.load()
+    assert store.refusals() == []
+    assert_accounted(store, events=18)
+
+
+def test_a_touched_or_renamed_file_changes_no_row(store: Store) -> None:
+    before = store.contents()
+    store.touch("events/2.csv")
+    assert store.load().ranges == ON_TIME
+    assert store.contents() == before
+    (store.folder / "events" / "2.csv").rename(store.folder / "events" / "two.csv")
+    assert store.load().ranges == [(WEEKS[2], RUNNING)]
+    assert store.contents()["raw_events"] == before["raw_events"]
+    assert_accounted(store, events=18)
+
+
+def test_a_change_that_leaves_size_and_statistics_of_parquet_is_seen(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    rows = [event("a", day(0)), event("b", day(0, 1)), event("c", day(0, 2))]
+    store.put("events.parquet", rows)
+    store.load()
+    store.put("events.parquet", [{**rows[1], "event_id": "a"}, {**rows[0], "event_id": "b"}, rows[2]])
+    store.touch("events.parquet")
+    store.load()
+    assert store.events() == {"a": day(0, 1), "b": day(0), "c": day(0, 2)}
+    assert_accounted(store, events=3)
+
+
+def test_an_earlier_event_of_the_same_id_makes_a_stored_one_yield(store: Store, tmp_path: Path) -> None:
+    store.put("events/late.csv", [event("e6", day(2))])
+    planned = store.load(weeks=(WEEKS[2], WEEKS[2]))
+    assert planned.ranges == [(WEEKS[2], WEEKS[6])], "the week of the stored row is added to those asked for"
+    assert store.events()["e6"] == day(2)
+    assert store.refusals() == [("events/6.csv", 2, "event_id", "conflict")]
+    assert_accounted(store, events=19)
+    assert_as_from_nothing(store, tmp_path)
+
+
+def test_a_later_event_of_a_stored_id_is_refused(store: Store, tmp_path: Path) -> None:
+    store.put("events/late.csv", [event("e2", day(6))])
+    store.load(weeks=(WEEKS[6], WEEKS[6]))
+    assert store.events()["e2"] == day(2)
+    assert store.refusals() == [("events/late.csv", 2, "event_id", "conflict")]
+    assert_accounted(store, events=19)
+    assert_as_from_nothing(store, tmp_path)
+
+
+@pytest.mark.parametrize("is_corrected", [False, True], ids=["withdrawn", "corrected to another id"])
+def test_when_the_first_of_an_id_goes_the_next_comes_back(store: Store, tmp_path: Path, is_corrected: bool) -> None:
+    store.put("events/second.csv", [event("e2", day(4))])
+    store.put("events/third.csv", [event("e2", day(6))])
+    store.load()
+    assert store.events()["e2"] == day(2)
+    if is_corrected:
+        store.put("events/2.csv", [event("g2", day(2)), event("f2", day(2, 2))])
+    else:
+        store.remove("events/2.csv")
+    store.load(weeks=(WEEKS[2], WEEKS[2]))
+    assert store.events()["e2"] == day(4)
+    assert store.refusals() == [("events/third.csv", 2, "event_id", "conflict")]
+    assert_as_from_nothing(store, tmp_path)
+
+
+def test_a_refused_row_keeps_the_instant_at_which_it_first_was(store: Store) -> None:
+    store.put("events/8.csv", [event("e8", day(8)), event("bad", "soon"), event("e2", day(8))])
+    store.load()
+    store.put("events/8.csv", [event("e8", day(8)), event("bad", "soon"), event("e2", day(8)), event("worse", "late")])
+    store.load(AS_OF + dt.timedelta(hours=6))
+    found = store.rows("select row_key, rejected_at from rejected_rows order by line")
+    assert found == [("bad", AS_OF), ("e2", AS_OF), ("worse", AS_OF + dt.timedelta(hours=6))]
+
+
+def test_observations_are_added_in_any_order_and_stay(store: Store) -> None:
+    for file in ("products/2021-02-22.csv", "products/2021-02-01T18-30-00Z.csv", "products/2021-02-15.parquet"):
+        store.put(file, [product("p1", inventory="7"), product("p3")])
+        store.load()
+    observed = [(at, at.hour) for (at,) in store.rows("select observed_at from raw_observations order by 1")]
+    assert [(f"{at:%m-%d}", hour) for at, hour in observed] == [
+        ("02-01", 18),
+        ("02-08", 0),
+        ("02-15", 0),
+        ("02-22", 0),
+    ]
+    stored = store.contents()["raw_products"]
+    store.remove("products/2021-02-22.csv")
+    store.remove("products/2021-02-08.csv")
+    store.load()
+    assert store.contents()["raw_products"] == stored
+
+
+def test_orders_are_replaced_when_any_of_their_files_changes(store: Store) -> None:
+    order: Row = {"order_id": "o1", "user_id": "u1", "created_at": day(1), "order_total": "1", "status": "new"}
+    store.put("orders/1.csv", [order])
+    store.put("orders/2.csv", [order, {**order, "order_id": "o2"}])
+    store.load()
+    assert_accounted(store, orders=3)
+    store.put("orders/2.csv", [{**order, "status": "sent"}])
+    store.load()
+    assert store.rows("select order_id, status from raw_orders") == [("o1", "new")]
+    assert store.refusals("orders") == [("orders/2.csv", 2, "order_id", "conflict")]
+    store.remove("orders/1.csv")
+    store.load()
+    assert store.rows("select order_id, status from raw_orders") == [("o1", "sent")]
+    assert_accounted(store, orders=1)
+
+
+def some_events(chance: random.Random) -> list[Row]:
+    """A few events of few ids in the last weeks: many are the same, in conflict, refused, early or to come."""
+    rows = []
+    for _ in range(chance.randint(1, 7)):
+        at = f"{day(chance.randint(4, 8), chance.randint(0, 6))}T{chance.randint(0, 23):02d}:00:00Z"
+        row = event(f"e{chance.randint(1, 9)}", at, user_id=chance.choice(["u1", "u1", "u2", None]))
+        if chance.random() < 0.15:
+            row[chance.choice(["event_id", "session_id", "created_at"])] = None
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_order_of_arrival_gives_the_tables_of_one_load(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    zone, start = chance.choice([("UTC", None), ("America/New_York", None), ("Europe/Berlin", WEEKS[5])])
+    store = new_store(tmp_path, max_rejected=1, min_products=0, timezone=zone, start=start)
+    as_of = dt.datetime.combine(WEEKS[6], dt.time(12))
+    extensions = ["csv", "csv.gz", "jsonl", "parquet"]
+    there: dict[str, str] = {}
+    for number in range(3):
+        for _ in range(chance.randint(1, 3)):
+            name = chance.choice("abcde")
+            if name in there and len(there) > 1 and chance.random() < 0.5:
+                store.remove(there.pop(name))
+            else:
+                there.setdefault(name, f"events/{name}.{chance.choice(extensions)}")
+                store.put(there[name], some_events(chance))
+        store.put(f"products/{day(chance.randint(0, 8), number)}.csv", [product("p1", inventory=str(number))] * 2)
+        store.put("order_items.csv", [{"order_id": "o1", "product_id": chance.choice("pq"), "quantity": "1"}] * 2)
+        store.load(as_of)
+        as_of = min(as_of + dt.timedelta(days=chance.choice([0, 1, 7])), AS_OF)
+    store.load(as_of)
+    assert store.contents()["raw_events"] != []
+    assert_as_from_nothing(store, tmp_path, as_of)
+    settled = store.contents()
+    store.load(as_of)
+    assert store.contents() == settled
