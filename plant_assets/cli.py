@@ -30,6 +30,8 @@ class Steps:
 
     def __init__(self, title: str) -> None:
         self._title = title
+        # Asked once: while a step runs, Dagster captures the stream.
+        self._is_terminal = ERR.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,7 +39,7 @@ class Steps:
             TimeElapsedColumn(),
             console=ERR,
             transient=True,
-            disable=not ERR.is_terminal,
+            disable=not self._is_terminal,
         )
         self._task = self._bar.add_task(title, total=None)
 
@@ -51,7 +53,7 @@ class Steps:
 
     def say(self, text: str) -> None:
         """What is being done now."""
-        if ERR.is_terminal:
+        if self._is_terminal:
             self._bar.update(self._task, description=text)
         else:
             ERR.print(text)

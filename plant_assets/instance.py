@@ -65,7 +65,7 @@ def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: loggin
     """Mark the started runs as failed whose process is gone; their ids."""
     dead = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=STARTED)):
-        since = dt.datetime.fromtimestamp(record.start_time or 0, dt.UTC)
+        since = dt.datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), dt.UTC)
         if dt.datetime.now(dt.UTC) - since < GRACE:
             continue
         run, path = record.dagster_run, _lock_of(settings, record.dagster_run.run_id)

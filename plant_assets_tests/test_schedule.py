@@ -10,6 +10,7 @@ import pytest
 
 from plant_assets import sample
 from plant_assets.definitions import build_defs
+from plant_assets.instance import hold_run
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_warehouse
@@ -127,7 +128,8 @@ def test_the_next_tick_catches_up(
 def test_skips_with_a_reason_while_a_run_is_going(store: Settings, instance: dg.DagsterInstance) -> None:
     job = build_defs(store).resolve_job_def("refresh")
     going = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    [skip] = _tick(store, instance, END)
+    with hold_run(store, going.run_id):
+        [skip] = _tick(store, instance, END)
     assert skip.skip_message == f"run {going.run_id} is still going"
 
 
