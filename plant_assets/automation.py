@@ -127,7 +127,8 @@ def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
         try:
             with open_warehouse(settings, context.log, holder="the sensor late_events", wait=False) as warehouse:
                 planned = plan_run(warehouse, at, context.log, extends_sample=False)
-                late = {week for week in planned.load.changed_weeks() if week < ticks_do}
+                changed = planned.load.changed_weeks() & set(planned.load.known_weeks(planned.first_week))
+                late = {week for week in changed if week < ticks_do}
                 written = warehouse.next_write_number()
         except (SourceError, UsageError) as error:
             yield dg.SkipReason(str(error))

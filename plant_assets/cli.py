@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
 FAILED, WRONG_USE = 1, 2
-OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+OUT = Console(highlight=False, soft_wrap=True, emoji=False)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class Steps:

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     @field_validator("warehouse")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
+        if value and "?" in value.name:
+            raise ValueError("a path without a question mark, which DuckDB takes for the start of options")
         return value.expanduser().resolve() if value else None
 
     @field_validator("source", mode="before")

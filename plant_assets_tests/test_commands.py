@@ -164,6 +164,7 @@ def test_another_zone_is_refused_by_name(ran: Ran) -> None:
             {"PLANT_START": "2026-10-13"},
             "PLANT_START=2026-10-13 is not allowed: a Monday, like",
         ),
+        (["answers", "--warehouse", "what?.duckdb"], {}, "a path without a question mark"),
         (["answers"], {"PLANT_LATE_WEEKS": "-1"}, "PLANT_LATE_WEEKS=-1 is not allowed"),
         (["answers"], {"PLANT_MIN_PRODUCTS": "half"}, "PLANT_MIN_PRODUCTS=half is not allowed"),
     ],

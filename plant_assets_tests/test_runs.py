@@ -117,6 +117,14 @@ def test_nothing_new_asks_for_nothing(store: Settings, idle: dg.DagsterInstance)
     assert _evaluate(store, idle).skip_message == "no closed week differs from what was loaded"
 
 
+def test_events_before_a_start_that_was_set_ask_for_nothing(
+    tmp_path: Path, small_store: Path, idle: dg.DagsterInstance, refresh: Callable[..., Outcome]
+) -> None:
+    later = read_settings(source=small_store, warehouse=tmp_path / "later.duckdb", start="2026-09-28")
+    assert not refresh(later).failures
+    assert _evaluate(later, idle).skip_message == "no closed week differs from what was loaded"
+
+
 def test_an_event_that_comes_late_is_found_and_its_week_done(store: Settings, idle: dg.DagsterInstance) -> None:
     late = store.source_path / "events" / "late.csv"
     late.write_text(
