@@ -10,6 +10,7 @@ from plant_assets.automation import dead_runs_sensor, jobs, late_events_sensor, 
 from plant_assets.checks import load_checks
 from plant_assets.instance import hold_run
 from plant_assets.io_manager import WarehouseIOManager
+from plant_assets.maintenance import maintenance_jobs
 from plant_assets.partitions import weekly_partitions
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import Warehouse, open_warehouse
@@ -40,7 +41,7 @@ def build_defs(
     return dg.Definitions(
         assets=load_assets(weekly_partitions(settings)),
         asset_checks=load_checks(),
-        jobs=jobs(),
+        jobs=[*jobs(), *maintenance_jobs(settings)],
         schedules=[six_hourly_schedule(settings)],
         sensors=[late_events_sensor(settings), dead_runs_sensor(settings)],
         resources={"warehouse": warehouse, "io_manager": io_manager},

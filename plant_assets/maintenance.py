@@ -1,0 +1,179 @@
+"""Operations on the warehouse as jobs: back up, restore, compact, prune. Each takes its turn as a run does.
+
+A file is made beside the one it replaces, read back, and moved in place: what fails leaves all as it was.
+"""
+
+import datetime as dt
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from plant_assets.instance import hold_run
+from plant_assets.settings import Settings, UsageError
+from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse
+
+PRUNED = "(pruned)"
+STAMP = "%Y-%m-%dT%H-%M-%SZ"
+
+
+def backups_path(settings: Settings) -> Path:
+    """The folder of the warehouse's backups."""
+    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".backups")
+
+
+def count_rows(path: Path) -> dict[str, int]:
+    """The rows of each table of a warehouse file, read to its end.
+
+    Raises:
+        UsageError: the file is no readable warehouse.
+    """
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(f"attach {literal(str(path))} as warehouse (read_only); use warehouse.analytics")
+            names = connection.execute(
+                "select table_name from duckdb_tables() where database_name = 'warehouse' order by table_name"
+            ).fetchall()
+            # The hash reads every value, where a count alone would only ask the file's statistics.
+            read = "select count(*), bit_xor(hash(whole)) from {} as whole"
+            return {name: connection.execute(read.format(name)).fetchall()[0][0] for (name,) in names}
+    except duckdb.Error as error:
+        raise UsageError(f"{path} is no readable warehouse: {error}") from error
+
+
+def _rows_of(warehouse: Warehouse) -> dict[str, int]:
+    names = warehouse.rows(
+        "select table_name from duckdb_tables() where database_name = 'warehouse' order by table_name"
+    )
+    return {name: warehouse.value(f"select count(*) from {name}") for (name,) in names}
+
+
+def _require_same(path: Path, expected: dict[str, int]) -> None:
+    if count_rows(path) != expected:
+        path.unlink()
+        raise UsageError(f"{path} does not hold what was copied to it; nothing was changed")
+
+
+def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> Path:
+    """Copy the warehouse, read the copy back, and keep the last ones.
+
+    Raises:
+        UsageError: the copy does not read back as the warehouse.
+    """
+    folder = backups_path(settings)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    target = folder / f"{dt.datetime.now(dt.UTC):{STAMP}}.duckdb"
+    fresh = target.with_suffix(".new")
+    with open_warehouse(settings, log, holder) as warehouse:
+        warehouse.execute("checkpoint warehouse")
+        shutil.copyfile(settings.warehouse_path, fresh)
+        fresh.chmod(0o600)
+        _require_same(fresh, _rows_of(warehouse))
+    os.replace(fresh, target)
+    for old in sorted(folder.glob("*.duckdb"))[:-keep]:
+        old.unlink()
+    return target
+
+
+def restore(settings: Settings, log: logging.Logger, name: str | None, holder: str) -> Path:
+    """Put a backup, the last one if none is named, in the warehouse's place, and publish its marts.
+
+    Raises:
+        UsageError: there is no such backup, or it is not readable.
+    """
+    folder = backups_path(settings)
+    found = {path.name: path for path in sorted(folder.glob("*.duckdb"))}
+    if not found or (name is not None and name not in found):
+        raise UsageError(f"no backup {name or ''} in {folder}: there are {', '.join(found) or 'none'}")
+    source = found[name] if name else list(found.values())[-1]
+    expected = count_rows(source)
+    fresh = settings.warehouse_path.with_name(settings.warehouse_path.name + ".new")
+    with hold_lock(settings, log, holder, wait=True):
+        shutil.copyfile(source, fresh)
+        fresh.chmod(0o600)
+        _require_same(fresh, expected)
+        settings.warehouse_path.with_name(settings.warehouse_path.name + ".wal").unlink(missing_ok=True)
+        os.replace(fresh, settings.warehouse_path)
+    with open_warehouse(settings, log, holder) as warehouse:
+        if first_week := warehouse.meta("first_week"):
+            warehouse.remember_store(dt.date.fromisoformat(first_week))
+            warehouse.publish_marts()
+    return source
+
+
+def compact(settings: Settings, log: logging.Logger, holder: str) -> tuple[int, int]:
+    """Write the warehouse anew, without the space that deleted rows left; its size before and after."""
+    path = settings.warehouse_path
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    before = path.stat().st_size
+    with hold_lock(settings, log, holder, wait=True):
+        expected = count_rows(path)
+        with duckdb.connect() as connection:
+            connection.execute(f"attach {literal(str(path))} as warehouse; attach {literal(str(fresh))} as fresh")
+            connection.execute("copy from database warehouse to fresh")
+        fresh.chmod(0o600)
+        _require_same(fresh, expected)
+        os.replace(fresh, path)
+    return before, path.stat().st_size
+
+
+def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> int:
+    """Forget the text of rows that were refused over `days` ago; that they were, and why, stays. The rows."""
+    since = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(days=days)
+    with open_warehouse(settings, log, holder) as warehouse:
+        return int(
+            warehouse.value(
+                "update rejected_rows set raw_text = ? where rejected_at < ? and raw_text <> ?",
+                [PRUNED, since, PRUNED],
+            )
+        )
+
+
+def maintenance_jobs(settings: Settings) -> list[dg.JobDefinition]:
+    """`back_up`, `restore`, `compact` and `prune`, for the UI."""
+
+    @dg.op(name="back_up_warehouse", config_schema={"keep": dg.Field(int, default_value=7)})
+    def back_up_op(context: dg.OpExecutionContext) -> None:
+        """Copies the warehouse to `<warehouse>.backups`, reads it back and keeps the last ones."""
+        with hold_run(settings, context.run_id):
+            path = back_up(settings, context.log, context.op_config["keep"], f"run {context.run_id}")
+        context.log.info("backed up to %s", path)
+
+    @dg.op(name="restore_warehouse", config_schema={"backup": dg.Field(str, is_required=False)})
+    def restore_op(context: dg.OpExecutionContext) -> None:
+        """Puts a backup in the warehouse's place: the one named, or the last."""
+        with hold_run(settings, context.run_id):
+            path = restore(settings, context.log, context.op_config.get("backup"), f"run {context.run_id}")
+        context.log.info("restored from %s", path)
+
+    @dg.op(name="compact_warehouse")
+    def compact_op(context: dg.OpExecutionContext) -> None:
+        """Writes the warehouse anew without the space of deleted rows."""
+        with hold_run(settings, context.run_id):
+            before, after = compact(settings, context.log, f"run {context.run_id}")
+        context.log.info("%s bytes before, %s after", before, after)
+
+    @dg.op(name="prune_refused_rows", config_schema={"days": dg.Field(int, default_value=90)})
+    def prune_op(context: dg.OpExecutionContext) -> None:
+        """Forgets the text of rows refused long ago; their reasons and counts stay."""
+        with hold_run(settings, context.run_id):
+            rows = prune(settings, context.log, context.op_config["days"], f"run {context.run_id}")
+        context.log.info("%s rows pruned", rows)
+
+    def job(name: str, op: dg.OpDefinition) -> dg.JobDefinition:
+        # Not the assets' IO manager, which would hold the warehouse that the operation asks for.
+        resources = {"io_manager": dg.mem_io_manager}
+        return dg.GraphDefinition(name=name, node_defs=[op]).to_job(
+            name=name, description=op.description, resource_defs=resources
+        )
+
+    return [
+        job("back_up", back_up_op),
+        job("restore", restore_op),
+        job("compact", compact_op),
+        job("prune", prune_op),
+    ]
