@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from plant_assets.alerts import alert_sensors
 from plant_assets.assets import load_assets
 from plant_assets.automation import dead_runs_sensor, jobs, late_events_sensor, six_hourly_schedule
 from plant_assets.checks import load_checks
@@ -43,7 +44,7 @@ def build_defs(
         asset_checks=load_checks(),
         jobs=[*jobs(), *maintenance_jobs(settings)],
         schedules=[six_hourly_schedule(settings)],
-        sensors=[late_events_sensor(settings), dead_runs_sensor(settings)],
+        sensors=[late_events_sensor(settings), dead_runs_sensor(settings), *alert_sensors(settings)],
         resources={"warehouse": warehouse, "io_manager": io_manager},
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     fluctuation_weeks: int | None = Field(None, ge=1)
     min_products: float = Field(0.5, ge=0, le=1)
     max_rejected: float = Field(0.05, ge=0, le=1)
+    alert_url: SecretStr | None = None
+    ui_url: str = "http://127.0.0.1:3000"
 
     @field_validator("home")
     @classmethod
@@ -125,7 +127,10 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """The variables that make another process read these very settings."""
         values = self.model_dump(exclude_none=True)
-        return {PREFIX + name.upper(): str(value) for name, value in values.items()}
+        return {
+            PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in values.items()
+        }
 
 
 def read_settings(**given: Any) -> Settings:

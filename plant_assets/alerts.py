@@ -1,0 +1,106 @@
+"""Messages about failed runs and failed error checks, sent through one URL (`PLANT_ALERT_URL`).
+
+A problem that the run before had too is not told again: one message per problem, not one per retry or tick.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import dagster as dg
+
+from plant_assets.settings import Settings
+
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+def problems_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, str]:
+    """What went wrong in a run: the step, or the asset and check, with the reason."""
+    found: dict[str, str] = {}
+    for entry in instance.all_logs(run.run_id):
+        event = entry.dagster_event
+        if event is None:
+            continue
+        if event.is_step_failure and event.step_failure_data.error:
+            error = event.step_failure_data.error
+            while error.cause:
+                error = error.cause
+            if error.cls_name == "DagsterAssetCheckFailedError":
+                # The check that failed its step is told itself.
+                continue
+            found[f"step {event.step_key}"] = " ".join(error.message.split())
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            evaluation = event.asset_check_evaluation_data
+            if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+                asset = evaluation.asset_key.to_user_string()
+                reason = f"{evaluation.metadata['offending'].value} times: {evaluation.description}"
+                found[f"asset {asset}, check {evaluation.check_name}"] = reason
+        elif event.is_run_failure and not found:
+            found[f"run of {run.job_name}"] = event.message or "it failed"
+    return found
+
+
+def new_problems(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, str]:
+    """The run's problems that the job's run before did not have."""
+    record = instance.get_run_record_by_id(run.run_id)
+    before = instance.get_runs(
+        dg.RunsFilter(
+            job_name=run.job_name, statuses=ENDED, created_before=record.create_timestamp if record else None
+        ),
+        limit=1,
+    )
+    known = problems_of(instance, before[0]) if before else {}
+    return {where: why for where, why in problems_of(instance, run).items() if where not in known}
+
+
+def message_of(settings: Settings, run: dg.DagsterRun, problems: Mapping[str, str]) -> str:
+    """The run, its problems with their reasons, and a link to it."""
+    lines = [f"{where}: {why}" for where, why in problems.items()]
+    return "\n".join([f"run {run.run_id} of {run.job_name}", *lines, f"{settings.ui_url}/runs/{run.run_id}"])
+
+
+def tell(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, log: logging.Logger) -> str | None:
+    """Send what is new of a run's problems; the message, None where there is none.
+
+    Without `PLANT_ALERT_URL` it is a line in the log.
+    """
+    problems = new_problems(instance, run)
+    if not problems:
+        return None
+    message = message_of(settings, run, problems)
+    if settings.alert_url is None:
+        log.error("%s", message)
+        return message
+    # Only who is to be told pays for its import.
+    import apprise
+
+    title = f"plant_assets: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    receiver = apprise.Apprise()
+    if not receiver.add(settings.alert_url.get_secret_value()) or not receiver.notify(body=message, title=title):
+        log.error("PLANT_ALERT_URL could not be reached to send: %s", message)
+    return message
+
+
+def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """One sensor for failed runs, one for error checks that failed in runs that went on."""
+
+    def sensor(name: str, status: dg.DagsterRunStatus, description: str) -> dg.SensorDefinition:
+        @dg.run_status_sensor(
+            run_status=status,
+            name=name,
+            description=description,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=30,
+        )
+        def alert(context: dg.RunStatusSensorContext) -> None:
+            tell(settings, context.instance, context.dagster_run, context.log)
+
+        return alert
+
+    return [
+        sensor("alert_on_failed_runs", dg.DagsterRunStatus.FAILURE, "Sends a message for each run that failed."),
+        sensor(
+            "alert_on_failed_checks",
+            dg.DagsterRunStatus.SUCCESS,
+            "Sends a message for each error check that failed in a run that went on.",
+        ),
+    ]

@@ -1,0 +1,113 @@
+"""Messages about failed runs and checks, to a real webhook."""
+
+import http.server
+import json
+import logging
+import threading
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from plant_assets.alerts import tell
+from plant_assets.definitions import build_defs
+from plant_assets.settings import Settings, read_settings
+from plant_assets.storage import open_warehouse
+from plant_assets_tests.tables import rows
+
+LOG = logging.getLogger("alerts")
+
+
+class Webhook(http.server.BaseHTTPRequestHandler):
+    """Keeps what is posted to it."""
+
+    received: list[dict[str, str]]
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None: ...
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    handler = type("OwnWebhook", (Webhook,), {"received": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"json://127.0.0.1:{server.server_port}/", handler.received
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def records() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def _check(settings: Settings, records: dg.DagsterInstance) -> dg.DagsterRun:
+    job = build_defs(settings).resolve_job_def("check")
+    result = job.execute_in_process(instance=records, tags={"plant/as_of": "2026-10-14T06:00:00"}, raise_on_error=False)
+    run = records.get_run_by_id(result.run_id)
+    assert run
+    return run
+
+
+def test_a_failed_check_is_told_once(
+    built: Settings, records: dg.DagsterInstance, webhook: tuple[str, list[dict[str, str]]]
+) -> None:
+    url, received = webhook
+    settings = read_settings(source=built.source, warehouse=built.warehouse, alert_url=url)
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute("update inventory set inflow = inflow + 1 where week_start_date = '2026-10-12'")
+    for _time in range(2):
+        run = _check(settings, records)
+        tell(settings, records, run, LOG)
+    [message] = received
+    assert message["title"] == "plant_assets: 1 problem"
+    assert "asset inventory, check inventory_flows_balance: 5 times: 2026-10-12" in message["message"]
+    assert "http://127.0.0.1:3000/runs/" in message["message"]
+
+
+def test_another_problem_is_told_beside_the_known_one(
+    built: Settings, records: dg.DagsterInstance, webhook: tuple[str, list[dict[str, str]]]
+) -> None:
+    url, received = webhook
+    settings = read_settings(source=built.source, warehouse=built.warehouse, alert_url=url)
+    rows(settings, "update inventory set inflow = inflow + 1")
+    tell(settings, records, _check(settings, records), LOG)
+    rows(settings, "insert into stockouts from stockouts limit 1")
+    tell(settings, records, _check(settings, records), LOG)
+    assert "stockouts_keeps_its_contract" in received[1]["message"]
+    assert "inventory_flows_balance" not in received[1]["message"]
+
+
+def test_a_sound_run_says_nothing(
+    built: Settings, records: dg.DagsterInstance, webhook: tuple[str, list[dict[str, str]]]
+) -> None:
+    url, received = webhook
+    settings = read_settings(source=built.source, warehouse=built.warehouse, alert_url=url)
+    assert tell(settings, records, _check(settings, records), LOG) is None
+    assert received == []
+
+
+def test_without_an_address_it_is_a_log_line(
+    built: Settings, records: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows(built, "update inventory set inflow = inflow + 1")
+    tell(built, records, _check(built, records), LOG)
+    assert "inventory_flows_balance" in caplog.text
+
+
+def test_the_address_is_kept_secret() -> None:
+    settings = read_settings(alert_url="slack://token-a/token-b/token-c")
+    assert "token" not in repr(settings)
+    assert settings.environment()["PLANT_ALERT_URL"] == "slack://token-a/token-b/token-c"
+
+
+def test_both_sensors_are_on() -> None:
+    defs = build_defs(read_settings())
+    for name in ("alert_on_failed_runs", "alert_on_failed_checks"):
+        assert defs.resolve_sensor_def(name).default_status == dg.DefaultSensorStatus.RUNNING
