@@ -33,7 +33,6 @@ def plan_run(
     log: logging.Logger,
     weeks: tuple[dt.date, dt.date] | None = None,
     every_week: bool = False,
-    accept_source: bool = False,
     extends_sample: bool = True,
 ) -> Plan:
     """Read the source as of an instant and decide what a run has to do; nothing is written.
@@ -42,7 +41,7 @@ def plan_run(
         SourceError: the source cannot be read, or too much of it is refused.
         StoreMismatch: the warehouse is another store's.
     """
-    warehouse.require_store(accept_source)
+    warehouse.require_store()
     settings = warehouse.settings
     if settings.is_sample and extends_sample:
         sample.extend(settings.source_path, as_of)

@@ -133,9 +133,10 @@ def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | Non
         with Steps("reading the source") as steps, dagster_records() as instance:
             outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug)
         report(outcome.failures, outcome.failed_errors, outcome.warnings)
-        if not outcome.failures:
-            print_answers(settings, as_json=False)
-        sys.exit(FAILED if outcome.failures or outcome.failed_errors else 0)
+        if outcome.has_stopped:
+            fail("the run has stopped; the answers remain those of the last whole run", FAILED)
+        print_answers(settings, as_json=False)
+        sys.exit(FAILED if outcome.failed_errors else 0)
 
 
 @main.command()

@@ -122,6 +122,10 @@ class Load:
         for each in self.listed["products"]:
             if each.observed_at is None:
                 each.observed_at = self.as_of.replace(microsecond=0)
+            elif each.observed_at > self.as_of + FAR_FUTURE:
+                raise SourceError(
+                    f"{each.path} is an observation of {each.observed_at}Z, which has not come yet: mend its name"
+                )
             elif each.observed_at in accepted:
                 if each not in changed or each.content_hash == accepted[each.observed_at]:
                     continue
@@ -408,6 +412,8 @@ class Load:
         ]
 
     def _staged_observations(self) -> list[Observation]:
+        if "products" not in self.staged:
+            return []
         products = dict(
             self.warehouse.rows("select file, count(*) from staging.products where reason is null group by file")
         )

@@ -57,6 +57,12 @@ def _require_same(path: Path, expected: dict[str, int]) -> None:
         raise UsageError(f"{path} does not hold what was copied to it; nothing was changed")
 
 
+def _require_same_store(settings: Settings, backup: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(backup))} as warehouse (read_only); use warehouse.analytics")
+        Warehouse(connection, settings).require_store()
+
+
 def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> Path:
     """Copy the warehouse, read the copy back, and keep the last ones.
 
@@ -90,6 +96,7 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
         raise UsageError(f"no backup {name or ''} in {folder}: there are {', '.join(found) or 'none'}")
     source = found[name] if name else list(found.values())[-1]
     expected = count_rows(source)
+    _require_same_store(settings, source)
     fresh = settings.warehouse_path.with_name(settings.warehouse_path.name + ".new")
     with hold_lock(settings, log, holder, wait=True):
         shutil.copyfile(source, fresh)

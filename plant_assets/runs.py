@@ -2,8 +2,10 @@
 
 import datetime as dt
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
@@ -13,7 +15,7 @@ from plant_assets.definitions import build_defs
 from plant_assets.instance import fail_dead_runs
 from plant_assets.partitions import AS_OF, range_tags
 from plant_assets.settings import Settings, UsageError
-from plant_assets.storage import Warehouse, open_warehouse
+from plant_assets.storage import Warehouse, hold_lock, open_warehouse
 
 LOG = logging.getLogger("plant_assets")
 
@@ -34,6 +36,7 @@ class Outcome:
     failed_errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    has_stopped: bool = False
 
 
 def run_refresh(
@@ -55,26 +58,46 @@ def run_refresh(
     outcome = Outcome()
     as_of = as_of or now()
     fail_dead_runs(settings, instance, LOG)
-    with open_warehouse(settings, LOG, holder="plant-assets run") as warehouse:
-        known = settings.first_week
-        planned = plan_run(warehouse, as_of, LOG, weeks, every_week, accept_source)
-        if planned.ranges[0][0] < planned.first_week:
-            raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
-        warehouse.remember_store(planned.first_week)
-        if known and planned.first_week < known:
-            LOG.info(
-                "the first week is now %s, not %s: reload the code location in the UI",
-                planned.first_week,
-                known,
-            )
-        warehouse.staged = planned.load
-        for first, last in planned.ranges:
-            progress.say(f"weeks {first} to {last}")
-            tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
-            _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
-            if outcome.failures:
-                break
+    aside = _set_aside_other_store(settings) if accept_source else None
+    known = None if aside else settings.first_week
+    planned = None
+    try:
+        with open_warehouse(settings, LOG, holder="plant-assets run") as warehouse:
+            planned = plan_run(warehouse, as_of, LOG, weeks, every_week)
+            if planned.ranges[0][0] < planned.first_week:
+                raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
+            warehouse.remember_store(planned.first_week)
+            if known and planned.first_week < known:
+                LOG.info(
+                    "the first week is now %s, not %s: reload the code location in the UI", planned.first_week, known
+                )
+            warehouse.staged = planned.load
+            for first, last in planned.ranges:
+                progress.say(f"weeks {first} to {last}")
+                tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
+                _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
+                if outcome.has_stopped:
+                    break
+    except BaseException:
+        if aside and planned is None:
+            os.replace(aside, settings.warehouse_path)
+        raise
     return outcome
+
+
+def _set_aside_other_store(settings: Settings) -> Path | None:
+    """Make room for another store: weeks and versions of two cannot stand in one warehouse. Where the old one is."""
+    given = settings.store()
+    if not settings.warehouse_path.exists() or all(settings.remembered(name) in (None, given[name]) for name in given):
+        return None
+    with open_warehouse(settings, LOG, holder="plant-assets run"):
+        # Opened and closed, the file is whole without its log.
+        pass
+    aside = settings.warehouse_path.with_name(settings.warehouse_path.name + ".before")
+    with hold_lock(settings, LOG, "plant-assets run", wait=True):
+        os.replace(settings.warehouse_path, aside)
+    LOG.info("the warehouse of before is kept in %s", aside)
+    return aside
 
 
 def run_checks(
@@ -122,8 +145,9 @@ def _execute(
         raise_on_error=False,
     )
     for event in result.all_events:
-        if event.is_step_failure:
+        if event.is_step_failure and not _is_of_check(event.step_failure_data.error):
             outcome.failures.append(f"{event.step_key}: {_reason(event.step_failure_data.error)}")
+    outcome.has_stopped = not result.success
     evaluations = result.get_asset_check_evaluations()
     for evaluation in sorted(evaluations, key=lambda each: each.check_name):
         found = f": {evaluation.description}" if evaluation.description else ""
@@ -139,11 +163,21 @@ def _execute(
         outcome.failures.append(f"run {result.run_id} did not end well; see it in the UI")
 
 
-def _reason(error: Any) -> str:
-    """The innermost message of a step's error, in one line."""
+def _innermost(error: Any) -> Any:
     while error is not None and error.cause is not None:
         error = error.cause
-    return " ".join(str(error.message).split()) if error else "unknown"
+    return error
+
+
+def _is_of_check(error: Any) -> bool:
+    """Whether a step failed for a blocking check, which says itself what it found."""
+    return getattr(_innermost(error), "cls_name", None) == "DagsterAssetCheckFailedError"
+
+
+def _reason(error: Any) -> str:
+    """The innermost message of a step's error, in one line."""
+    found = _innermost(error)
+    return " ".join(str(found.message).split()) if found else "unknown"
 
 
 def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
@@ -152,7 +186,7 @@ def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
             event = getattr(record, "dagster_meta", {}).get("dagster_event")
             if event is not None and event.is_step_success:
                 progress.advance(event.step_key)
-            elif event is None and record.levelno >= logging.WARNING:
+            elif event is None and record.levelno == logging.WARNING:
                 progress.say(str(getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())))
 
     @dg.logger(config_schema={}, description="What a command shows of its run.")

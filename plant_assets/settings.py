@@ -124,6 +124,10 @@ class Settings(BaseSettings):
         known = self.remembered("first_week")
         return self.start or (dt.date.fromisoformat(known) if known else None)
 
+    def store(self) -> dict[str, str]:
+        """What a warehouse knows its store by."""
+        return {"source": str(self.source_path), "timezone": self.timezone}
+
     def environment(self) -> dict[str, str]:
         """The variables that make another process read these very settings."""
         values = self.model_dump(exclude_none=True)

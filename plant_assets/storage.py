@@ -150,26 +150,23 @@ class Warehouse:
             self.execute("delete from _meta where name = ?", [name])
             self.execute("insert into _meta values (?, ?)", [name, value])
 
-    def require_store(self, accept_source: bool = False) -> None:
+    def require_store(self) -> None:
         """Refuse to mix two stores in one warehouse.
 
         Raises:
-            StoreMismatch: it remembers another source or zone and `accept_source` is false.
+            StoreMismatch: it remembers another source or zone.
         """
-        for name, value in self._store().items():
+        for name, value in self.settings.store().items():
             known = self.meta(name)
-            if known is not None and known != value and not accept_source:
+            if known is not None and known != value:
                 raise StoreMismatch(
                     f"{self.settings.warehouse_path} holds the store with {name} {known}, not {value}:"
                     f" give that {name}, another --warehouse, or --accept-source"
                 )
 
-    def _store(self) -> dict[str, str]:
-        return {"source": str(self.settings.source_path), "timezone": self.settings.timezone}
-
     def remember_store(self, first_week: dt.date) -> None:
         """Keep source, zone and first week, with a copy that definitions can read while a run writes."""
-        facts = self._store() | {"first_week": first_week.isoformat()}
+        facts = self.settings.store() | {"first_week": first_week.isoformat()}
         self.remember(**facts)
         write_atomically(self.settings.store_path, json.dumps(facts))
 

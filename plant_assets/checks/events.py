@@ -9,6 +9,7 @@ from ibis import _
 from plant_assets.checks.facts import Check, Scope, keys
 from plant_assets.contracts import STAGES, TABLES, TEXT
 from plant_assets.sources.files import NO_WEEK
+from plant_assets.transforms.events import local_date
 
 # Two ticks of the 6-hour schedule: one may be on its way.
 FRESH_WITHIN = dt.timedelta(hours=12)
@@ -22,6 +23,7 @@ LOADS = ibis.table(
         "rows_loaded": "int64",
         "rows_dropped": "int64",
         "rows_rejected": "int64",
+        "write_number": "int64",
     },
     name="_loads",
 )
@@ -63,7 +65,12 @@ def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Sco
 
 def _unread_files(source_table: str, scope: Scope) -> ibis.Table:
     """Files of which all weeks are loaded, but not all rows are accounted for."""
-    loaded = LOADS.filter(_.source_table == source_table).group_by("file").aggregate(accounted=_.rows_read.sum())
+    loads = LOADS.filter(_.source_table == source_table)
+    if source_table == "products":
+        # A single file is observed again and again: what was found in it is what was read last.
+        last = loads.write_number.max().over(group_by="file")
+        loads = loads.mutate(last=last).filter(_.write_number == _.last)
+    loaded = loads.group_by("file").aggregate(accounted=_.rows_read.sum())
     files = FILES.filter(_.source_table == source_table)
     found = files.group_by("file").aggregate(found=_.rows_read.sum())
     if source_table == "events":
@@ -91,11 +98,9 @@ def _instant_text(instant: ibis.Value) -> ibis.Value:
 
 
 def _events_by_week(scope: Scope) -> ibis.Table:
-    weeks = scope.whole("weeks")
     events = scope.table("raw_events")
-    dated = events.join(weeks, [events.created_at >= weeks.starts_at, events.created_at < weeks.ends_at])
-    by_week = dated.group_by("week_start_date").aggregate(stored=_.count())
-    return by_week.select("stored", bucket=_.week_start_date.cast("string"))
+    week = local_date(events.created_at, scope.offsets()).truncate("W").strftime("%Y-%m-%d")
+    return events.group_by(bucket=week).aggregate(stored=_.count()).select("stored", "bucket")
 
 
 def _products_by_observation(scope: Scope) -> ibis.Table:

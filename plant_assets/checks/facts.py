@@ -10,6 +10,7 @@ import ibis
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets.storage import WeekRange
+from plant_assets.zones import WEEK
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,14 @@ class Scope:
         """The rows in scope of a weekly table, all rows of another."""
         table = TABLES[name]
         return self.weeks.rows_of(table) if self.weeks and table.week_column else table.unbound()
+
+    def offsets(self) -> list[tuple[dt.datetime | None, dt.timedelta]]:
+        """The zone's offsets over what is in scope, for `local_date`."""
+        calendar, first = self.settings.calendar, self.settings.first_week
+        if self.weeks:
+            return calendar.offsets(self.weeks.starts_at, self.weeks.ends_at)
+        starts_at = calendar.starts_at(first) if first else dt.datetime(1970, 1, 1)
+        return calendar.offsets(starts_at, self.as_of + 2 * WEEK)
 
     def whole(self, name: str) -> ibis.Table:
         return TABLES[name].unbound()

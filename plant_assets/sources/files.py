@@ -4,6 +4,7 @@ Files are read by the engine into typed rows. A file in which a row is refused i
 line, so that the refusal names its line and keeps its text. Names of columns and files never become SQL.
 """
 
+import contextlib
 import csv
 import datetime as dt
 import functools
@@ -11,6 +12,7 @@ import gzip
 import hashlib
 import io
 import itertools
+import json
 import operator
 import os
 import re
@@ -260,6 +262,8 @@ class FileSource:
             by_shape.setdefault(_shape(connection, table, each), []).append(each)
         for shape, alike in by_shape.items():
             self._stage_alike(connection, table, shape, alike)
+            if shape.form == "jsonl":
+                _require_keys(connection, table, alike)
 
     def _stage_alike(
         self, connection: duckdb.DuckDBPyConnection, table: SourceTable, shape: "Shape", alike: list[SourceFile]
@@ -414,6 +418,34 @@ class Shape:
 
 # What no field of a file is taken for: the engine overlooks fields too many where they are its NULL.
 _NO_NULL = "\x02"
+
+
+def _require_keys(connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
+    """Refuse jsonl files in which no line has a column of the table. Columns that may be NULL may be left out."""
+    columns = [name for name in table.columns if name not in _LEFT_OUT]
+    counts = connection.execute(
+        f"select count(*), {', '.join(f'count({name})' for name in columns)} from staging.{table.name}"
+        " where list_contains(?::varchar[], file)",
+        [[each.name for each in files]],
+    ).fetchall()[0]
+    if not counts[0] or all(counts[1:]):
+        return
+    found: set[str] = set()
+    for _line, raw_text, _refused in itertools.islice(_json_records(files[0]), SAMPLED_LINES):
+        with contextlib.suppress(ValueError, RecursionError):
+            document = json.loads(str(raw_text))
+            found |= set(document) if isinstance(document, dict) else set()
+    missing = [name for name in columns if name not in found]
+    if found and missing:
+        raise SourceError(
+            f"{files[0].path}: the table {table.name} lacks {', '.join(missing)}; columns found:"
+            f" {', '.join(sorted(found))}"
+        )
+
+
+# What writers of jsonl leave out where it is NULL.
+_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status")
+SAMPLED_LINES = 1000
 
 
 def _json_select(table: SourceTable, lines: str) -> str:

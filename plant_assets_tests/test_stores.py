@@ -1,0 +1,80 @@
+"""One warehouse, one store: what `--accept-source` takes and what it leaves, and a source of single files."""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from plant_assets.definitions import build_defs
+from plant_assets.runs import Outcome
+from plant_assets.settings import Settings, read_settings
+from plant_assets.sources.files import SourceError
+from plant_assets.storage import StoreMismatch
+from plant_assets_tests.conftest import END
+from plant_assets_tests.tables import contents, rows
+
+
+def test_another_zone_is_built_anew_and_the_old_warehouse_kept(
+    built: Settings, tmp_path: Path, refresh: Callable[..., Outcome]
+) -> None:
+    moved = built.model_copy(update={"timezone": "America/New_York"})
+    with pytest.raises(StoreMismatch, match="timezone UTC, not America/New_York"):
+        refresh(moved)
+    assert not refresh(moved, accept_source=True).failures
+    fresh = moved.model_copy(update={"warehouse": tmp_path / "fresh" / "w.duckdb"})
+    assert not refresh(fresh).failures
+    assert contents(moved) == contents(fresh)
+    assert built.warehouse_path.with_name("w.duckdb.before").exists()
+
+
+def test_a_source_that_cannot_be_read_is_not_accepted(
+    built: Settings, tmp_path: Path, refresh: Callable[..., Outcome]
+) -> None:
+    before = contents(built)
+    with pytest.raises(SourceError, match="is not a directory"):
+        refresh(built.model_copy(update={"source": str(tmp_path / "nowhere")}), accept_source=True)
+    assert contents(built) == before
+
+
+@pytest.fixture
+def single(tmp_path: Path, small_store: Path) -> Settings:
+    """A store whose products are one file."""
+    source = tmp_path / "single"
+    shutil.copytree(small_store, source, ignore=shutil.ignore_patterns("products"))
+    shutil.copy(small_store / "products" / f"{END:%Y-%m-%dT%H-%M-%SZ}.csv", source / "products.csv")
+    return read_settings(source=source, warehouse=tmp_path / "single.duckdb")
+
+
+def test_a_single_products_file_is_observed_at_every_run(single: Settings, refresh: Callable[..., Outcome]) -> None:
+    for hours in range(3):
+        outcome = refresh(single, as_of=END + dt.timedelta(hours=hours))
+        assert not outcome.failures
+        assert not outcome.failed_errors
+    observed = rows(single, "select observed_at from raw_observations order by 1")
+    assert observed == [(END + dt.timedelta(hours=hours),) for hours in range(3)]
+
+
+def test_raw_events_alone_are_materialized_on_a_new_warehouse(single: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_defs(single.model_copy(update={"start": dt.date(2026, 9, 21)})).resolve_job_def("refresh")
+    result = job.execute_in_process(
+        instance=instance, tags={"dagster/partition": "2026-10-05"}, asset_selection=[dg.AssetKey("raw_events")]
+    )
+    assert result.success
+    assert rows(single, "select count(*) > 0 from raw_events") == [(True,)]
+
+
+def test_an_observation_of_the_future_is_refused_by_name(single: Settings, refresh: Callable[..., Outcome]) -> None:
+    (single.source_path / "products").mkdir()
+    (single.source_path / "products.csv").rename(single.source_path / "products" / "2031-01-06.csv")
+    with pytest.raises(SourceError, match=r"2031-01-06\.csv is an observation of .* which has not come yet"):
+        refresh(single)
+
+
+def test_a_jsonl_file_without_a_column_is_refused_by_name(single: Settings, refresh: Callable[..., Outcome]) -> None:
+    (single.source_path / "products.csv").unlink()
+    (single.source_path / "products.jsonl").write_text('{"product_id": "p", "name": "Fern", "price": 3}\n')
+    with pytest.raises(SourceError, match=r"products lacks inventory; columns found: name, price, product_id"):
+        refresh(single)
