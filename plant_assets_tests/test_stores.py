@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from plant_assets import sample
 from plant_assets.definitions import build_defs
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
@@ -78,3 +79,22 @@ def test_a_jsonl_file_without_a_column_is_refused_by_name(single: Settings, refr
     (single.source_path / "products.jsonl").write_text('{"product_id": "p", "name": "Fern", "price": 3}\n')
     with pytest.raises(SourceError, match=r"products lacks inventory; columns found: name, price, product_id"):
         refresh(single)
+
+
+def test_after_three_weeks_without_a_run_or_an_observation_one_run_is_a_rebuild(
+    tmp_path: Path, small_store: Path, refresh: Callable[..., Outcome]
+) -> None:
+    source = tmp_path / "store"
+    shutil.copytree(small_store, source)
+    settings = read_settings(source=source, warehouse=tmp_path / "w" / "w.duckdb")
+    assert not refresh(settings).failures
+    later = END + dt.timedelta(weeks=3, hours=12)
+    sample.write(source, later)
+    for path in (source / "products").iterdir():
+        if END < dt.datetime.strptime(path.stem, "%Y-%m-%dT%H-%M-%SZ") < later:
+            path.unlink()
+    assert not refresh(settings, as_of=later).failures
+    rebuilt = read_settings(source=source, warehouse=tmp_path / "rebuilt" / "w.duckdb")
+    assert not refresh(rebuilt, as_of=later).failures
+    assert contents(settings) == contents(rebuilt)
+    assert rows(settings, "select count(distinct week_start_date) from inventory") == [(7,)]
