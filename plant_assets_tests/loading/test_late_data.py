@@ -215,7 +215,7 @@ def test_any_order_of_arrival_gives_the_tables_of_one_load(tmp_path: Path, seed:
             else:
                 there.setdefault(name, f"events/{name}.{chance.choice(extensions)}")
                 store.put(there[name], some_events(chance))
-        store.put(f"products/{day(chance.randint(0, 8), number)}.csv", [product("p1", inventory=str(number))] * 2)
+        store.put(f"products/{day(chance.randint(0, 5), number)}.csv", [product("p1", inventory=str(number))] * 2)
         store.put("order_items.csv", [{"order_id": "o1", "product_id": chance.choice("pq"), "quantity": "1"}] * 2)
         store.load(as_of)
         as_of = min(as_of + dt.timedelta(days=chance.choice([0, 1, 7])), AS_OF)
