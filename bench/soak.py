@@ -24,7 +24,8 @@ from plant_assets import sample
 from plant_assets.contracts import TABLES
 from plant_assets.runs import run_refresh
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import Warehouse, open_warehouse
+from plant_assets.storage import Warehouse
+from plant_assets_tests.tables import contents
 
 END = dt.datetime(2026, 10, 14, 6)
 PHASES = ("load", "delete", "insert", "publish")
@@ -77,20 +78,6 @@ def be_killed(settings: Settings, phase: str, share: float) -> None:
 
 # Statements of each phase in a run, at least.
 MOST = {"load": 12, "delete": 30, "insert": 30, "publish": 10}
-
-
-def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table's rows in order, but for when they were refused."""
-    with open_warehouse(settings) as warehouse:
-        return {
-            name: warehouse.rows(
-                "select "
-                + ", ".join(column.name for column in table.columns if column.name != "rejected_at")
-                + f" from {name} order by all"
-            )
-            for name, table in TABLES.items()
-            if warehouse.has(name)
-        }
 
 
 def soak(kills: int, seed: int) -> dict[str, int]:
