@@ -20,7 +20,7 @@ dev: $(VENV)/installed
 	$(BIN)/plant-assets dev
 
 test: $(VENV)/installed-for-tests lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 # Kills runs at drawn moments and repairs them; docs/reliability.md has what came of it. KILLS=100
 KILLS ?= 100

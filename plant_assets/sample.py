@@ -23,6 +23,7 @@ RATE_WEEKS = 12
 OBSERVED_EVERY = dt.timedelta(hours=6)
 DAY = dt.timedelta(days=1)
 FORMATS = ("csv", "parquet")
+INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 NEW_ON_DAY, LEAVES_ON_DAY = 30, 50
 PLANTS = (
     "Aloe Vera", "Anthurium", "Areca Palm", "Baby Rubber Plant", "Begonia Rex", "Boston Fern", "Calathea",
@@ -124,7 +125,7 @@ def _copy(
 ) -> None:
     path.parent.mkdir(exist_ok=True)
     fresh = path.with_name("." + path.name + ".new")
-    options = "format csv, header" if format == "csv" else "format parquet"
+    options = f"format csv, header, timestampformat '{INSTANT_FORMAT}'" if format == "csv" else "format parquet"
     connection.execute(f"copy ({body}) to {literal(str(fresh))} ({options})", parameters)
     os.replace(fresh, path)
 
@@ -257,14 +258,14 @@ _DAILY = {
             id_of('session', session) as session_id, id_of('user', buyer) as user_id,
             'https://plants.example/' || case event_type when 'page_view' then 'plants/' || product
                 when 'add_to_cart' then 'cart' when 'checkout' then 'checkout' else 'shipping' end as page_url,
-            strftime(moment, '%Y-%m-%dT%H:%M:%SZ') as created_at, event_type,
+            moment as created_at, event_type,
             if(product is null, id_of('order', session), null) as order_id,
             if(product is null, null, id_of('product', product)) as product_id
         from events join (select session, buyer from sessions) using (session)
         where moment >= $1 and moment < $2 order by moment, event_id""",
     "orders": """
         select id_of('order', session) as order_id, id_of('user', buyer) as user_id,
-            strftime(ordered_at, '%Y-%m-%dT%H:%M:%SZ') as created_at, total as order_total, 'paid' as status
+            ordered_at as created_at, total as order_total, 'paid' as status
         from purchases join sessions using (session)
         where ordered_at >= $1 and ordered_at < $2 order by ordered_at, order_id""",
     "order_items": """

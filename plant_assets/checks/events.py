@@ -52,13 +52,19 @@ def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Sco
         )
         unread = _unread_files(source_table, scope)
         not_in_loads = stored.filter(_.stored > 0).anti_join(loads, "bucket")
-        return ibis.union(keys(wrong, "bucket"), keys(unread, "file"), keys(not_in_loads, "bucket"))
+        without_reason = _refused(source_table).filter(_.reason.isnull() | _.rejected_at.isnull())
+        return ibis.union(
+            keys(wrong, "bucket"),
+            keys(unread, "file"),
+            keys(not_in_loads, "bucket"),
+            keys(without_reason, "file", "line"),
+        )
 
     return Check(
         target,
         "rows_are_accounted_for",
         "Rows read = rows loaded + identical duplicates dropped + rows in rejected_rows, in each week or"
-        " observation and in the files; and the rows loaded are the rows stored.",
+        " observation and in the files; the rows loaded are the rows stored; each refused one has its reason.",
         offending,
     )
 
@@ -83,9 +89,13 @@ def _unread_files(source_table: str, scope: Scope) -> ibis.Table:
     return both.filter(both.found != both.accounted.coalesce(0))
 
 
+def _refused(source_table: str) -> ibis.Table:
+    return TABLES["rejected_rows"].unbound().filter(_.source_table == source_table)
+
+
 def _rejected_buckets(source_table: str) -> ibis.Table:
     # An observation without a product is refused as such, with no text of a row.
-    refused = TABLES["rejected_rows"].unbound().filter((_.source_table == source_table) & _.raw_text.notnull())
+    refused = _refused(source_table).filter(_.raw_text.notnull())
     bucket = {
         "events": refused.week_start_date.cast("string").fill_null(NO_WEEK),
         "products": _instant_text(refused.observed_at),
