@@ -10,7 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from plant_assets import sample
 from plant_assets.instance import fail_dead_runs
 from plant_assets.loading import Load, Plan, plan
-from plant_assets.partitions import AS_OF, first_week_of, range_tags
+from plant_assets.partitions import AS_OF, ONLY_CHANGED, first_week_of, range_tags
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sources.files import FileSource, SourceError
 from plant_assets.storage import Warehouse, open_warehouse
@@ -51,6 +51,7 @@ def plan_run(
         as_of,
         log,
         accepts_changes=every_week,
+        is_forced=every_week or weeks is not None,
     )
     return plan(load, weeks_between(*weeks) if weeks else None, every_week)
 
@@ -168,4 +169,5 @@ def _requests(
     for first, last in ranges:
         if last >= start:
             first = max(first, start)
-            yield dg.RunRequest(run_key=f"{key} {first}", tags={**range_tags(first, last), AS_OF: at.isoformat()})
+            tags = {**range_tags(first, last), AS_OF: at.isoformat(), ONLY_CHANGED: "yes"}
+            yield dg.RunRequest(run_key=f"{key} {first}", tags=tags)

@@ -5,6 +5,7 @@ hold, `_loads` what became of its rows: both change in the transaction that writ
 """
 
 import bisect
+import collections
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterable
@@ -12,10 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import ibis
-from ibis import _
-
-from plant_assets.contracts import TABLES, TEXT, WEEKLY
+from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.sources.files import (
     NO_WEEK,
     SOURCE_TABLES,
@@ -24,7 +22,7 @@ from plant_assets.sources.files import (
     SourceFile,
     staged_columns,
 )
-from plant_assets.storage import Warehouse, WeekRange
+from plant_assets.storage import STAGED, Warehouse, WeekRange
 from plant_assets.zones import WEEK, weeks_between
 
 # Verdicts that compare a row with others or with the clock: given anew by every load.
@@ -50,17 +48,24 @@ class Observation:
 
 @dataclass
 class Load:
-    """One reading of the source into the catalog `staging`, which the run then writes from."""
+    """One reading of the source into the `_staged_` tables, which the run then writes from.
+
+    A week is `kept` when the files that it was loaded from are as they were: its stored rows stay, and new files add to
+    them. The others are replaced. With `is_forced` every week is.
+    """
 
     warehouse: Warehouse
     source: FileSource
     as_of: dt.datetime
     log: logging.Logger
     accepts_changes: bool = False
+    is_forced: bool = False
     listed: dict[str, list[SourceFile]] = field(default_factory=dict)
     fresh: dict[str, list[SourceFile]] = field(default_factory=dict)
     staged: dict[str, list[str]] = field(default_factory=dict)
     weeks: set[dt.date] = field(default_factory=set)
+    kept: set[dt.date] = field(default_factory=set)
+    added_to: set[str] = field(default_factory=set)
     first_week: dt.date | None = None
     kept_out: set[str] = field(default_factory=set)
 
@@ -84,20 +89,41 @@ class Load:
             changed = [each for each in self.listed[name] if not _is_known(each, known)]
             if name == "products":
                 changed = self._observations_to_read(changed)
-            elif name != "events" and (changed or {each.name for each in self.listed[name]} != set(known)):
-                # Tables without history are read whole when any of their files changed.
+            elif name != "events" and self._has_lost(name, changed, known):
                 changed = self.listed[name]
-            columns = staged_columns(SOURCE_TABLES[name])
-            self.warehouse.execute(f"create or replace table staging.{name} ({columns})")
-            self.fresh[name], self.staged[name] = changed, []
-            self._stage(name, changed)
-            self._record_found(name)
+            elif name != "events":
+                self.added_to.add(name)
+            self._read_fresh(name, changed)
+            if name in self.added_to and self._holds_stored_keys(name):
+                # What one file says may depend on what another says of the same key.
+                self.added_to.remove(name)
+                self._read_fresh(name, self.listed[name])
         self._set_weeks([])
         for name in ("orders", "order_items"):
             if name in self.staged:
                 self._judge(name, partial(self._judge_duplicates, name))
         if "products" in self.staged:
             self._judge("products", self._judge_products)
+
+    def _read_fresh(self, name: str, files: list[SourceFile]) -> None:
+        columns = staged_columns(SOURCE_TABLES[name])
+        self.warehouse.execute(f"create or replace table {STAGED}{name} ({columns})")
+        self.fresh[name], self.staged[name] = files, []
+        self._stage(name, files)
+        self._record_found(name)
+
+    def _has_lost(self, name: str, changed: list[SourceFile], known: dict[str, tuple[int, int, str]]) -> bool:
+        """Whether files that a table without history was loaded from are gone or changed, or are to be read anew."""
+        listed = {each.name for each in self.listed[name]}
+        return self.is_forced or any(file not in listed for file in known) or any(e.name in known for e in changed)
+
+    def _holds_stored_keys(self, name: str) -> bool:
+        table = SOURCE_TABLES[name]
+        return bool(
+            self.warehouse.value(
+                f"select count(*) from {STAGED}{name} semi join {table.target} using ({', '.join(table.key)})"
+            )
+        )
 
     def _stage(self, name: str, files: list[SourceFile]) -> None:
         self.source.stage(self.warehouse.connection, SOURCE_TABLES[name], files)
@@ -138,14 +164,14 @@ class Load:
         return to_read
 
     def _record_found(self, name: str) -> None:
-        """What the fresh files hold, in `staging.found_<table>`, as `_files` will keep it."""
-        self.warehouse.execute(f"create or replace table staging.found_{name} as from _files where false")
+        """What the fresh files hold, in `found_<table>`, as `_files` will keep it."""
+        self.warehouse.execute(f"create or replace temp table found_{name} as from _files where false")
         fresh = self.fresh[name]
         self.warehouse.execute(
-            f"insert into staging.found_{name} select ?, file, size, modified_ns, content_hash, week,"
+            f"insert into found_{name} select ?, file, size, modified_ns, content_hash, week,"
             " coalesce(rows_read, 0) from (select unnest(?::varchar[]) as file, unnest(?::bigint[]) as size,"
             " unnest(?::bigint[]) as modified_ns, unnest(?::varchar[]) as content_hash) left join"
-            f" (select file, week, count(*) as rows_read from staging.{name} group by all) using (file)",
+            f" (select file, week, count(*) as rows_read from {STAGED}{name} group by all) using (file)",
             [
                 name,
                 [each.name for each in fresh],
@@ -162,7 +188,7 @@ class Load:
         unchanged = {each.name for each in self.listed["events"]} - {each.name for each in self.fresh["events"]}
         return set(
             self.warehouse.rows(
-                "select week, file, content_hash from staging.found_events where week is not null"
+                "select week, file, content_hash from found_events where week is not null"
                 " union select week, file, content_hash from _files where source_table = 'events'"
                 " and week is not null and list_contains(?::varchar[], file)",
                 [sorted(unchanged)],
@@ -263,21 +289,60 @@ class Load:
         """
         self.first_week = first_week
         self._set_weeks(weeks)
-        if "events" in self.staged:
-            self._stage_known_events()
+        if "events" not in self.staged:
+            self._require_few_rejected_rows()
+            return set()
+        self._keep(self._unchanged_weeks() & self.weeks)
+        while True:
             self._judge("events", partial(self._judge_events, first_week))
+            must_change = self.yielding_weeks() | self._returning_weeks()
+            if not must_change & self.kept:
+                break
+            # Which of their rows stay is decided among all of them.
+            self._keep(self.kept - must_change)
+        self._require_few_rejected_rows()
+        return must_change - self.weeks
+
+    def _require_few_rejected_rows(self) -> None:
         for name in self.staged:
             self._require_few_rejected(name)
-        if "events" not in self.staged:
+
+    def _unchanged_weeks(self) -> set[dt.date]:
+        """The weeks that are loaded from all the unchanged files that hold rows of them, and from no other file."""
+        if self.is_forced:
             return set()
-        return (self.yielding_weeks() | self._returning_weeks()) - self.weeks
+        fresh = {each.name for each in self.fresh["events"]}
+        unchanged, loaded = collections.defaultdict(set), collections.defaultdict(set)
+        for week, file, content in self._source_weeks():
+            if file not in fresh:
+                unchanged[week].add((file, content))
+        for week, file, content in self._loaded_weeks():
+            loaded[week].add((file, content))
+        looked_at_again = {
+            row[0]
+            for row in self.warehouse.rows(
+                "select distinct week_start_date from rejected_rows where list_contains(?::varchar[], reason)",
+                [list(NOT_YET)],
+            )
+        }
+        return {week for week, files in loaded.items() if files == unchanged[week]} - looked_at_again
+
+    def _keep(self, weeks: set[dt.date]) -> None:
+        """Stage what is needed where only `weeks` keep their stored rows: of these, the rows of new files."""
+        fresh = [each.name for each in self.fresh["events"]]
+        self.kept = weeks
+        self.warehouse.execute("update load_weeks set is_kept = list_contains(?::date[], week)", [sorted(weeks)])
+        if len(self.staged["events"]) > len(fresh):
+            self.warehouse.execute("delete from _staged_events where not list_contains(?::varchar[], file)", [fresh])
+        self.staged["events"] = fresh
+        self._stage_known_events()
 
     def _set_weeks(self, weeks: Iterable[dt.date]) -> None:
         calendar, ordered = self.warehouse.calendar, sorted(set(weeks))
         self.weeks = set(ordered)
         self.warehouse.execute(
             "create or replace temp table load_weeks as select unnest(?::date[]) as week,"
-            " unnest(?::timestamp[]) as starts_at, unnest(?::timestamp[]) as ends_at",
+            " unnest(?::timestamp[]) as starts_at, unnest(?::timestamp[]) as ends_at, false as is_kept",
             [
                 ordered,
                 [calendar.starts_at(week) for week in ordered],
@@ -286,24 +351,30 @@ class Load:
         )
 
     def _stage_known_events(self) -> None:
-        """Unchanged files that hold rows of the weeks are read again: the weeks are written whole."""
+        """Unchanged files that hold rows of the weeks that are replaced are read again."""
         holding = {
             row[0]
             for row in self.warehouse.rows(
                 "select distinct file from _files where source_table = 'events' and week in"
-                " (select week from load_weeks)"
+                " (select week from load_weeks where not is_kept)"
             )
         }
         missing = [
             each for each in self.listed["events"] if each.name in holding and each.name not in self.staged["events"]
         ]
         self._stage("events", missing)
+        if missing and self.kept:
+            self.warehouse.execute(
+                "delete from _staged_events where week in (select week from load_weeks where is_kept)"
+                " and list_contains(?::varchar[], file)",
+                [[each.name for each in missing]],
+            )
 
     def _judge(self, name: str, give_verdicts: Callable[[], None]) -> None:
         """Give verdicts; where that refuses rows whose line is unknown, read their files by line, and again."""
         while True:
             self.warehouse.execute(
-                f"update staging.{name} set reason = null, column_name = null"
+                f"update {STAGED}{name} set reason = null, column_name = null"
                 " where list_contains(?::varchar[], reason)",
                 [list(VERDICTS)],
             )
@@ -311,7 +382,7 @@ class Load:
             without_line = {
                 row[0]
                 for row in self.warehouse.rows(
-                    f"select distinct file from staging.{name} where reason <> 'duplicate' and line is null"
+                    f"select distinct file from {STAGED}{name} where reason <> 'duplicate' and line is null"
                 )
             }
             again = [each for each in self.listed[name] if each.name in without_line and each.extension != "parquet"]
@@ -323,7 +394,7 @@ class Load:
     def _judge_events(self, first_week: dt.date) -> None:
         calendar, execute = self.warehouse.calendar, self.warehouse.execute
         execute(
-            "update staging.events set column_name = 'created_at',"
+            "update _staged_events set column_name = 'created_at',"
             " reason = if(created_at < ?, 'before_start', 'future')"
             " where reason is null and (created_at < ? or created_at >= ? or created_at > ?)",
             [
@@ -335,8 +406,8 @@ class Load:
         )
         self._judge_duplicates("events")
         execute(
-            "update staging.events set reason = 'conflict', column_name = 'event_id' from"
-            f" ({_STORED_TWINS}) as twins where events.rowid = staged_row and stored_at < created_at"
+            "update _staged_events set reason = 'conflict', column_name = 'event_id' from"
+            f" ({_STORED_TWINS}) as twins where _staged_events.rowid = staged_row and stored_at < created_at"
         )
 
     def _judge_duplicates(self, name: str) -> None:
@@ -346,9 +417,9 @@ class Load:
         first = [f"{column}::varchar nulls first" for column in table.columns]
         if name == "events":
             first.insert(0, "created_at")
-        rows = f"from staging.{name} where reason is null and (week is null or week in (select week from load_weeks))"
+        rows = f"from {STAGED}{name} where reason is null and (week is null or week in (select week from load_weeks))"
         self.warehouse.execute(
-            f"update staging.{name} set reason = verdict, column_name = ? from ("
+            f"update {STAGED}{name} set reason = verdict, column_name = ? from ("
             "select staged_row, if(copy > 1, 'duplicate', 'conflict') as verdict from ("
             f"select rowid as staged_row, row_number() over (partition by {key} order by {', '.join(first)}, file,"
             f" line, rowid) as place, row_number() over (partition by {key}, {columns} order by file, line, rowid)"
@@ -359,18 +430,20 @@ class Load:
         )
 
     def yielding_weeks(self) -> set[dt.date]:
-        """The stored weeks that hold, with a later created_at, an event of this load."""
-        rows = self.warehouse.rows(f"select distinct stored_at from ({_STORED_TWINS}) where stored_at > staged_at")
+        """The stored weeks that hold, no earlier, an event of this load."""
+        rows = self.warehouse.rows(f"select distinct stored_at from ({_STORED_TWINS}) where stored_at >= staged_at")
         return {self.warehouse.calendar.week_of(row[0]) for row in rows}
 
     def _returning_weeks(self) -> set[dt.date]:
         """The stored weeks with a refusal for an event that is no longer there."""
+        refused = "from rejected_rows where source_table = 'events' and reason = 'conflict'"
+        if not self.warehouse.value(f"select exists ({refused})"):
+            return set()
         rows = self.warehouse.rows(
-            "select distinct week_start_date from rejected_rows as refused where source_table = 'events'"
-            " and reason = 'conflict' and week_start_date is not null"
-            " and row_key not in (select event_id from staging.events where reason is null)"
+            f"select distinct week_start_date {refused} and week_start_date is not null"
+            " and row_key not in (select event_id from _staged_events where reason is null)"
             " and not exists (select 1 from raw_events where event_id = row_key and not exists"
-            "  (select 1 from load_weeks where created_at >= starts_at and created_at < ends_at))"
+            "  (select 1 from load_weeks where created_at >= starts_at and created_at < ends_at and not is_kept))"
         )
         return {row[0] for row in rows}
 
@@ -397,7 +470,7 @@ class Load:
                 if not each.products:
                     self.log.warning("%s is kept out: it holds no product, see PLANT_MIN_PRODUCTS", each.file)
                 self.warehouse.execute(
-                    "update staging.products set reason = 'too_few_products' where file = ? and reason is null",
+                    "update _staged_products set reason = 'too_few_products' where file = ? and reason is null",
                     [each.file],
                 )
             else:
@@ -415,7 +488,7 @@ class Load:
         if "products" not in self.staged:
             return []
         products = dict(
-            self.warehouse.rows("select file, count(*) from staging.products where reason is null group by file")
+            self.warehouse.rows("select file, count(*) from _staged_products where reason is null group by file")
         )
         observations = [
             Observation(each.observed_at, each.name, products.get(each.name, 0))
@@ -431,13 +504,13 @@ class Load:
         most, not_yet = self.warehouse.settings.max_rejected, list(NOT_YET)
         is_rejected = "reason <> 'duplicate' and not list_contains(?::varchar[], reason)"
         read, rejected = self.warehouse.rows(
-            f"select count(*), count(*) filter (where {is_rejected}) from staging.{name}",
+            f"select count(*), count(*) filter (where {is_rejected}) from {STAGED}{name}",
             [not_yet],
         )[0]
         if rejected <= most * read:
             return
         file, line, column, reason = self.warehouse.rows(
-            f"select file, line, column_name, reason from staging.{name} where {is_rejected}"
+            f"select file, line, column_name, reason from {STAGED}{name} where {is_rejected}"
             " order by file, line limit 1",
             [not_yet],
         )[0]
@@ -451,29 +524,35 @@ class Load:
 
     def write_events(self, weeks: WeekRange, run_id: str) -> int:
         """Replace the weeks' events, with their refusals and their account; the rows written."""
-        in_weeks = [str(week) for week in weeks.weeks()]
+        replaced = [week for week in weeks.weeks() if week not in self.kept]
 
-        def account() -> None:
+        table, added_to = TABLES["raw_events"], self.kept.intersection(weeks.weeks())
+        with self.warehouse.transaction():
             self.warehouse.execute(
                 "create or replace temp table run_weeks as select unnest(?::date[]) as week", [weeks.weeks()]
             )
             # Rows of other weeks are accounted for with theirs; those of no week of the store, as of none.
             self._account(
                 "events",
-                "select * exclude (week), if(week in (from run_weeks), week, null) as week from staging.events"
+                "select * exclude (week), if(week in (from run_weeks), week, null) as week from _staged_events"
                 " where week is null or week in (from run_weeks)"
                 f" or week not between date '{self.first_week}' and date '{self.running_week}'",
                 "list_contains(?::varchar[], bucket)"
                 f" or (bucket = '{NO_WEEK}' and (list_contains(?::varchar[], file)"
                 " or not list_contains(?::varchar[], file)))",
-                [in_weeks, self.staged["events"], [each.name for each in self.listed["events"]]],
+                [
+                    [str(week) for week in replaced],
+                    self.staged["events"],
+                    [each.name for each in self.listed["events"]],
+                ],
                 run_id,
             )
-
-        staged = self._good_rows("events")
-        low, high = (ibis.literal(at, "timestamp(6)") for at in (weeks.starts_at, weeks.ends_at))
-        data = staged.filter((_.created_at >= low) & (_.created_at < high))
-        return self.warehouse.write("raw_events", data, run_id, weeks, account)
+            if added_to:
+                added_to &= {row[0] for row in self.warehouse.rows("select distinct week from _staged_events")}
+            self.warehouse.delete_weeks(table, replaced)
+            written = self.warehouse.move_staged("events", table, weeks)
+            self.warehouse.record_write(table.name, run_id, sorted({*replaced, *added_to}))
+        return written
 
     def write_products(self, run_id: str) -> int:
         """Add the new observations, those with too few products left out; the rows added."""
@@ -485,10 +564,6 @@ class Load:
             for name in ("raw_products", "raw_observations"):
                 execute(f"delete from {name} where list_contains(?::timestamp[], observed_at)", [instants])
                 self.warehouse.record_write(name, run_id)
-            columns = ", ".join(TABLES["raw_products"].names)
-            added: int = self.warehouse.value(
-                f"insert into raw_products by name select {columns} from staging.products where reason is null"
-            )
             execute(
                 "insert into raw_observations select unnest(?::timestamp[]), unnest(?::varchar[]), unnest(?::bigint[])",
                 [
@@ -499,7 +574,7 @@ class Load:
             )
             self._account(
                 "products",
-                "from staging.products",
+                f"from {STAGED}products",
                 # One that was kept out and is not read again is gone from the source.
                 "list_contains(?::varchar[], bucket)"
                 " or bucket not in (select observed_at::varchar from raw_observations)",
@@ -512,34 +587,22 @@ class Load:
                     execute(
                         "insert into rejected_rows (source_table, file, reason, observed_at, rejected_at)"
                         " select 'products', ?, 'too_few_products', ?, ?"
-                        " where ? not in (select file from staging.products)",
+                        f" where ? not in (select file from {STAGED}products)",
                         [each.file, each.observed_at, before.get(each.observed_at, self.as_of), each.file],
                     )
-        return added
+            return self.warehouse.move_staged("products", TABLES["raw_products"])
 
-    def write_whole(self, name: str, run_id: str) -> int | None:
-        """Replace a table without history; None where its files are as they were loaded."""
-        target = SOURCE_TABLES[name].target
-        if not self.fresh[name] and (self.listed[name] or not self._known_files(name)) and self.is_written(target):
-            with self.warehouse.transaction():
-                self.warehouse.record_write(target, run_id)
-            return None
-        return self.warehouse.write(
-            target,
-            self._good_rows(name),
-            run_id,
-            alongside=lambda: self._account(name, f"from staging.{name}", "true", [], run_id),
-        )
-
-    def is_written(self, target: str) -> bool:
-        return bool(self.warehouse.value("select count(*) from _writes where table_name = ?", [target]))
-
-    def _good_rows(self, name: str) -> ibis.Table:
-        table = TABLES[SOURCE_TABLES[name].target]
-        staged = ibis.table(
-            dict(table.schema.items()) | {"reason": TEXT}, name=name, catalog="staging", database="main"
-        )
-        return staged.filter(_.reason.isnull()).select(table.names)
+    def write_whole(self, name: str, run_id: str) -> int:
+        """Write a table without history: all of it, or only what new files add; the rows written."""
+        table, is_added_to = TABLES[SOURCE_TABLES[name].target], name in self.added_to
+        with self.warehouse.transaction():
+            # Only the accounts of what was read are exchanged; there are none yet of a file that is new.
+            self._account(name, f"from {STAGED}{name}", "false" if is_added_to else "true", [], run_id)
+            if not is_added_to:
+                self.warehouse.execute(f"delete from {table.name}")
+            written = self.warehouse.move_staged(name, table)
+            self.warehouse.record_write(table.name, run_id)
+        return written
 
     def _account(self, name: str, judged: str, of_this_load: str, parameters: list[Any], run_id: str) -> None:
         """Exchange the refusals and the account of what is loaded; `of_this_load` is over bucket and file.
@@ -547,7 +610,7 @@ class Load:
         A row that was refused before keeps the instant at which it first was.
         """
         execute, table = self.warehouse.execute, SOURCE_TABLES[name]
-        execute(f"create or replace temp view judged as select *, {table.bucket} as bucket from ({judged})")
+        execute(f"create or replace temp view judged as {judged}")
         as_json = ", ".join(f"{column} := {column}" for column in table.columns)
         same = " and ".join(
             f"refused.{column} is not distinct from before.{column}"
@@ -587,20 +650,21 @@ class Load:
         execute(
             "insert into _loads select ?, coalesce(counts.bucket, contents.bucket), file, content_hash,"
             " coalesce(rows_read, 0), coalesce(rows_loaded, 0), coalesce(rows_dropped, 0),"
-            " coalesce(rows_rejected, 0), ?, ? from contents left join (select file, bucket,"
-            " count(*) as rows_read, count(*) filter (where reason is null) as rows_loaded,"
+            f" coalesce(rows_rejected, 0), ?, ? from contents left join (select *, {table.bucket} as bucket from"
+            " (select file, week, observed_at, count(*) as rows_read,"
+            " count(*) filter (where reason is null) as rows_loaded,"
             " count(*) filter (where reason = 'duplicate') as rows_dropped,"
-            " count(*) filter (where reason <> 'duplicate') as rows_rejected from judged group by all)"
+            " count(*) filter (where reason <> 'duplicate') as rows_rejected from judged group by all))"
             " as counts using (file) where coalesce(counts.bucket, contents.bucket) is not null",
             [name, self.warehouse.next_write_number(), run_id],
         )
         keep = [each.name for each in self.listed[name]]
         execute(
-            "delete from _files where source_table = ? and (file in (select file from staging.found_"
+            "delete from _files where source_table = ? and (file in (select file from found_"
             f"{name}) or not list_contains(?::varchar[], file))",
             [name, keep],
         )
-        execute(f"insert into _files from staging.found_{name}")
+        execute(f"insert into _files from found_{name}")
 
 
 _EMPTY_REFUSED = (
@@ -608,10 +672,10 @@ _EMPTY_REFUSED = (
     " where source_table = 'products' and reason = 'too_few_products' and raw_text is null"
 )
 _STORED_TWINS = (
-    "select events.rowid as staged_row, events.created_at as staged_at, raw_events.created_at as stored_at"
-    " from staging.events join raw_events using (event_id) where reason is null"
+    "select _staged_events.rowid as staged_row, _staged_events.created_at as staged_at,"
+    " raw_events.created_at as stored_at from _staged_events join raw_events using (event_id) where reason is null"
     " and week in (select week from load_weeks) and not exists (select 1 from load_weeks"
-    " where raw_events.created_at >= starts_at and raw_events.created_at < ends_at)"
+    " where raw_events.created_at >= starts_at and raw_events.created_at < ends_at and not is_kept)"
 )
 
 

@@ -41,6 +41,8 @@ def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
 
 
 AS_OF = "plant/as_of"
+# On runs over the weeks that are due: of these, only what differs from the source is done.
+ONLY_CHANGED = "plant/only_changed"
 
 
 def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.datetime:

@@ -13,7 +13,7 @@ import dagster as dg
 from plant_assets.automation import CHECK, REFRESH, plan_run
 from plant_assets.definitions import build_defs
 from plant_assets.instance import fail_dead_runs
-from plant_assets.partitions import AS_OF, range_tags
+from plant_assets.partitions import AS_OF, ONLY_CHANGED, range_tags
 from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import Warehouse, hold_lock, open_warehouse
 
@@ -75,6 +75,8 @@ def run_refresh(
             for first, last in planned.ranges:
                 progress.say(f"weeks {first} to {last}")
                 tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
+                if not planned.load.is_forced:
+                    tags[ONLY_CHANGED] = "yes"
                 _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
                 if outcome.has_stopped:
                     break

@@ -1,7 +1,7 @@
 """The warehouse: one DuckDB file, one writer at a time, every write one transaction.
 
-This is the only module that knows the engine's file. Sources read into `staging`, an in-memory catalog of the
-same connection; transforms hand in expressions that know neither.
+This is the only module that knows the engine's file. Sources read into its `_staged_` tables, which are gone when
+it is closed; transforms hand in expressions that know neither.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ create table if not exists _loads (
 create table if not exists _writes (
     table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
 """
+
+# The prefix of the tables that a source is read into.
+STAGED = "_staged_"
 
 
 class WrongShape(Exception):
@@ -209,21 +212,50 @@ class Warehouse:
                 written = self._replace_rows(table, body, weeks)
             if alongside:
                 alongside()
-            self.record_write(name, run_id, weeks)
+            self.record_write(name, run_id, weeks.weeks() if weeks else None)
         return written
+
+    def move_staged(self, source_name: str, table: Table, weeks: WeekRange | None = None) -> int:
+        """Add what was staged, of these weeks, without the refused rows; the rows added.
+
+        Where the table is empty, the staged one becomes it, and nothing is copied.
+        """
+        staged, bounds = STAGED + source_name, weeks.bounds(table) if weeks else []
+        inside = f"{table.week_column} >= ? and {table.week_column} < ?" if weeks else "true"
+        is_empty = not self.value(f"select exists (from {table.name})")
+        if not is_empty or self.value(f"select exists (from {staged} where reason is null and not ({inside}))", bounds):
+            names = ", ".join(table.names)
+            return int(
+                self.value(
+                    f"insert into {table.name} by name select {names} from {staged} where reason is null and {inside}",
+                    bounds,
+                )
+            )
+        columns = self.column_types(staged)
+        self.execute(f"delete from {staged} where reason is not null")
+        for column in columns:
+            if column not in table.names:
+                self.execute(f"alter table {staged} drop column {column}")
+        self.execute(f"drop table {table.name}; alter table {staged} rename to {table.name}")
+        definition = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
+        self.execute(f"create table {staged} ({definition})")
+        return int(self.value(f"select count(*) from {table.name}"))
+
+    def delete_weeks(self, table: Table, weeks: Iterable[dt.date]) -> None:
+        for week in weeks:
+            bounds = WeekRange(self.calendar, week, week).bounds(table)
+            self.execute(f"delete from {table.name} where {table.week_column} >= ? and {table.week_column} < ?", bounds)
 
     def next_write_number(self) -> int:
         return int(self.value("select coalesce(max(write_number), 0) + 1 from _writes"))
 
-    def record_write(self, name: str, run_id: str, weeks: WeekRange | None = None) -> None:
+    def record_write(self, name: str, run_id: str, weeks: Iterable[dt.date] | None = None) -> None:
         """Note which run wrote a table, or weeks of it, after all writes before."""
         number = self.next_write_number()
-        written = weeks.weeks() if weeks else [None]
+        written = [None] if weeks is None else list(weeks)
         self.execute(
-            "delete from _writes where table_name = ? and list_contains(?::date[], week)"
-            if weeks
-            else "delete from _writes where table_name = ?",
-            [name, written] if weeks else [name],
+            "delete from _writes where table_name = ? and (week is null or list_contains(?::date[], week))",
+            [name, written],
         )
         self.execute(
             "insert into _writes select ?, unnest(?::date[]), ?, ?, (now() at time zone 'UTC')::timestamp",
@@ -369,6 +401,16 @@ def connect(path: Path, log: logging.Logger, read_only: bool = False) -> duckdb.
             raise UsageError(f"{path} is no readable warehouse: {error}") from error
 
 
+def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget what was read from a source; a process that was killed leaves it."""
+    names = connection.execute(
+        "select table_name from duckdb_tables() where database_name = 'warehouse' and starts_with(table_name, ?)",
+        [STAGED],
+    ).fetchall()
+    for (name,) in names:
+        connection.execute(f"drop table {identifier(name)}")
+
+
 @contextlib.contextmanager
 def open_warehouse(
     settings: Settings,
@@ -391,13 +433,13 @@ def open_warehouse(
         try:
             if is_new:
                 settings.warehouse_path.chmod(0o600)
-            connection.execute("attach ':memory:' as staging")
             connection.execute("use warehouse; " + INTERNAL_DDL)
+            drop_staged(connection)
             for table in TABLES.values():
                 if table.name.startswith("raw_") or table.name == "rejected_rows":
                     connection.execute(create_table(table))
-            warehouse = Warehouse(connection, settings)
-            yield warehouse
+            yield Warehouse(connection, settings)
+            drop_staged(connection)
         finally:
             connection.close()
 

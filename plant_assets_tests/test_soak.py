@@ -11,5 +11,5 @@ def test_phases_are_told_by_their_statements() -> None:
     assert phase_of("delete from raw_events where created_at >= ?") == "delete"
     assert phase_of("insert into funnel by name select 1") == "insert"
     assert phase_of("attach 'x' as marts") == "publish"
-    assert phase_of("insert into staging.events by name select 1") == "load"
+    assert phase_of("insert into _staged_events by name select 1") == "load"
     assert phase_of("select 1") is None

@@ -165,6 +165,7 @@ class FileSource:
 
     def __init__(self, directory: Path, calendar: Calendar) -> None:
         self.directory = directory
+        self._prefix = str(directory).rstrip("/") + "/"
         self.calendar = calendar
 
     def list_files(self) -> dict[str, list[SourceFile]]:
@@ -250,7 +251,7 @@ class FileSource:
                 )
 
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
-        """Add files to `staging.<table>`: typed columns, file, line, raw_text, column_name and reason.
+        """Add files to `_staged_<table>`: typed columns, file, line, raw_text, column_name and reason.
 
         Every row read is there; `reason` is NULL for those that can be loaded.
 
@@ -297,7 +298,7 @@ class FileSource:
         refused = connection.execute(
             "select staged_file from staged_paths where staged_path in (select file_path from refused_scans"
             " join refused_lines using (scan_id, file_id)) or staged_file in"
-            f" (select file from staging.{table.name} where reason is not null and line is null)"
+            f" (select file from _staged_{table.name} where reason is not null and line is null)"
         ).fetchall()
         names = {row[0] for row in refused}
         for each in alike:
@@ -308,7 +309,7 @@ class FileSource:
         self, connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile
     ) -> None:
         """Stage a csv or jsonl file again, each row with its line and text."""
-        connection.execute(f"delete from staging.{table.name} where file = ?", [source_file.name])
+        connection.execute(f"delete from _staged_{table.name} where file = ?", [source_file.name])
         connection.execute(
             "create or replace temp table staged_paths as select ? as staged_path, ? as staged_file,"
             " ?::timestamp as staged_at",
@@ -349,13 +350,16 @@ class FileSource:
         reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
         values = ", ".join(f"typed_{name} as {name}" for name in table.columns)
         week = _week_of(self.calendar, "typed_created_at") if table.name == "events" else "null"
+        is_dated = "observed_at" in TABLES[table.target].names
+        observed_at = "staged_at" if is_dated else "null"
+        paths = "join staged_paths on filename = staged_path" if is_dated else ""
         return (
-            f"insert into staging.{table.name} by name select {values}, staged_at as observed_at,"
-            f" {week} as week, staged_file as file, line, column_name, reason,"
+            f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
+            f" {week} as week, substr(filename, {len(self._prefix) + 1}) as file, line, column_name, reason,"
             " if(reason is null and line is null, null, raw_text) as raw_text from ("
             f"select *, case when refused is not null then null {columns} end as column_name,"
             f" case when refused is not null then refused {reasons} end as reason from ("
-            f"select *, {', '.join(typed)} from ({select}) join staged_paths on filename = staged_path))"
+            f"select *, {', '.join(typed)} from ({select}) {paths}))"
         )
 
 
@@ -424,7 +428,7 @@ def _require_keys(connection: duckdb.DuckDBPyConnection, table: SourceTable, fil
     """Refuse jsonl files in which no line has a column of the table. Columns that may be NULL may be left out."""
     columns = [name for name in table.columns if name not in _LEFT_OUT]
     counts = connection.execute(
-        f"select count(*), {', '.join(f'count({name})' for name in columns)} from staging.{table.name}"
+        f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
         " where list_contains(?::varchar[], file)",
         [[each.name for each in files]],
     ).fetchall()[0]
@@ -666,10 +670,8 @@ def _batches(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
 
 
 def staged_columns(table: SourceTable) -> str:
-    """The DDL of a staged table's columns."""
-    types = {column.name: column.sql_type for column in TABLES[table.target].columns}
-    own = "".join(f"{name} {types[name]}, " for name in table.columns)
-    return (
-        f"{own}observed_at timestamp, week date, file varchar, line bigint, raw_text varchar,"
-        " column_name varchar, reason varchar"
-    )
+    """The DDL of a staged table's columns: those of its target in order, then what was found of each row."""
+    target = {column.name: column.sql_type for column in TABLES[table.target].columns}
+    found = {"observed_at": "timestamp", "week": "date", "file": "varchar", "line": "bigint"}
+    found |= dict.fromkeys(("raw_text", "column_name", "reason"), "varchar")
+    return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target)).items())

@@ -21,7 +21,7 @@ from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.loading import Plan
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.files import SOURCE_TABLES, FileSource, staged_columns
-from plant_assets.storage import WeekRange, open_warehouse
+from plant_assets.storage import STAGED, WeekRange, open_warehouse
 
 LOG = logging.getLogger(__name__)
 # A Wednesday; its week is the running one, and began on 2021-03-01.
@@ -134,17 +134,17 @@ class Store:
                     planned.load.write_whole(name, "run")
                 for name in WEEKLY:
                     if name != "raw_events":
-                        warehouse.record_write(name, "run", weeks)
+                        warehouse.record_write(name, "run", weeks.weeks())
             return planned
 
     def staged(self, table: str, columns: str) -> list[tuple[Any, ...]]:
         """What reading a table's files gives before anything is judged or loaded."""
         source = FileSource(self.folder, self.settings.calendar)
         with duckdb.connect() as connection:
-            connection.execute("set TimeZone = 'UTC'; attach ':memory:' as staging")
-            connection.execute(f"create table staging.{table} ({staged_columns(SOURCE_TABLES[table])})")
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"create table {STAGED}{table} ({staged_columns(SOURCE_TABLES[table])})")
             source.stage(connection, SOURCE_TABLES[table], source.list_files()[table])
-            return connection.execute(f"select {columns} from staging.{table} order by all").fetchall()
+            return connection.execute(f"select {columns} from {STAGED}{table} order by all").fetchall()
 
     def rows(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """The rows of a statement on the warehouse."""
