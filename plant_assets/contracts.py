@@ -45,12 +45,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the warehouse: the columns in order, the key, and the column that weeks are cut by."""
+    """A table of the warehouse: the columns in order, the key, and the column that weeks are cut by.
+
+    `made_from` is the weekly table of whose week alone a week is made.
+    """
 
     name: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     week_column: str | None = None
+    made_from: str | None = None
     is_view: bool = False
 
     @cached_property
@@ -92,6 +96,8 @@ _FUNNEL = (
     _may("purchase_rate", PERCENT, "checkout over page_view, whole percent, halves away from zero"),
     _may("shipping_rate", PERCENT, "package_shipped over page_view, whole percent, halves away from zero"),
 )
+
+_FIRST_REACHED = tuple(_must(stage, COUNT, f"Sessions whose first week with {stage} this is") for stage in STAGES)
 
 _STOCK_FLOW = (
     _must("inflow", COUNT, "Sum of rises of inventory, units"),
@@ -207,6 +213,22 @@ TABLES: dict[str, Table] = {
                 *(_must(stage, FLAG, f"Has a {stage} event on that date") for stage in STAGES),
             ),
             week_column="event_date",
+            made_from="raw_events",
+        ),
+        Table(
+            "int_funnel_weeks",
+            ("week_start_date",),
+            (_WEEK, *_FIRST_REACHED),
+        ),
+        Table(
+            "int_product_funnel_weeks",
+            ("week_start_date", "product_id"),
+            (
+                _WEEK,
+                _must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+                *_FIRST_REACHED,
+                _must("known_products", COUNT, "Products that had been observed when this was counted"),
+            ),
         ),
         Table(
             "product_snapshots",

@@ -13,12 +13,13 @@ from dagster import (
     TableColumnConstraints,
     TableSchema,
 )
+from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.storage.db_io_manager import TableSlice
 from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
-from plant_assets.partitions import request_id, run_weeks
+from plant_assets.partitions import is_only_changed, request_id, run_weeks
 from plant_assets.storage import Warehouse, WeekRange, identifier
 
 FRAME = "memory.frame_to_write"
@@ -44,7 +45,7 @@ class WarehouseIOManager(IOManager):
 
     def handle_output(self, context: OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
         name = context.asset_key.to_user_string()
-        weeks = self._weeks(context)
+        weeks = self._weeks(context.step_context, TABLES[name]) if context.has_asset_partitions else None
         is_frame = isinstance(obj, pd.DataFrame)
         data = self._from_frame(context, obj) if is_frame else obj
         written = self._warehouse.write(name, data, request_id(context.step_context.dagster_run), weeks)
@@ -60,13 +61,15 @@ class WarehouseIOManager(IOManager):
             return self._frames.load_input(context, table_slice, self._warehouse.connection)
         reader = TABLES.get(context.op_def.name)
         if table.week_column and reader and reader.week_column:
-            return run_weeks(context.step_context, self._warehouse.settings).rows_of(table)
+            return self._weeks(context.step_context, reader).rows_of(table)
         return table.unbound()
 
-    def _weeks(self, context: OutputContext) -> WeekRange | None:
-        if not context.has_asset_partitions:
-            return None
-        return run_weeks(context.step_context, self._warehouse.settings)
+    def _weeks(self, context: StepExecutionContext, table: Table) -> WeekRange:
+        """The weeks of the run that are made anew: of a table made week by week, only those that changed."""
+        weeks = run_weeks(context, self._warehouse.settings)
+        if table.made_from and is_only_changed(context.dagster_run):
+            return self._warehouse.weeks_behind(table, weeks)
+        return weeks
 
     def _from_frame(self, context: OutputContext, frame: pd.DataFrame) -> ibis.Table:
         """The frame as an expression; what the engine widens without loss has the contract's type."""

@@ -600,9 +600,18 @@ class Load:
             self._account(name, f"from {STAGED}{name}", "false" if is_added_to else "true", [], run_id)
             if not is_added_to:
                 self.warehouse.execute(f"delete from {table.name}")
+            changed_since = self._first_event_of_items() if name == "order_items" else None
             written = self.warehouse.move_staged(name, table)
             self.warehouse.record_write(table.name, run_id)
+            if changed_since:
+                self.warehouse.record_write(table.name, run_id, [self.warehouse.calendar.week_of(changed_since)])
         return written
+
+    def _first_event_of_items(self) -> dt.datetime | None:
+        """The instant of the first stored event whose products are other ones, or may be, by what was read."""
+        of_orders = f"semi join {STAGED}order_items using (order_id)" if "order_items" in self.added_to else ""
+        found: dt.datetime | None = self.warehouse.value(f"select min(created_at) from raw_events {of_orders}")
+        return found
 
     def _account(self, name: str, judged: str, of_this_load: str, parameters: list[Any], run_id: str) -> None:
         """Exchange the refusals and the account of what is loaded; `of_this_load` is over bucket and file.

@@ -45,6 +45,11 @@ AS_OF = "plant/as_of"
 ONLY_CHANGED = "plant/only_changed"
 
 
+def is_only_changed(run: dg.DagsterRun) -> bool:
+    """Whether the run leaves what was made of unchanged rows as it is."""
+    return ONLY_CHANGED in run.tags
+
+
 def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.datetime:
     """The instant that the run speaks of, in UTC: a tick's own time, else when the run was asked for."""
     tagged = context.run.tags.get(AS_OF)

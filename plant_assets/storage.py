@@ -274,8 +274,12 @@ class Warehouse:
 
     def _replace_rows(self, table: Table, body: str, weeks: WeekRange | None) -> int:
         if weeks is None:
-            self.execute(create_table(table).replace("create table if not exists", "create or replace table"))
-            return int(self.value(f"insert into {table.name} by name {body}"))
+            # The new rows may be made from the old ones.
+            fresh = f"_new_{table.name}"
+            self.execute(create_table(table).replace(table.name, fresh, 1))
+            written = int(self.value(f"insert into {fresh} by name {body}"))
+            self.execute(f"drop table if exists {table.name}; alter table {fresh} rename to {table.name}")
+            return written
         self.execute(create_table(table))
         in_weeks = f"from {table.name} where {table.week_column} >= ? and {table.week_column} < ?"
         bounds = weeks.bounds(table)
@@ -285,6 +289,30 @@ class Warehouse:
         if inside != written:
             raise WrongShape(f"{table.name}: {written - inside} rows lie outside the weeks {weeks}")
         return written
+
+    def weeks_behind(self, table: Table, weeks: "WeekRange") -> "WeekRange":
+        """From the first to the last of `weeks` in which a table is older than the one it is made from."""
+        first, last = self.rows(
+            "select min(week), max(week) from _writes as source where table_name = ? and week between ? and ? and"
+            " write_number > coalesce((select max(write_number) from _writes as made where table_name = ?"
+            " and made.week = source.week), 0)",
+            [table.made_from, weeks.first, weeks.last, table.name],
+        )[0]
+        return WeekRange(self.calendar, first or weeks.first, last or weeks.first - WEEK)
+
+    def changed_since(self, name: str, *sources: str) -> dt.date | None:
+        """The first week of `sources` that was written after the table; None where it was never written.
+
+        Where none was, the week after all that were ever written.
+        """
+        written = self.value("select max(write_number) from _writes where table_name = ?", [name])
+        weeks = self.rows(
+            "select min(week) filter (where write_number > ?), max(week) + 7 from _writes"
+            " where week is not null and list_contains(?::varchar[], table_name)",
+            [written, list(sources)],
+        )
+        first, after = weeks[0]
+        return (first or after) if written else None
 
     def marts_of_other_runs(self, run_id: str) -> list[str]:
         """The unpartitioned marts that another run wrote last."""

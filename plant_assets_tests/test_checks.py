@@ -86,6 +86,11 @@ BREAKS: dict[str, tuple[str, str]] = {
         "late",
     ),
     "int_session_days_keeps_its_contract": ("insert into int_session_days from int_session_days limit 1", "2026"),
+    "int_funnel_weeks_keeps_its_contract": ("insert into int_funnel_weeks from int_funnel_weeks limit 1", "2026"),
+    "int_product_funnel_weeks_keeps_its_contract": (
+        "insert into int_product_funnel_weeks from int_product_funnel_weeks limit 1",
+        "2026",
+    ),
     "int_session_days_keep_every_session": (
         "insert into int_session_days values ('2026-10-06', 'ghost', true, false, false, false)",
         "ghost",

@@ -26,9 +26,11 @@ GRAPH = {
     "inventory_changes": {"inventory", "product_snapshots", "raw_observations", "weeks"},
     "inventory_fluctuations": {"product_snapshots", "raw_observations"},
     "stockouts": {"product_snapshots", "raw_observations"},
-    "funnel": {"int_session_days"},
+    "int_funnel_weeks": {"int_session_days"},
+    "int_product_funnel_weeks": {"int_events", "int_session_days", "product_snapshots"},
+    "funnel": {"int_funnel_weeks"},
     "funnel_by_date": {"int_session_days", "funnel"},
-    "funnel_by_product": {"int_events", "product_snapshots"},
+    "funnel_by_product": {"int_product_funnel_weeks", "product_snapshots"},
     "funnel_steps": {"funnel"},
     "marts": {
         "rejected_rows", "weeks", "product_snapshots", "inventory", "inventory_changes", "inventory_fluctuations",

@@ -7,7 +7,7 @@ import ibis
 
 from plant_assets.io_manager import stored_metadata
 from plant_assets.loading import Load, RefusedLoad
-from plant_assets.partitions import ONLY_CHANGED, as_of, first_week_of, request_id, run_weeks
+from plant_assets.partitions import as_of, first_week_of, is_only_changed, request_id, run_weeks
 from plant_assets.sources.files import SOURCE_TABLES, FileSource
 from plant_assets.storage import Warehouse, WeekRange
 from plant_assets.transforms import events as transforms
@@ -63,7 +63,7 @@ def staged_load(
         return warehouse.staged
     warehouse.require_store()
     source = FileSource(warehouse.settings.source_path, warehouse.calendar)
-    load = Load(warehouse, source, as_of(context), context.log, is_forced=ONLY_CHANGED not in context.run.tags)
+    load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
     load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
     first_week = first_week_of(warehouse.settings)
     load.judge(weeks.weeks() if weeks else [], first_week)

@@ -31,6 +31,12 @@ def local_date(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
     return (ibis.cases(*reversed(branches), else_=first) if branches else first).date()
 
 
+def monday(date: ibis.Value) -> ibis.Value:
+    """The Monday of a date's ISO week."""
+    # Truncated as an instant: of a date, some engines make an instant.
+    return date.cast("timestamp(6)").truncate("W").date()
+
+
 def last_known_names(product_snapshots: ibis.Table) -> ibis.Table:
     """The last name of each product, also after it left. One row per product: product_id, product_name."""
     is_nameless = product_snapshots.name.isnull()

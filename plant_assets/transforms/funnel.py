@@ -1,5 +1,6 @@
 """The open funnel: over everything, by date and by product, and its steps."""
 
+import datetime as dt
 from collections.abc import Sequence
 
 import ibis
@@ -7,7 +8,7 @@ import pandas as pd
 from ibis import _
 
 from plant_assets.contracts import RATES, STAGES, TABLES, UNKNOWN_PRODUCT
-from plant_assets.transforms.events import last_known_names
+from plant_assets.transforms.events import last_known_names, monday
 
 
 def whole_percent(part: ibis.Value, whole: ibis.Value) -> ibis.Value:
@@ -21,7 +22,7 @@ def whole_percent(part: ibis.Value, whole: ibis.Value) -> ibis.Value:
 def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
     """Counts and rates of the four stages. One row per group of `by`; one row in all without.
 
-    `reached` has one row per unit (session, or session and product) and group, with a boolean per stage.
+    `reached` has a column per stage: whether a session reached it, one row per session, or how many did.
     """
     sums = {stage: _[stage].cast("int64").sum().coalesce(0).cast("int64") for stage in STAGES}
     counts = reached.group_by(*by).aggregate(**sums) if by else reached.aggregate(**sums)
@@ -29,33 +30,122 @@ def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
     return counts.mutate(**rates).select(*by, *STAGES, *RATES)
 
 
-def whole_funnel(session_days: ibis.Table) -> ibis.Table:
+def funnel_weeks(
+    session_days: ibis.Table, before: ibis.Table | None = None, since: dt.date | None = None
+) -> ibis.Table:
+    """How many sessions reached each stage for the first time in a week. One row per week with such a session.
+
+    The weeks' sums are the counts of distinct sessions, exactly: a session counts in its first week only. With
+    `since`, a Monday, the weeks before it are taken from `before`, this table as it was.
+    """
+    weekly = session_days.mutate(week_start_date=monday(session_days.event_date))
+    if before is None or since is None:
+        return _first_reached(weekly, None, ["session_id"]).select(TABLES["int_funnel_weeks"].names)
+    recent, earlier = weekly.filter(_.event_date >= since), weekly.filter(_.event_date < since)
+    again = earlier.semi_join(recent, "session_id")
+    counts = _first_reached(recent, again, ["session_id"]).select(before.columns)
+    return before.filter(_.week_start_date < since).union(counts)
+
+
+def product_funnel_weeks(
+    events: ibis.Table,
+    product_snapshots: ibis.Table,
+    before: ibis.Table | None = None,
+    since: dt.date | None = None,
+    spans: tuple[dt.datetime, dt.datetime] | None = None,
+) -> ibis.Table:
+    """How many sessions reached each stage with a product for the first time in a week. One row per week and product.
+
+    As `funnel_weeks`, over distinct sessions and products. `spans` are the instants between which the sessions from
+    `since` on have all their earlier events; the second is that at which `since` begins. Products that were never
+    observed are one product, `(unknown)`.
+    """
+    known = product_snapshots.select(known_product_id="product_id").distinct()
+    observed = known.aggregate(known_products=_.count())
+
+    def pairs(of: ibis.Table) -> ibis.Table:
+        staged = of.filter(_.session_step.notnull()).select("session_id", "event_date", "event_type", "product_id")
+        named = staged.left_join(known, staged.product_id == known.known_product_id)
+        return named.select(
+            "session_id",
+            product_id=named.known_product_id.fill_null(UNKNOWN_PRODUCT),
+            week_start_date=monday(named.event_date),
+            **{stage: named.event_type == stage for stage in STAGES},
+        )
+
+    unit, names = ["session_id", "product_id"], TABLES["int_product_funnel_weeks"].names
+    if before is None or since is None or spans is None:
+        return _first_reached(pairs(events), None, unit).cross_join(observed).select(names)
+    first, starts_at = (ibis.literal(instant, "timestamp(6)") for instant in spans)
+    recent = events.filter(_.created_at >= starts_at)
+    earlier = events.filter((_.created_at >= first) & (_.created_at < starts_at))
+    again = earlier.semi_join(recent.select("session_id").distinct(), "session_id")
+    counts = _first_reached(pairs(recent), pairs(again), unit).cross_join(observed).select(names)
+    return before.filter(_.week_start_date < since).select(names).union(counts)
+
+
+def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[str]) -> ibis.Table:
+    """The units that reach each stage first in a week of `recent`, and not in `earlier`. One row per week.
+
+    Both have the unit's columns, `week_start_date` and a boolean per stage. What a unit has beside its session
+    is counted apart.
+    """
+    apart = unit[1:]
+    firsts = recent.group_by(unit).aggregate(**{stage: _.week_start_date.min(where=recent[stage]) for stage in STAGES})
+    if earlier is not None:
+        had = earlier.group_by(unit).aggregate(**{f"had_{s}": _[s].any() for s in STAGES})
+        both = firsts.left_join(had, unit)
+        is_new = {stage: ~both[f"had_{stage}"].fill_null(False) for stage in STAGES}
+        firsts = both.select(*unit, **{s: is_new[s].ifelse(both[s], ibis.null("date")) for s in STAGES})
+    alike = firsts.group_by([*apart, *STAGES]).aggregate(units=_.count())
+    weeks = [
+        alike.filter(alike[stage].notnull()).select(
+            *apart,
+            week_start_date=stage,
+            **{other: alike.units if other == stage else ibis.literal(0, "int64") for other in STAGES},
+        )
+        for stage in STAGES
+    ]
+    return (
+        ibis.union(*weeks)
+        .group_by([*apart, "week_start_date"])
+        .aggregate(**{stage: _[stage].sum().cast("int64") for stage in STAGES})
+    )
+
+
+def earlier_date(session_days: ibis.Table, since: dt.date) -> ibis.Table:
+    """The first date before `since` of the sessions that are there from then on too. One row, NULL for none."""
+    recent, earlier = session_days.filter(_.event_date >= since), session_days.filter(_.event_date < since)
+    return earlier.semi_join(recent, "session_id").aggregate(event_date=_.event_date.min())
+
+
+def whole_funnel(funnel_weeks: ibis.Table) -> ibis.Table:
     """The funnel of the whole store. One row, zeros and NULL rates where there is no event."""
-    sessions = session_days.group_by("session_id").aggregate(**{stage: _[stage].any() for stage in STAGES})
-    return funnel(sessions)
+    return funnel(funnel_weeks)
 
 
-def funnel_by_date(session_days: ibis.Table) -> ibis.Table:
-    """The funnel of each date. One row per date that has an event."""
-    return funnel(session_days, by=["event_date"])
+def funnel_by_date(
+    session_days: ibis.Table, before: ibis.Table | None = None, since: dt.date | None = None
+) -> ibis.Table:
+    """The funnel of each date. One row per date that has an event.
+
+    With `since` the dates before it are taken from `before`, this table as it was.
+    """
+    if before is None or since is None:
+        return funnel(session_days, by=["event_date"])
+    counted = funnel(session_days.filter(_.event_date >= since), by=["event_date"])
+    return before.filter(_.event_date < since).union(counted)
 
 
-def funnel_by_product(events: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
+def funnel_by_product(product_funnel_weeks: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     """The funnel of distinct sessions and products. One row per product, and one for the unknown."""
-    known = last_known_names(product_snapshots)
-    staged = events.filter(_.session_step.notnull()).select("session_id", "event_type", "product_id")
-    named = staged.left_join(known, "product_id", rname="known_{name}")
-    is_known = named.known_product_id.notnull()
-    pairs = named.select(
-        "session_id",
-        "event_type",
-        product_id=is_known.ifelse(named.product_id, UNKNOWN_PRODUCT),
-        product_name=is_known.ifelse(ibis.coalesce(named.product_name, named.product_id), UNKNOWN_PRODUCT),
+    counts = product_funnel_weeks.group_by("product_id").aggregate(**{stage: _[stage].sum() for stage in STAGES})
+    named = counts.left_join(last_known_names(product_snapshots), "product_id", rname="known_{name}")
+    is_known = named.product_id != UNKNOWN_PRODUCT
+    names = is_known.ifelse(ibis.coalesce(named.product_name, named.product_id), UNKNOWN_PRODUCT)
+    return funnel(named.mutate(product_name=names), by=["product_id", "product_name"]).select(
+        TABLES["funnel_by_product"].names
     )
-    reached = pairs.group_by("session_id", "product_id", "product_name").aggregate(
-        **{stage: (_.event_type == stage).any() for stage in STAGES}
-    )
-    return funnel(reached, by=["product_id", "product_name"]).select(TABLES["funnel_by_product"].names)
 
 
 def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:

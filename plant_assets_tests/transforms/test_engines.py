@@ -13,7 +13,13 @@ from pyspark import SparkContext
 from plant_assets.contracts import TABLES
 from plant_assets.transforms import inventory as stock
 from plant_assets.transforms.events import events_with_products, session_days
-from plant_assets.transforms.funnel import funnel_by_date, funnel_by_product, whole_funnel
+from plant_assets.transforms.funnel import (
+    funnel_by_date,
+    funnel_by_product,
+    funnel_weeks,
+    product_funnel_weeks,
+    whole_funnel,
+)
 from plant_assets.transforms.snapshots import product_snapshots
 from plant_assets.zones import Calendar
 from plant_assets_tests import store
@@ -35,9 +41,11 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "inventory_changes": stock.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, WEEKS),
     "inventory_fluctuations": stock.inventory_fluctuations(VERSIONS, OBSERVATIONS),
     "stockouts": stock.stockouts(VERSIONS, OBSERVATIONS),
-    "funnel": whole_funnel(DAYS),
+    "int_funnel_weeks": funnel_weeks(DAYS),
+    "int_product_funnel_weeks": product_funnel_weeks(table("int_events"), VERSIONS),
+    "funnel": whole_funnel(table("int_funnel_weeks")),
     "funnel_by_date": funnel_by_date(DAYS),
-    "funnel_by_product": funnel_by_product(table("int_events"), VERSIONS),
+    "funnel_by_product": funnel_by_product(table("int_product_funnel_weeks"), VERSIONS),
 }
 FLUCTUATIONS_SINCE = stock.inventory_fluctuations(VERSIONS, OBSERVATIONS, SECOND_WEEK)
 

@@ -1,5 +1,6 @@
 """The open funnel: counts and whole-percent rates, over everything, by date and by product, and its steps."""
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,16 +8,27 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plant_assets.contracts import RATES, STAGES, TABLES
-from plant_assets.transforms.funnel import funnel_by_date, funnel_by_product, funnel_steps, whole_funnel, whole_percent
+from plant_assets.transforms.funnel import (
+    funnel_by_date,
+    funnel_by_product,
+    funnel_steps,
+    funnel_weeks,
+    product_funnel_weeks,
+    whole_funnel,
+    whole_percent,
+)
 from plant_assets_tests.transforms.engines import DUCKDB, Row, frame, picked, table
 
-WHOLE = whole_funnel(table("int_session_days"))
+WHOLE = whole_funnel(funnel_weeks(table("int_session_days")))
 BY_DATE = funnel_by_date(table("int_session_days"))
 SHARES = ibis.table({"part": "int64", "whole": "int64"}, name="shares")
 PERCENT = SHARES.select(percent=whole_percent(SHARES.part, SHARES.whole))
-BY_PRODUCT = funnel_by_product(table("int_events"), table("product_snapshots"))
+VERSIONS = table("product_snapshots")
+BY_PRODUCT = funnel_by_product(product_funnel_weeks(table("int_events"), VERSIONS), VERSIONS)
 
 
 def reached(session_id: str, event_date: str, *stages: str) -> Row:
@@ -38,10 +50,16 @@ def sessions(count: int, *stages: str) -> list[Row]:
     return [reached(f"{'-'.join(stages)}-{number}", "2021-02-10", *stages) for number in range(count)]
 
 
-def staged(session_id: str, event_type: str, product_id: str | None = None) -> Row:
+def staged(session_id: str, event_type: str, product_id: str | None = None, event_date: str = "2021-02-10") -> Row:
     """A row of int_events."""
-    step = STAGES.index(event_type) + 1 if event_type in STAGES else None
-    return {"session_id": session_id, "event_type": event_type, "session_step": step, "product_id": product_id}
+    return {
+        "session_id": session_id,
+        "created_at": f"{event_date} 12:00:00",
+        "event_date": event_date,
+        "event_type": event_type,
+        "session_step": STAGES.index(event_type) + 1 if event_type in STAGES else None,
+        "product_id": product_id,
+    }
 
 
 def version(product_id: str, name: str | None, valid_from: str = "2021-02-01", valid_to: str | None = None) -> Row:
@@ -144,6 +162,97 @@ def test_an_empty_store_is_one_row_of_zeros_with_null_rates() -> None:
 def test_an_empty_store_has_no_dates_and_no_products() -> None:
     assert by_date() == []
     assert by_product([]) == []
+
+
+def test_a_session_counts_in_the_first_week_of_each_stage() -> None:
+    days = [reached("s1", "2021-02-14", "page_view"), reached("s1", "2021-02-15", "page_view", "checkout")]
+    rows = DUCKDB.rows("int_funnel_weeks", funnel_weeks(table("int_session_days")), int_session_days=days)
+    assert picked(rows, "week_start_date", "page_view", "checkout") == [("2021-02-08", 1, 0), ("2021-02-15", 0, 1)]
+
+
+# Few sessions over three weeks, so that most are in more than one.
+MANY_DAYS = st.lists(
+    st.builds(
+        lambda session, day, stages: reached(session, str(dt.date(2021, 2, 8) + dt.timedelta(days=day)), *stages),
+        st.sampled_from("abc"),
+        st.integers(0, 20),
+        st.lists(st.sampled_from(STAGES), unique=True),
+    ),
+    max_size=12,
+    unique_by=lambda row: (row["session_id"], row["event_date"]),
+)
+MONDAYS = [dt.date(2021, 2, 8), dt.date(2021, 2, 15), dt.date(2021, 3, 1)]
+DAYS, EVENTS = table("int_session_days"), table("int_events")
+WEEKS, PRODUCT_WEEKS = funnel_weeks(DAYS), product_funnel_weeks(EVENTS, VERSIONS)
+# By the week since which all is counted anew.
+MERGED_WEEKS = {since: funnel_weeks(DAYS, table("int_funnel_weeks"), since) for since in MONDAYS}
+MERGED_DATES = {since: funnel_by_date(DAYS, table("funnel_by_date"), since) for since in MONDAYS}
+MERGED_PRODUCT_WEEKS = {
+    since: product_funnel_weeks(
+        EVENTS,
+        VERSIONS,
+        table("int_product_funnel_weeks"),
+        since,
+        (dt.datetime(2021, 2, 8), dt.datetime.combine(since, dt.time())),
+    )
+    for since in MONDAYS
+}
+some_examples = settings(max_examples=30, derandomize=True, deadline=None)
+
+
+@some_examples
+@given(days=MANY_DAYS)
+def test_first_weeks_add_up_to_the_distinct_sessions(days: list[Row]) -> None:
+    distinct = {stage: len({row["session_id"] for row in days if row[stage]}) for stage in STAGES}
+    assert {stage: whole(*days)[stage] for stage in STAGES} == distinct
+
+
+@some_examples
+@given(old=MANY_DAYS, new=MANY_DAYS, since=st.sampled_from(MONDAYS))
+def test_weeks_from_the_first_changed_one_on_are_all_that_is_counted_anew(
+    old: list[Row], new: list[Row], since: dt.date
+) -> None:
+    stays = [row for row in old if row["event_date"] < str(since)]
+    changed = stays + [row for row in new if row["event_date"] >= str(since)]
+    for name, anew, merged in (
+        ("int_funnel_weeks", WEEKS, MERGED_WEEKS[since]),
+        ("funnel_by_date", BY_DATE, MERGED_DATES[since]),
+    ):
+        before = DUCKDB.rows(name, anew, int_session_days=old)
+        expected = DUCKDB.rows(name, anew, int_session_days=changed)
+        assert DUCKDB.rows(name, merged, int_session_days=changed, **{name: before}) == expected
+
+
+MANY_EVENTS = st.lists(
+    st.builds(
+        lambda session, day, stage, product: staged(
+            session, stage, product, str(dt.date(2021, 2, 8) + dt.timedelta(days=day))
+        ),
+        st.sampled_from("abc"),
+        st.integers(0, 20),
+        st.sampled_from(STAGES),
+        st.sampled_from(["fern", "moss", "weed", None]),
+    ),
+    max_size=12,
+)
+
+
+@some_examples
+@given(old=MANY_EVENTS, new=MANY_EVENTS, since=st.sampled_from(MONDAYS))
+def test_products_are_counted_anew_from_the_first_changed_week_on(
+    old: list[Row], new: list[Row], since: dt.date
+) -> None:
+    name, versions = "int_product_funnel_weeks", [FERN, MOSS]
+    stays = [row for row in old if row["event_date"] < str(since)]
+    changed = stays + [row for row in new if row["event_date"] >= str(since)]
+    before = DUCKDB.rows(name, PRODUCT_WEEKS, int_events=old, product_snapshots=versions)
+    expected = DUCKDB.rows(name, PRODUCT_WEEKS, int_events=changed, product_snapshots=versions)
+    given_rows = {"int_events": changed, "product_snapshots": versions, name: before}
+    assert DUCKDB.rows(name, MERGED_PRODUCT_WEEKS[since], **given_rows) == expected
+    distinct = {(row["session_id"], row["product_id"]) for row in changed if row["event_type"] == "checkout"}
+    counted = {row["product_id"]: row["checkout"] for row in by_product(changed)}
+    for product in ("fern", "moss"):
+        assert counted.get(product, 0) == sum(seen == product for _session, seen in distinct)
 
 
 def test_a_product_counts_a_session_once() -> None:
