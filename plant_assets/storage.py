@@ -349,7 +349,7 @@ def create_table(table: Table) -> str:
 
 def to_sql(expression: ibis.Expr) -> str:
     """An expression as a statement of the warehouse's engine."""
-    return str(ibis.to_sql(expression, dialect="duckdb"))
+    return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))
 
 
 def require_shape(table: Table, schema: ibis.Schema) -> None:

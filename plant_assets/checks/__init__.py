@@ -24,10 +24,12 @@ CHECKS = (*events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
 def contract_offences(table: Table, scope: Scope) -> ibis.Table:
     """Keys that stand twice, and NULLs in columns that allow none."""
     rows = scope.table(table.name)
-    found = [
-        keys(rows.filter(rows[name].isnull()), ibis.literal(f"{name} is NULL in row"), *table.key[:2])
-        for name in table.required
-    ]
+    found = []
+    if table.required:
+        is_null = {name: rows[name].isnull() for name in table.required}
+        which = ibis.cases(*((null, f"{name} is NULL in row") for name, null in is_null.items()))
+        incomplete = rows.mutate(which=which).filter(ibis.or_(*is_null.values()))
+        found.append(keys(incomplete, "which", *table.key[:2]))
     if table.key:
         twice = rows.group_by(list(table.key)).aggregate(copies=_.count()).filter(_.copies > 1)
         found.append(keys(twice, *table.key))

@@ -164,7 +164,7 @@ def _unknown_products_of_events(scope: Scope) -> ibis.Table:
 
 
 def _unknown_orders_of_events(scope: Scope) -> ibis.Table:
-    known = scope.whole("raw_order_items").select("order_id").distinct()
+    known = scope.whole("raw_order_items")
     events = scope.table("raw_events").filter(_.order_id.notnull())
     return keys(events.anti_join(known, "order_id"), "event_id", "order_id")
 
