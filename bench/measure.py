@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+ROOT = Path(__file__).parents[1]
 SAMPLE_EVERY = 0.02
 # Looking for new children reads all of /proc, and would take a tenth of a core at every sample.
 CHILDREN_EVERY = 10
@@ -42,7 +43,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str], log: Path) -
     os.sync()
     with log.open("w") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=dict(environment), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         sampler = _Sampler(process.pid)
         sampler.start()
         _pid, status, used = os.wait4(process.pid, 0)

@@ -70,12 +70,14 @@ def with_rates(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
+    records = Path(sys.argv[2] + ".dagster")
+    records.mkdir(exist_ok=True)
     done = dg.materialize(
         [raw_events, raw_order_items, products, int_events, funnel, funnel_by_date],
         resources={
             "store": Store(path=sys.argv[1]),
             "io_manager": DuckDBPandasIOManager(database=sys.argv[2], schema="main"),
         },
-        instance=dg.DagsterInstance.get(),
+        instance=dg.DagsterInstance.local_temp(str(records), overrides={"telemetry": {"enabled": False}}),
     )
     sys.exit(0 if done.success else 1)

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from bench.measure import Failed
+from bench.measure import ROOT, Failed
 
 END = dt.datetime(2026, 10, 14)
 LAST_DAY = "2026-10-13"
-WEEKS = 26
 # What the generator makes of a session, and over how many weeks its rate is given.
 EVENTS_PER_SESSION = 4.12
 RATE_WEEKS = 12
@@ -23,15 +22,15 @@ PRODUCTS = 5_000
 OBSERVED_EVERY = dt.timedelta(hours=6)
 
 
-def event_store(home: Path, events: int, file_format: str) -> Path:
-    """A store of about that many events in the 26 weeks before END, written if it is not there."""
-    store = home / "stores" / f"{events}-{file_format}"
+def event_store(home: Path, events: int, weeks: int, file_format: str) -> Path:
+    """A store of about that many events in the weeks before END, written if it is not there."""
+    store = home / "stores" / f"{events}-{weeks}-weeks-{file_format}"
     if not (store / "sample.json").exists():
         shutil.rmtree(store, ignore_errors=True)
-        sessions = round(events / EVENTS_PER_SESSION * RATE_WEEKS / WEEKS)
-        arguments = f"--sessions {sessions} --weeks {WEEKS} --format {file_format} --seed 1 --end {END.isoformat()}"
+        sessions = round(events / EVENTS_PER_SESSION * RATE_WEEKS / weeks)
+        arguments = f"--sessions {sessions} --weeks {weeks} --format {file_format} --seed 1 --end {END.isoformat()}"
         command = [sys.executable, "-m", "plant_assets.cli", "sample", str(store), *arguments.split()]
-        if subprocess.run(command, check=False).returncode:
+        if subprocess.run(command, check=False, stdout=sys.stderr, cwd=ROOT).returncode:
             raise Failed(f"the store {store} could not be written")
     return store
 
