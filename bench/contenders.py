@@ -30,7 +30,7 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
     schema: str = "main"
     on_history: bool = False
-    before: Callable[[], None] = lambda: None
+    before: Callable[[], object] = lambda: None
     is_heavy: bool = False
 
     @property
@@ -64,12 +64,13 @@ def event_contenders(home: Path, events: int, weeks: int) -> tuple[Path, list[Co
             _ours(home, "ours, 1 GB", store, is_heavy=True, environment=limited),
             *ticks,
         ]
+    write_csv = partial(stores.event_store, home, events, weeks, "csv")
     full = [
         _ours(home, "ours", store),
         _dbt(home, "dbt", store),
         _dbt(home, "dbt plain", store, careful=False),
         _python(home, "limit", "bench.limit", store),
-        _ours(home, "ours, csv", stores.event_store(home, events, weeks, "csv")),
+        _ours(home, "ours, csv", stores.folder_of(home, events, weeks, "csv"), before=write_csv),
     ]
     if events <= MOST_FOR_STOCK:
         full.append(_python(home, "stock", "bench.stock", store))
@@ -105,7 +106,7 @@ def _ours(
     as_of: dt.datetime | None = stores.END,
     environment: dict[str, str] | None = None,
     on_history: bool = False,
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[], object] = lambda: None,
     is_heavy: bool = False,
 ) -> Contender:
     folder = _folder(home, name)
@@ -129,7 +130,7 @@ def _dbt(
     files: str = "/*.parquet",
     select: list[str] | None = None,
     on_history: bool = False,
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[], object] = lambda: None,
 ) -> Contender:
     folder = _folder(home, name)
     # What dbt parsed stays from run to run, as in a user's checkout: it starts faster by that.

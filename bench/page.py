@@ -13,14 +13,14 @@ Measured = dict[str, dict[str, Any]]
 
 ABOUT = {
     "ours": "this project, full build from parquet",
-    "ours, 1 GB": "the same with `PLANT_MEMORY_LIMIT=1GB`",
-    "ours, csv": "the same from csv",
+    "ours, 1 GB": "this project, full build with `PLANT_MEMORY_LIMIT=1GB`",
+    "ours, csv": "this project, full build from csv",
     "ours, tick": "this project, one more day on top of that history",
     "ours, empty tick": "this project, nothing new",
     "dbt": "dbt, duplicates removed, with tests",
-    "dbt, tick": "the same, incremental, one more day",
-    "dbt plain": "dbt, without both",
-    "dbt plain, tick": "the same, incremental, one more day",
+    "dbt, tick": "dbt incremental, duplicates removed, with tests, one more day",
+    "dbt plain": "dbt, without removal of duplicates and tests",
+    "dbt plain, tick": "dbt incremental, without both, one more day",
     "limit": "one script by hand",
     "stock": "Dagster with DuckDBPandasIOManager",
 }

@@ -22,9 +22,13 @@ PRODUCTS = 5_000
 OBSERVED_EVERY = dt.timedelta(hours=6)
 
 
+def folder_of(home: Path, events: int, weeks: int, file_format: str) -> Path:
+    return home / "stores" / f"{events}-{weeks}-weeks-{file_format}"
+
+
 def event_store(home: Path, events: int, weeks: int, file_format: str) -> Path:
     """A store of about that many events in the weeks before END, written if it is not there."""
-    store = home / "stores" / f"{events}-{weeks}-weeks-{file_format}"
+    store = folder_of(home, events, weeks, file_format)
     if not (store / "sample.json").exists():
         shutil.rmtree(store, ignore_errors=True)
         sessions = round(events / EVENTS_PER_SESSION * RATE_WEEKS / weeks)
