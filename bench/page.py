@@ -25,6 +25,8 @@ ABOUT = {
     "stock": "Dagster with DuckDBPandasIOManager",
 }
 
+FULL = [name for name in ABOUT if not name.endswith("tick")]
+
 # What is to be reached: the figure, at most how much, its unit, what is measured, of whom (size and contender) and
 # against whom: as a ratio where there is no unit, as a difference where there is one.
 TARGETS: list[tuple[str, float, str, str, str, str | None]] = [
@@ -139,8 +141,13 @@ def draw(by_size: Measured, plot: Path) -> None:
                 for facts in by_size.values()
                 if name in facts["rows"]
             ]
-            panel.plot(*zip(*points, strict=True), marker="o", markersize=4, label=ABOUT[name].replace("`", ""))
+            # A contender and its tick have one colour.
+            colour = f"C{FULL.index(name.removesuffix(', tick'))}"
+            style = {"marker": "o", "markersize": 4, "color": colour, "label": ABOUT[name].replace("`", "")}
+            panel.plot(*zip(*points, strict=True), **style)
         panel.set(xscale="log", yscale="log", xlabel="events", title=title)
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter("{x:g}")
         panel.grid(alpha=0.3)
         if names:
             panel.legend(fontsize=7)
