@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run dev test soak lint docs lock clean
+.PHONY: run dev test soak bench lint docs lock clean
 
 # The lineage of a made-up store, to its answers. END=2026-11-16 makes one that ends there, for the same output always.
 run: $(VENV)/installed
@@ -27,6 +27,12 @@ KILLS ?= 100
 soak: $(VENV)/installed
 	$(BIN)/python -m bench.soak --kills $(KILLS)
 
+# Measures this project against others, into docs/performance.md. SIZES="1_000_000 greenery" REPEATS=3
+SIZES ?= 10_000 1_000_000 greenery inventory
+REPEATS ?= 3
+bench: $(VENV)/installed-for-bench
+	$(BIN)/python -m bench.compare --repeats $(REPEATS) $(SIZES)
+
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,12 +47,12 @@ docs: $(VENV)/installed
 lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench,test]'
 	$(VENV)-lock/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) .plant
+	rm -rf $(VENV) $(VENV)-dbt .plant
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -54,5 +60,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-for-tests: $(VENV)/installed
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) --editable '.[bench,test]'
+	touch $@
+
+$(VENV)/installed-for-bench: $(VENV)/installed
+	$(INSTALL) --editable '.[bench]'
 	touch $@

@@ -1,0 +1,2 @@
+select {{ funnel() }}
+from {{ ref('int_events') }}

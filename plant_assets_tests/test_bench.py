@@ -1,0 +1,64 @@
+"""The benchmark ends with a page of what it measured, and with an error where results differ. No time is tested."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.compare import alternate
+from bench.contenders import Contender
+from bench.measure import Failed
+from bench.page import BEGIN, END
+
+STAGES = "1 as page_view, {added} as add_to_cart, 0 as checkout, 0 as package_shipped"
+RATES = "100 as page_view_rate, 0 as add_to_cart_rate, 0 as purchase_rate, 0 as shipping_rate"
+
+
+def makes_funnels(folder: Path, name: str, added: int) -> Contender:
+    """A contender with one page view, and as many carts as are said."""
+    columns = f"{STAGES.format(added=added)}, {RATES}"
+    code = (
+        "import duckdb; made = duckdb.connect('w.duckdb'); made.execute(\"create table funnel as select"
+        f" {columns}; create table funnel_by_date as select date '2026-10-13' as event_date, {columns}\")"
+    )
+    command = [sys.executable, "-c", f"import os; os.chdir('{folder / name}'); {code}"]
+    return Contender(name, folder / name, command)
+
+
+def test_the_smallest_size_ends_with_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(f"Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
+    arguments = ["2_000", "--weeks", "2", "--repeats", "1", "--only", "ours", "--only", "limit"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.compare", *arguments, "--home", tmp_path / "home", "--page", page],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "home" / "results.json").read_text())["2000"]["rows"]
+    assert rows.keys() == {"ours", "limit"}
+    assert all(figure > 0 for row in rows.values() for key in ("wall", "cpu", "peak") for figure in row[key])
+    text = page.read_text()
+    assert done.stdout.strip() in text
+    assert text.startswith("Before\n")
+    assert text.endswith("\n\nAfter\n")
+    assert "old" not in text
+    assert (tmp_path / "performance.svg").exists()
+
+
+def test_other_results_are_an_error(tmp_path: Path) -> None:
+    same = [makes_funnels(tmp_path, "one", added=1), makes_funnels(tmp_path, "two", added=1)]
+    assert alternate(same, repeats=2).keys() == {"one", "two"}
+    other = makes_funnels(tmp_path, "other", added=0)
+    with pytest.raises(Failed, match=r"funnel.*: other has \(.*1, 0, 0, 0, 100.*one has \(.*1, 1, 0, 0, 100"):
+        alternate([*same, other], repeats=1)
+
+
+def test_a_contender_that_fails_is_an_error(tmp_path: Path) -> None:
+    fails = Contender("fails", tmp_path / "fails", [sys.executable, "-c", "raise SystemExit('no such thing')"])
+    with pytest.raises(Failed, match="no such thing"):
+        alternate([fails], repeats=1)
