@@ -47,7 +47,7 @@ class Column:
 class Table:
     """A table of the warehouse: the columns in order, the key, and the column that weeks are cut by.
 
-    `made_from` is the weekly table of whose week alone a week is made.
+    `made_from` is the weekly table of whose week alone a week is made; a view of it is cut by the same column.
     """
 
     name: str
@@ -68,6 +68,11 @@ class Table:
     @property
     def required(self) -> list[str]:
         return [column.name for column in self.columns if column.required]
+
+    @property
+    def cut_by(self) -> str | None:
+        """The column by which a week's rows are told, also in a view, which is not materialized by weeks."""
+        return TABLES[self.made_from].week_column if self.is_view and self.made_from else self.week_column
 
     def unbound(self) -> ibis.Table:
         """The table as an expression that knows no engine."""
@@ -202,6 +207,7 @@ TABLES: dict[str, Table] = {
                 _may("product_id", TEXT, "Product of the event, or of its order"),
                 _PRODUCT_NAME,
             ),
+            made_from="raw_events",
             is_view=True,
         ),
         Table(

@@ -49,7 +49,8 @@ class WarehouseIOManager(IOManager):
         is_frame = isinstance(obj, pd.DataFrame)
         data = self._from_frame(context, obj) if is_frame else obj
         written = self._warehouse.write(name, data, request_id(context.step_context.dagster_run), weeks)
-        metadata = stored_metadata(self._warehouse, name, written)
+        is_quick = is_only_changed(context.step_context.dagster_run) and TABLES[name].is_view
+        metadata = stored_metadata(self._warehouse, name, None if is_quick else written)
         # The frame handler has given the row count already.
         given = context.consume_logged_metadata() if is_frame else {}
         context.add_output_metadata({**given, **metadata})
@@ -113,11 +114,11 @@ def column_schema(table: Table) -> TableSchema:
     )
 
 
-def stored_metadata(warehouse: Warehouse, name: str, written: int) -> Mapping[str, Any]:
-    """What a materialization says of what is stored now."""
+def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Mapping[str, Any]:
+    """What a materialization says of what is stored now; without `written` nothing is counted."""
+    table_name = f"{warehouse.settings.warehouse_path.stem}.analytics.{name}"
+    if written is None:
+        # To count a view is to make it, over all of history.
+        return {"dagster/table_name": table_name}
     rows = warehouse.value(f"select count(*) from {name}")
-    return {
-        "dagster/row_count": rows,
-        "dagster/table_name": f"{warehouse.settings.warehouse_path.stem}.analytics.{name}",
-        "rows_written": rows if TABLES[name].is_view else written,
-    }
+    return {"dagster/row_count": rows, "dagster/table_name": table_name, "rows_written": written}

@@ -31,6 +31,7 @@ VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products
 NOT_YET = ("future", "before_start", "too_few_products")
 FAR_FUTURE = dt.timedelta(days=1)
 MOST_ADDED_WEEKS = 20
+KEYS_AT_ONCE = 30_000_000
 
 
 class RefusedLoad(SourceError):
@@ -418,13 +419,24 @@ class Load:
         if name == "events":
             first.insert(0, "created_at")
         rows = f"from {STAGED}{name} where reason is null and (week is null or week in (select week from load_weeks))"
+        # Keys are grouped in portions: what a portion needs is memory.
+        count = self.warehouse.value(f"select count(*) from {STAGED}{name}")
+        self.warehouse.execute(f"create or replace temp table seen_twice as select {key} {rows} limit 0")
+        portions = 1 + count // KEYS_AT_ONCE
+        for portion in range(portions):
+            of_portion = f"and hash({key}) % {portions} = {portion}" if portions > 1 else ""
+            self.warehouse.execute(
+                f"insert into seen_twice select {key} {rows} {of_portion} group by {key} having count(*) > 1"
+            )
+        if not self.warehouse.value("select exists (from seen_twice)"):
+            return
         self.warehouse.execute(
             f"update {STAGED}{name} set reason = verdict, column_name = ? from ("
             "select staged_row, if(copy > 1, 'duplicate', 'conflict') as verdict from ("
             f"select rowid as staged_row, row_number() over (partition by {key} order by {', '.join(first)}, file,"
             f" line, rowid) as place, row_number() over (partition by {key}, {columns} order by file, line, rowid)"
             " as copy"
-            f" {rows} and ({key}) in (select ({key}) {rows} group by {key} having count(*) > 1)"
+            f" {rows} and ({key}) in (select ({key}) from seen_twice)"
             ") where place > 1) as verdicts where rowid = staged_row",
             [table.key[-1] if name != "order_items" else None],
         )

@@ -65,6 +65,13 @@ def request_id(run: dg.DagsterRun) -> str:
     return run.tags.get("dagster/backfill", run.run_id)
 
 
+def offsets_of(context: dg.AssetExecutionContext, settings: Settings) -> list[tuple[dt.datetime | None, dt.timedelta]]:
+    """The zone's offsets from the first week to a year after the run, for `local_date`."""
+    calendar = settings.calendar
+    first = calendar.starts_at(first_week_of(settings))
+    return calendar.offsets(first, calendar.starts_at(calendar.week_of(as_of(context)) + 52 * WEEK))
+
+
 class InRun(Protocol):
     """Any of Dagster's contexts within a run of weeks."""
 

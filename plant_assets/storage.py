@@ -79,14 +79,14 @@ class WeekRange:
 
     def bounds(self, table: Table) -> list[dt.datetime] | list[dt.date]:
         """The first value of the table's week column in these weeks, and the first after them."""
-        assert table.week_column, f"{table.name} has no weeks"
-        if table.schema[table.week_column].is_timestamp():
+        assert table.cut_by, f"{table.name} has no weeks"
+        if table.schema[table.cut_by].is_timestamp():
             return [self.starts_at, self.ends_at]
         return [self.first, self.last + WEEK]
 
     def rows_of(self, table: Table) -> ibis.Table:
         """The table's rows of these weeks."""
-        unbound, column = table.unbound(), table.week_column
+        unbound, column = table.unbound(), table.cut_by
         low, high = (ibis.literal(bound, table.schema[column]) for bound in self.bounds(table))
         return unbound.filter((unbound[column] >= low) & (unbound[column] < high))
 

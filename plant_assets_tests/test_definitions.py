@@ -27,7 +27,7 @@ GRAPH = {
     "inventory_fluctuations": {"product_snapshots", "raw_observations"},
     "stockouts": {"product_snapshots", "raw_observations"},
     "int_funnel_weeks": {"int_session_days"},
-    "int_product_funnel_weeks": {"int_events", "int_session_days", "product_snapshots"},
+    "int_product_funnel_weeks": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
     "funnel": {"int_funnel_weeks"},
     "funnel_by_date": {"int_session_days", "funnel"},
     "funnel_by_product": {"int_product_funnel_weeks", "product_snapshots"},

@@ -7,11 +7,10 @@ import ibis
 
 from plant_assets.io_manager import stored_metadata
 from plant_assets.loading import Load, RefusedLoad
-from plant_assets.partitions import as_of, first_week_of, is_only_changed, request_id, run_weeks
+from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, request_id, run_weeks
 from plant_assets.sources.files import SOURCE_TABLES, FileSource
 from plant_assets.storage import Warehouse, WeekRange
 from plant_assets.transforms import events as transforms
-from plant_assets.zones import WEEK
 
 RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",
@@ -96,9 +95,7 @@ def int_events(
 
     A checkout or package_shipped event has a row per product of its order, any other event one row.
     """
-    first = warehouse.calendar.starts_at(first_week_of(warehouse.settings))
-    last = warehouse.calendar.starts_at(warehouse.calendar.week_of(as_of(context)) + 52 * WEEK)
-    offsets = warehouse.calendar.offsets(first, last)
+    offsets = offsets_of(context, warehouse.settings)
     return transforms.events_with_products(raw_events, raw_order_items, product_snapshots, offsets)
 
 

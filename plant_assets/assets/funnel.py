@@ -7,9 +7,10 @@ import ibis
 import pandas as pd
 
 from plant_assets.contracts import TABLES, UNKNOWN_PRODUCT
-from plant_assets.partitions import is_only_changed
+from plant_assets.partitions import is_only_changed, offsets_of
 from plant_assets.storage import Warehouse, to_sql
 from plant_assets.transforms import funnel as transforms
+from plant_assets.transforms.events import products_of_events
 
 
 def int_funnel_weeks(
@@ -26,7 +27,8 @@ def int_funnel_weeks(
 def int_product_funnel_weeks(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
-    int_events: ibis.Table,
+    raw_events: ibis.Table,
+    raw_order_items: ibis.Table,
     int_session_days: ibis.Table,
     product_snapshots: ibis.Table,
 ) -> ibis.Table:
@@ -37,8 +39,10 @@ def int_product_funnel_weeks(
     """
     name = "int_product_funnel_weeks"
     before, since = TABLES[name].unbound(), _changed_since(context, warehouse, name, "raw_order_items")
+    # Not from int_events, which would look up names for every event.
+    events = products_of_events(raw_events, raw_order_items, offsets_of(context, warehouse.settings))
     if since is None:
-        return transforms.product_funnel_weeks(int_events, product_snapshots)
+        return transforms.product_funnel_weeks(events, product_snapshots)
     unknown_since = warehouse.value(
         f"select min(week_start_date) from {name} where product_id = ?"
         " and known_products <> (select count(distinct product_id) from product_snapshots)",
@@ -47,7 +51,7 @@ def int_product_funnel_weeks(
     since = min(since, unknown_since or since)
     earlier: dt.date | None = warehouse.value(to_sql(transforms.earlier_date(int_session_days, since)))
     spans = warehouse.calendar.starts_at(earlier or since), warehouse.calendar.starts_at(since)
-    return transforms.product_funnel_weeks(int_events, product_snapshots, before, since, spans)
+    return transforms.product_funnel_weeks(events, product_snapshots, before, since, spans)
 
 
 def funnel(int_funnel_weeks: ibis.Table) -> ibis.Table:

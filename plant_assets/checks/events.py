@@ -7,9 +7,9 @@ import ibis
 from ibis import _
 
 from plant_assets.checks.facts import Check, Scope, keys
-from plant_assets.contracts import STAGES, TABLES, TEXT
+from plant_assets.contracts import ORDER_STAGES, STAGES, TABLES, TEXT
 from plant_assets.sources.files import NO_WEEK
-from plant_assets.transforms.events import local_date
+from plant_assets.transforms.events import local_date, monday
 
 # Two ticks of the 6-hour schedule: one may be on its way.
 FRESH_WITHIN = dt.timedelta(hours=12)
@@ -109,8 +109,8 @@ def _instant_text(instant: ibis.Value) -> ibis.Value:
 
 def _events_by_week(scope: Scope) -> ibis.Table:
     events = scope.table("raw_events")
-    week = local_date(events.created_at, scope.offsets()).truncate("W").strftime("%Y-%m-%d")
-    return events.group_by(bucket=week).aggregate(stored=_.count()).select("stored", "bucket")
+    dates = events.group_by(event_date=local_date(events.created_at, scope.offsets())).aggregate(rows=_.count())
+    return dates.group_by(bucket=monday(dates.event_date).strftime("%Y-%m-%d")).aggregate(stored=_.rows.sum())
 
 
 def _products_by_observation(scope: Scope) -> ibis.Table:
@@ -184,16 +184,20 @@ def _stale(name: str, column: str) -> Callable[[Scope], ibis.Table]:
 
 
 def _lost_events(scope: Scope) -> ibis.Table:
-    raw, events = scope.table("raw_events"), scope.whole("int_events")
-    if scope.weeks:
-        low, high = scope.weeks.starts_at, scope.weeks.ends_at
-        events = events.filter((_.created_at >= low) & (_.created_at < high))
-    return keys(raw.anti_join(events, "event_id"), "event_id")
+    raw, events = scope.table("raw_events"), scope.table("int_events")
+    dates = raw.mutate(event_date=local_date(raw.created_at, scope.offsets()))
+    kind = ["event_date", "event_type"]
+    stored = dates.group_by(kind).aggregate(stored=_.count(), kept=ibis.literal(0, "int64"))
+    # Only events of orders may have more than one row.
+    is_of_order, nothing = events.event_type.isin(ORDER_STAGES), ibis.literal(0, "int64")
+    of_orders = events.filter(is_of_order).group_by(kind).aggregate(stored=nothing, kept=_.event_id.nunique())
+    others = events.filter(~is_of_order).group_by(kind).aggregate(stored=nothing, kept=_.count())
+    both = ibis.union(stored, of_orders, others).group_by(kind).aggregate(stored=_.stored.sum(), kept=_.kept.sum())
+    return keys(both.filter(_.stored != _.kept), *kind, "stored", ibis.literal("events, kept"), "kept")
 
 
 def _lost_sessions(scope: Scope) -> ibis.Table:
-    raw = scope.table("raw_events").select("session_id").distinct()
-    days = scope.table("int_session_days").select("session_id").distinct()
+    raw, days = scope.table("raw_events"), scope.table("int_session_days")
     return ibis.union(
         keys(raw.anti_join(days, "session_id"), "session_id"),
         keys(days.anti_join(raw, "session_id"), "session_id"),

@@ -22,9 +22,9 @@ class Scope:
     weeks: WeekRange | None
 
     def table(self, name: str) -> ibis.Table:
-        """The rows in scope of a weekly table, all rows of another."""
+        """The rows in scope of a table that is cut by weeks, all rows of another."""
         table = TABLES[name]
-        return self.weeks.rows_of(table) if self.weeks and table.week_column else table.unbound()
+        return self.weeks.rows_of(table) if self.weeks and table.cut_by else table.unbound()
 
     def offsets(self) -> list[tuple[dt.datetime | None, dt.timedelta]]:
         """The zone's offsets over what is in scope, for `local_date`."""

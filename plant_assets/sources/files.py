@@ -279,7 +279,7 @@ class FileSource:
         connection.execute("drop table if exists refused_lines; drop table if exists refused_scans")
         try:
             connection.execute(
-                self._insert(table, shape.types(table), shape.select(table)),
+                self._insert(table, shape.types(table), shape.select(table), shape.raw_text(table)),
                 [[_escape_glob(path) for path in paths]],
             )
         except duckdb.Error as error:
@@ -336,13 +336,14 @@ class FileSource:
         except (OSError, EOFError, zlib.error) as error:
             raise _unreadable(table, source_file, error) from error
 
-    def _insert(self, table: SourceTable, types: dict[str, str], select: str) -> str:
+    def _insert(self, table: SourceTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
         """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
         typed, problems = [], []
         for name, kind in table.columns.items():
             typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
             if kind != TEXT:
-                is_wrong = f"{_text(types[name], name)} is not null and typed_{name} is null"
+                given = _text(types[name], name) if types[name] == "VARCHAR" else name
+                is_wrong = f"{given} is not null and typed_{name} is null"
                 problems.append((is_wrong, name, _NOT_A[kind]))
             if name in table.required:
                 problems.append((f"typed_{name} is null", name, "missing"))
@@ -356,7 +357,7 @@ class FileSource:
         return (
             f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
             f" {week} as week, substr(filename, {len(self._prefix) + 1}) as file, line, column_name, reason,"
-            " if(reason is null and line is null, null, raw_text) as raw_text from ("
+            f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
             f"select *, case when refused is not null then null {columns} end as column_name,"
             f" case when refused is not null then refused {reasons} end as reason from ("
             f"select *, {', '.join(typed)} from ({select}) {paths}))"
@@ -389,6 +390,13 @@ class Shape:
         given = dict(self.columns)
         return {name: given.get(name, "VARCHAR") for name in table.columns}
 
+    def raw_text(self, table: SourceTable) -> str:
+        """A row as it was read, as SQL over what `select` gives."""
+        if self.form != "parquet":
+            return "raw_text"
+        # Of the row as given, not as typed: those stand beside it.
+        return f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in table.columns)}))::varchar"
+
     def select(self, table: SourceTable) -> str:
         """The statement with one parameter, the paths, that reads the table's columns as they are."""
         text_form = (
@@ -397,10 +405,8 @@ class Shape:
         )
         if self.form == "parquet":
             names = ", ".join(table.columns)
-            as_json = ", ".join(f"{name} := {name}" for name in table.columns)
             return (
-                f"select {names}, read_from as filename, null::bigint as line, null as refused,"
-                f" to_json(struct_pack({as_json}))::varchar as raw_text"
+                f"select {names}, read_from as filename, null::bigint as line, null as refused"
                 " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
             )
         if self.form == "csv":

@@ -49,8 +49,15 @@ def events_with_products(
     events: ibis.Table, order_items: ibis.Table, product_snapshots: ibis.Table, offsets: Offsets
 ) -> ibis.Table:
     """Every event with its date, step and products. One row per event and product, as `int_events`."""
-    items = order_items.select("order_id", item_product_id="product_id").distinct()
     names = last_known_names(product_snapshots).rename(named_product_id="product_id")
+    with_product = products_of_events(events, order_items, offsets)
+    named = with_product.left_join(names, with_product.product_id == names.named_product_id)
+    return named.select(TABLES["int_events"].names)
+
+
+def products_of_events(events: ibis.Table, order_items: ibis.Table, offsets: Offsets) -> ibis.Table:
+    """As `int_events`, without the products' names."""
+    items = order_items.select("order_id", item_product_id="product_id").distinct()
     own_order = events.event_type.isin(ORDER_STAGES).ifelse(events.order_id, ibis.null("string"))
     steps = [(events.event_type == stage, step) for step, stage in enumerate(STAGES, start=1)]
     dated = events.mutate(
@@ -61,8 +68,7 @@ def events_with_products(
     ).drop("product_id")
     with_items = dated.left_join(items, dated.items_order_id == items.order_id, rname="{name}_of_items")
     with_product = with_items.mutate(product_id=ibis.coalesce(_.item_product_id, _.own_product_id))
-    named = with_product.left_join(names, with_product.product_id == names.named_product_id)
-    return named.select(TABLES["int_events"].names)
+    return with_product.select([name for name in TABLES["int_events"].names if name != "product_name"])
 
 
 def session_days(events: ibis.Table, offsets: Offsets) -> ibis.Table:

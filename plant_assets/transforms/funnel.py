@@ -38,10 +38,9 @@ def funnel_weeks(
     The weeks' sums are the counts of distinct sessions, exactly: a session counts in its first week only. With
     `since`, a Monday, the weeks before it are taken from `before`, this table as it was.
     """
-    weekly = session_days.mutate(week_start_date=monday(session_days.event_date))
     if before is None or since is None:
-        return _first_reached(weekly, None, ["session_id"]).select(TABLES["int_funnel_weeks"].names)
-    recent, earlier = weekly.filter(_.event_date >= since), weekly.filter(_.event_date < since)
+        return _first_reached(session_days, None, ["session_id"]).select(TABLES["int_funnel_weeks"].names)
+    recent, earlier = session_days.filter(_.event_date >= since), session_days.filter(_.event_date < since)
     again = earlier.semi_join(recent, "session_id")
     counts = _first_reached(recent, again, ["session_id"]).select(before.columns)
     return before.filter(_.week_start_date < since).union(counts)
@@ -69,7 +68,7 @@ def product_funnel_weeks(
         return named.select(
             "session_id",
             product_id=named.known_product_id.fill_null(UNKNOWN_PRODUCT),
-            week_start_date=monday(named.event_date),
+            event_date=named.event_date,
             **{stage: named.event_type == stage for stage in STAGES},
         )
 
@@ -87,11 +86,11 @@ def product_funnel_weeks(
 def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[str]) -> ibis.Table:
     """The units that reach each stage first in a week of `recent`, and not in `earlier`. One row per week.
 
-    Both have the unit's columns, `week_start_date` and a boolean per stage. What a unit has beside its session
+    Both have the unit's columns, `event_date` and a boolean per stage. What a unit has beside its session
     is counted apart.
     """
     apart = unit[1:]
-    firsts = recent.group_by(unit).aggregate(**{stage: _.week_start_date.min(where=recent[stage]) for stage in STAGES})
+    firsts = recent.group_by(unit).aggregate(**{stage: _.event_date.min(where=recent[stage]) for stage in STAGES})
     if earlier is not None:
         had = earlier.group_by(unit).aggregate(**{f"had_{s}": _[s].any() for s in STAGES})
         both = firsts.left_join(had, unit)
@@ -101,7 +100,7 @@ def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[st
     weeks = [
         alike.filter(alike[stage].notnull()).select(
             *apart,
-            week_start_date=stage,
+            week_start_date=monday(alike[stage]),
             **{other: alike.units if other == stage else ibis.literal(0, "int64") for other in STAGES},
         )
         for stage in STAGES
