@@ -20,7 +20,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
 from plant_assets.partitions import is_only_changed, request_id, run_weeks
-from plant_assets.storage import Warehouse, WeekRange, identifier
+from plant_assets.storage import Since, Warehouse, WeekRange, identifier
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'
@@ -43,12 +43,16 @@ class WarehouseIOManager(IOManager):
         self._warehouse = warehouse
         self._frames = DuckDBPandasTypeHandler()
 
-    def handle_output(self, context: OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
+    def handle_output(self, context: OutputContext, obj: ibis.Table | Since | pd.DataFrame) -> None:
         name = context.asset_key.to_user_string()
         weeks = self._weeks(context.step_context, TABLES[name]) if context.has_asset_partitions else None
-        is_frame = isinstance(obj, pd.DataFrame)
-        data = self._from_frame(context, obj) if is_frame else obj
-        written = self._warehouse.write(name, data, request_id(context.step_context.dagster_run), weeks)
+        is_frame, since = isinstance(obj, pd.DataFrame), obj if isinstance(obj, Since) else None
+        if isinstance(obj, pd.DataFrame):
+            data = self._from_frame(context, obj)
+        else:
+            data = obj.rows if isinstance(obj, Since) else obj
+        run_id = request_id(context.step_context.dagster_run)
+        written = self._warehouse.write(name, data, run_id, weeks, since)
         is_quick = is_only_changed(context.step_context.dagster_run) and TABLES[name].is_view
         metadata = stored_metadata(self._warehouse, name, None if is_quick else written)
         # The frame handler has given the row count already.

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     fluctuation_weeks: int | None = Field(None, ge=1)
     min_products: float = Field(0.5, ge=0, le=1)
     max_rejected: float = Field(0.05, ge=0, le=1)
+    memory_limit: str = "50%"
     alert_url: SecretStr | None = None
     ui_url: str = "http://127.0.0.1:3000"
 
@@ -71,6 +72,13 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("a name of the IANA time zone database, like Europe/Berlin") from None
+        return value
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _size(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?B|%)", value) or not float(re.split(r"[ KMGT%]", value)[0]):
+            raise ValueError("a size like 4GB, or a share of the machine's memory like 50%")
         return value
 
     @field_validator("start")

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ class WeekRange:
 
     def __str__(self) -> str:
         return f"{self.first}..{self.last}"
+
+
+@dataclass(frozen=True)
+class Since:
+    """Rows that take the place of those whose `column` is not before `start`, or is NULL; of all without a start."""
+
+    rows: ibis.Table
+    column: str
+    start: dt.date | dt.datetime | None
 
 
 class Warehouse:
@@ -190,11 +200,9 @@ class Warehouse:
         data: ibis.Table,
         run_id: str,
         weeks: WeekRange | None = None,
-        alongside: Callable[[], None] | None = None,
+        since: "Since | None" = None,
     ) -> int:
         """Replace a table, or its rows of `weeks`, by `data` in one transaction; the rows written.
-
-        `alongside` writes what must be kept in the same transaction.
 
         Raises:
             WrongShape: columns or types differ from the contract, or a row lies outside `weeks`.
@@ -209,9 +217,7 @@ class Warehouse:
                 written = 0
             else:
                 self._drop_other_kind(name, "table")
-                written = self._replace_rows(table, body, weeks)
-            if alongside:
-                alongside()
+                written = self._replace(table, body, weeks, since)
             self.record_write(name, run_id, weeks.weeks() if weeks else None)
         return written
 
@@ -272,14 +278,27 @@ class Warehouse:
         if is_other:
             self.execute(f"drop {other} {name}")
 
+    def _replace(self, table: Table, body: str, weeks: WeekRange | None, since: Since | None) -> int:
+        return (
+            self._replace_since(table, body, since) if since and since.start else self._replace_rows(table, body, weeks)
+        )
+
+    def _replace_since(self, table: Table, body: str, since: Since) -> int:
+        # The new rows may be made from the old ones.
+        self.execute(f"create or replace temp table replacing as {body}")
+        is_replaced = f"{since.column} >= ? or {since.column} is null"
+        self.execute(f"delete from {table.name} where {is_replaced}", [since.start])
+        written = int(self.value(f"insert into {table.name} by name from replacing"))
+        inside = int(self.value(f"select count(*) from {table.name} where {is_replaced}", [since.start]))
+        self.execute("drop table replacing")
+        if inside != written:
+            raise WrongShape(f"{table.name}: {written - inside} rows have a {since.column} before {since.start}")
+        return written
+
     def _replace_rows(self, table: Table, body: str, weeks: WeekRange | None) -> int:
         if weeks is None:
-            # The new rows may be made from the old ones.
-            fresh = f"_new_{table.name}"
-            self.execute(create_table(table).replace(table.name, fresh, 1))
-            written = int(self.value(f"insert into {fresh} by name {body}"))
-            self.execute(f"drop table if exists {table.name}; alter table {fresh} rename to {table.name}")
-            return written
+            self.execute(create_table(table).replace("create table if not exists", "create or replace table"))
+            return int(self.value(f"insert into {table.name} by name {body}"))
         self.execute(create_table(table))
         in_weeks = f"from {table.name} where {table.week_column} >= ? and {table.week_column} < ?"
         bounds = weeks.bounds(table)
@@ -406,10 +425,11 @@ def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) 
         lock.release()
 
 
-def connect(path: Path, log: logging.Logger, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(path: Path, settings: Settings, log: logging.Logger, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection whose catalog `warehouse` is the file, waiting for a foreign process that holds it."""
     connection = duckdb.connect(config={"temp_directory": str(path.with_name(path.name + ".tmp"))})
     connection.execute("set TimeZone = 'UTC'")
+    connection.execute(f"set memory_limit = {literal(settings.memory_limit)}")
     is_told = False
     while True:
         try:
@@ -457,7 +477,7 @@ def open_warehouse(
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(settings, log, holder, wait):
         is_new = not settings.warehouse_path.exists()
-        connection = connect(settings.warehouse_path, log)
+        connection = connect(settings.warehouse_path, settings, log)
         try:
             if is_new:
                 settings.warehouse_path.chmod(0o600)
@@ -482,7 +502,7 @@ def open_marts(settings: Settings) -> Iterator[Warehouse]:
     path = settings.marts_path
     if not path.exists():
         raise UsageError(f"no answers yet in {settings.warehouse_path}: start with `plant-assets run`")
-    connection = connect(path, logging.getLogger(__name__), read_only=True)
+    connection = connect(path, settings, logging.getLogger(__name__), read_only=True)
     try:
         connection.execute("use warehouse.analytics")
         yield Warehouse(connection, settings)

@@ -15,7 +15,10 @@ import pytest
 
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.sources.files import SOURCE_TABLES, staged_columns
 from plant_assets.storage import (
+    STAGED,
+    Since,
     Warehouse,
     WeekRange,
     WrongShape,
@@ -116,16 +119,60 @@ def test_columns_go_by_name(warehouse: Warehouse, settings: Settings) -> None:
     assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a")]
 
 
-def test_a_failure_alongside_leaves_the_table_as_it_was(warehouse: Warehouse, settings: Settings) -> None:
+def test_a_failure_in_a_transaction_leaves_the_table_as_it_was(warehouse: Warehouse, settings: Settings) -> None:
     warehouse.write("int_session_days", _days(("2026-10-05", "a")), "run", _weeks(settings))
 
     def fail() -> None:
-        raise RuntimeError("the account cannot be written")
+        with warehouse.transaction():
+            warehouse.delete_weeks(DAYS, [WEEK])
+            warehouse.record_write("int_session_days", "other", [WEEK])
+            raise ZeroDivisionError
 
-    with pytest.raises(RuntimeError, match="the account"):
-        warehouse.write("int_session_days", _days(("2026-10-05", "b")), "run", _weeks(settings), fail)
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a")]
     assert warehouse.value("select count(*) from _writes where run_id <> 'run'") == 0
+
+
+def test_rows_since_a_date_take_the_place_of_those_of_then_and_later(warehouse: Warehouse, settings: Settings) -> None:
+    both = _weeks(settings, WEEK, WEEK + dt.timedelta(days=7))
+    warehouse.write("int_session_days", _days(("2026-10-05", "a"), ("2026-10-12", "b")), "run", both)
+    since = Since(_days(("2026-10-13", "c")), "event_date", dt.date(2026, 10, 12))
+    assert warehouse.write("int_session_days", since.rows, "run", since=since) == 1
+    assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a"), (dt.date(2026, 10, 13), "c")]
+    too_early = Since(_days(("2026-10-11", "d")), "event_date", dt.date(2026, 10, 12))
+    with pytest.raises(WrongShape, match="1 rows have a event_date before 2026-10-12"):
+        warehouse.write("int_session_days", too_early.rows, "run", since=too_early)
+    assert _stored(warehouse) == [(dt.date(2026, 10, 5), "a"), (dt.date(2026, 10, 13), "c")]
+
+
+def _staged_rows(warehouse: Warehouse, *rows: str) -> None:
+    table = SOURCE_TABLES["order_items"]
+    warehouse.execute(f"create or replace table {STAGED}order_items ({staged_columns(table)})")
+    for order in rows:
+        reason = "bad" if order == "bad" else None
+        warehouse.execute(
+            f"insert into {STAGED}order_items (order_id, product_id, reason) values (?, 'p', ?)", [order, reason]
+        )
+
+
+def test_what_is_staged_becomes_an_empty_table_and_is_added_to_a_full_one(warehouse: Warehouse) -> None:
+    table = TABLES["raw_order_items"]
+    for orders, added in ((("a", "bad", "b"), 2), (("c", "bad"), 1)):
+        _staged_rows(warehouse, *orders)
+        with warehouse.transaction():
+            assert warehouse.move_staged("order_items", table) == added
+        assert list(warehouse.column_types(table.name)) == table.names
+    assert warehouse.rows("select order_id from raw_order_items order by all") == [("a",), ("b",), ("c",)]
+
+
+def test_what_a_killed_process_had_staged_is_gone(settings: Settings) -> None:
+    with open_warehouse(settings):
+        pass
+    with duckdb.connect(str(settings.warehouse_path)) as own:
+        own.execute(f"create table analytics.{STAGED}events as select 1 as event_id")
+    with open_warehouse(settings) as warehouse:
+        assert not warehouse.has(STAGED + "events")
 
 
 def test_an_empty_result_makes_a_typed_table(warehouse: Warehouse) -> None:
@@ -206,14 +253,9 @@ def test_kill_while_writing_leaves_the_rows_of_before(settings: Settings, built:
 
 
 def _write_and_be_killed(settings: Settings) -> None:
-    with open_warehouse(settings) as warehouse:
-        warehouse.write(
-            "inventory",
-            TABLES["inventory"].unbound().limit(0),
-            "run",
-            _weeks(settings),
-            lambda: os.kill(os.getpid(), signal.SIGKILL),
-        )
+    with open_warehouse(settings) as warehouse, warehouse.transaction():
+        warehouse.delete_weeks(TABLES["inventory"], [WEEK])
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_readers_of_the_marts_see_a_run_while_a_writer_works(built: Settings) -> None:

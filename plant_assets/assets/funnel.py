@@ -6,22 +6,22 @@ import dagster as dg
 import ibis
 import pandas as pd
 
-from plant_assets.contracts import TABLES, UNKNOWN_PRODUCT
+from plant_assets.contracts import UNKNOWN_PRODUCT
 from plant_assets.partitions import is_only_changed, offsets_of
-from plant_assets.storage import Warehouse, to_sql
+from plant_assets.storage import Since, Warehouse, to_sql
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
 
 
 def int_funnel_weeks(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], int_session_days: ibis.Table
-) -> ibis.Table:
+) -> Since:
     """Sessions by the week in which they first reached each stage; one row per week.
 
     Weeks before the first one that changed stay as they are.
     """
     since = _changed_since(context, warehouse, "int_funnel_weeks")
-    return transforms.funnel_weeks(int_session_days, TABLES["int_funnel_weeks"].unbound(), since)
+    return Since(transforms.funnel_weeks(int_session_days, since), "week_start_date", since)
 
 
 def int_product_funnel_weeks(
@@ -31,18 +31,18 @@ def int_product_funnel_weeks(
     raw_order_items: ibis.Table,
     int_session_days: ibis.Table,
     product_snapshots: ibis.Table,
-) -> ibis.Table:
+) -> Since:
     """Sessions and products by the week in which they first reached each stage; one row per week and product.
 
     Weeks before the first one that changed stay as they are. A product that becomes known changes the weeks that
     have an unknown one, items of an order those of its events.
     """
     name = "int_product_funnel_weeks"
-    before, since = TABLES[name].unbound(), _changed_since(context, warehouse, name, "raw_order_items")
     # Not from int_events, which would look up names for every event.
     events = products_of_events(raw_events, raw_order_items, offsets_of(context, warehouse.settings))
+    since = _changed_since(context, warehouse, name, "raw_order_items")
     if since is None:
-        return transforms.product_funnel_weeks(events, product_snapshots)
+        return Since(transforms.product_funnel_weeks(events, product_snapshots), "week_start_date", None)
     unknown_since = warehouse.value(
         f"select min(week_start_date) from {name} where product_id = ?"
         " and known_products <> (select count(distinct product_id) from product_snapshots)",
@@ -51,7 +51,7 @@ def int_product_funnel_weeks(
     since = min(since, unknown_since or since)
     earlier: dt.date | None = warehouse.value(to_sql(transforms.earlier_date(int_session_days, since)))
     spans = warehouse.calendar.starts_at(earlier or since), warehouse.calendar.starts_at(since)
-    return transforms.product_funnel_weeks(events, product_snapshots, before, since, spans)
+    return Since(transforms.product_funnel_weeks(events, product_snapshots, spans), "week_start_date", since)
 
 
 def funnel(int_funnel_weeks: ibis.Table) -> ibis.Table:
@@ -61,14 +61,14 @@ def funnel(int_funnel_weeks: ibis.Table) -> ibis.Table:
 
 def funnel_by_date(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], int_session_days: ibis.Table
-) -> ibis.Table:
+) -> Since:
     """Sessions that reached each stage on a date; one row per event date.
 
     An open funnel by date can exceed 100 %: a session may view on one date and check out on the next. Dates do
     not add up to the whole for the same reason.
     """
     since = _changed_since(context, warehouse, "funnel_by_date")
-    return transforms.funnel_by_date(int_session_days, TABLES["funnel_by_date"].unbound(), since)
+    return Since(transforms.funnel_by_date(int_session_days, since), "event_date", since)
 
 
 def funnel_by_product(int_product_funnel_weeks: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:

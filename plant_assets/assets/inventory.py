@@ -1,12 +1,14 @@
 """Product versions, the stock of each week, and what follows from them."""
 
+import datetime as dt
+
 import dagster as dg
 import ibis
 import pandas as pd
 
 from plant_assets.contracts import TABLES
-from plant_assets.partitions import as_of, first_week_of, run_weeks
-from plant_assets.storage import Warehouse
+from plant_assets.partitions import as_of, first_week_of, is_only_changed, run_weeks
+from plant_assets.storage import Since, Warehouse
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms import snapshots
 from plant_assets.zones import WEEK, weeks_between
@@ -26,12 +28,39 @@ def weeks(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehou
     )
 
 
-def product_snapshots(raw_products: ibis.Table, raw_observations: ibis.Table) -> ibis.Table:
+def product_snapshots(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    raw_products: ibis.Table,
+    raw_observations: ibis.Table,
+) -> Since:
     """What each product was, from when to when; one row per product version.
 
-    A function of all observations: rebuilding it gives the same rows, in whatever order they came.
+    A function of all observations: rebuilding it gives the same rows, in whatever order they came. Versions that
+    ended before the first new observation stay as they are.
     """
-    return snapshots.product_snapshots(raw_products, raw_observations)
+    since, following = _stands_since(warehouse) if is_only_changed(context.run) else (None, None)
+    before = TABLES["product_snapshots"].unbound()
+    versions = snapshots.product_snapshots(raw_products, raw_observations, before, since)
+    return Since(versions, "valid_to", following)
+
+
+def _stands_since(warehouse: Warehouse) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """The last observation before those that came since the versions were written, and the one after it.
+
+    Without a new one, the last two; None where there is none before.
+    """
+    written = warehouse.value("select max(write_number) from _writes where table_name = 'product_snapshots'")
+    observed = warehouse.rows(
+        "select observed_at, max(write_number) from raw_observations join _loads on source_table = 'products'"
+        " and bucket = observed_at::varchar group by observed_at order by observed_at"
+    )
+    if written is None:
+        return None, None
+    first_new = next((place for place, (_at, number) in enumerate(observed) if number > written), len(observed) - 1)
+    if first_new < 1:
+        return None, None
+    return observed[first_new - 1][0], observed[first_new][0]
 
 
 def inventory(

@@ -30,34 +30,28 @@ def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
     return counts.mutate(**rates).select(*by, *STAGES, *RATES)
 
 
-def funnel_weeks(
-    session_days: ibis.Table, before: ibis.Table | None = None, since: dt.date | None = None
-) -> ibis.Table:
+def funnel_weeks(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
     """How many sessions reached each stage for the first time in a week. One row per week with such a session.
 
     The weeks' sums are the counts of distinct sessions, exactly: a session counts in its first week only. With
-    `since`, a Monday, the weeks before it are taken from `before`, this table as it was.
+    `since`, a Monday, only the weeks from then on.
     """
-    if before is None or since is None:
+    if since is None:
         return _first_reached(session_days, None, ["session_id"]).select(TABLES["int_funnel_weeks"].names)
     recent, earlier = session_days.filter(_.event_date >= since), session_days.filter(_.event_date < since)
     again = earlier.semi_join(recent, "session_id")
-    counts = _first_reached(recent, again, ["session_id"]).select(before.columns)
-    return before.filter(_.week_start_date < since).union(counts)
+    return _first_reached(recent, again, ["session_id"]).select(TABLES["int_funnel_weeks"].names)
 
 
 def product_funnel_weeks(
     events: ibis.Table,
     product_snapshots: ibis.Table,
-    before: ibis.Table | None = None,
-    since: dt.date | None = None,
     spans: tuple[dt.datetime, dt.datetime] | None = None,
 ) -> ibis.Table:
     """How many sessions reached each stage with a product for the first time in a week. One row per week and product.
 
-    As `funnel_weeks`, over distinct sessions and products. `spans` are the instants between which the sessions from
-    `since` on have all their earlier events; the second is that at which `since` begins. Products that were never
-    observed are one product, `(unknown)`.
+    As `funnel_weeks`, over distinct sessions and products. With `spans` only the weeks from the second instant on, of
+    whose sessions the first is before all their events. Products that were never observed are one, `(unknown)`.
     """
     known = product_snapshots.select(known_product_id="product_id").distinct()
     observed = known.aggregate(known_products=_.count())
@@ -73,14 +67,13 @@ def product_funnel_weeks(
         )
 
     unit, names = ["session_id", "product_id"], TABLES["int_product_funnel_weeks"].names
-    if before is None or since is None or spans is None:
+    if spans is None:
         return _first_reached(pairs(events), None, unit).cross_join(observed).select(names)
     first, starts_at = (ibis.literal(instant, "timestamp(6)") for instant in spans)
     recent = events.filter(_.created_at >= starts_at)
     earlier = events.filter((_.created_at >= first) & (_.created_at < starts_at))
     again = earlier.semi_join(recent.select("session_id").distinct(), "session_id")
-    counts = _first_reached(pairs(recent), pairs(again), unit).cross_join(observed).select(names)
-    return before.filter(_.week_start_date < since).select(names).union(counts)
+    return _first_reached(pairs(recent), pairs(again), unit).cross_join(observed).select(names)
 
 
 def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[str]) -> ibis.Table:
@@ -123,17 +116,9 @@ def whole_funnel(funnel_weeks: ibis.Table) -> ibis.Table:
     return funnel(funnel_weeks)
 
 
-def funnel_by_date(
-    session_days: ibis.Table, before: ibis.Table | None = None, since: dt.date | None = None
-) -> ibis.Table:
-    """The funnel of each date. One row per date that has an event.
-
-    With `since` the dates before it are taken from `before`, this table as it was.
-    """
-    if before is None or since is None:
-        return funnel(session_days, by=["event_date"])
-    counted = funnel(session_days.filter(_.event_date >= since), by=["event_date"])
-    return before.filter(_.event_date < since).union(counted)
+def funnel_by_date(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
+    """The funnel of each date, from `since` on if it is given. One row per date that has an event."""
+    return funnel(session_days.filter(_.event_date >= since) if since else session_days, by=["event_date"])
 
 
 def funnel_by_product(product_funnel_weeks: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:

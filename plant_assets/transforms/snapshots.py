@@ -1,5 +1,7 @@
 """Product versions: what each product was, and from when to when, as a function of all observations."""
 
+import datetime as dt
+
 import ibis
 from ibis import _
 
@@ -8,12 +10,44 @@ from plant_assets.contracts import TABLES
 ATTRIBUTES = ("name", "price", "inventory")
 
 
-def product_snapshots(products: ibis.Table, observations: ibis.Table) -> ibis.Table:
+def product_snapshots(
+    products: ibis.Table,
+    observations: ibis.Table,
+    before: ibis.Table | None = None,
+    since: dt.datetime | None = None,
+) -> ibis.Table:
     """The versions of each product. One row per product version.
 
     A version is an unbroken run of observations that saw the product with equal attributes. It ends at the
     observation after the run; a run that reaches the last observation is current.
+
+    With `since`, the last observation that stands as it stood when `before`, this table, was made, only the versions
+    that do not end with it or earlier.
     """
+    if before is None or since is None:
+        return _versions(products, observations)
+    columns, start = TABLES["product_snapshots"].names, ibis.literal(since, "timestamp(6)")
+    recent = _versions(products.filter(_.observed_at >= start), observations.filter(_.observed_at >= start))
+    opened = before.filter((_.valid_from <= start) & (_.valid_to.isnull() | (_.valid_to > start)))
+    began = opened.select("product_id", began_at="valid_from", before_began="changed_after")
+    # Who was absent then was last held at the observation before its last version ended.
+    ends = before.filter(_.valid_to <= start).group_by("product_id").aggregate(ended_at=_.valid_to.max())
+    in_order = observations.filter(_.observed_at <= start)
+    steps = in_order.select(
+        held_at="observed_at", ended_at=in_order.observed_at.lead().over(ibis.window(order_by="observed_at"))
+    )
+    last_held = ends.join(steps, "ended_at").select("product_id", "held_at")
+    beside = recent.left_join(began, "product_id", rname="{name}_of_began").left_join(
+        last_held, "product_id", rname="{name}_of_held"
+    )
+    goes_on = beside.valid_from == start
+    return beside.mutate(
+        valid_from=goes_on.ifelse(beside.began_at, beside.valid_from),
+        changed_after=goes_on.ifelse(beside.before_began, ibis.coalesce(beside.changed_after, beside.held_at)),
+    ).select(columns)
+
+
+def _versions(products: ibis.Table, observations: ibis.Table) -> ibis.Table:
     in_order = ibis.window(order_by="observed_at")
     numbered = observations.select(
         "observed_at",

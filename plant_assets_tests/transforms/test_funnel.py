@@ -185,19 +185,21 @@ MONDAYS = [dt.date(2021, 2, 8), dt.date(2021, 2, 15), dt.date(2021, 3, 1)]
 DAYS, EVENTS = table("int_session_days"), table("int_events")
 WEEKS, PRODUCT_WEEKS = funnel_weeks(DAYS), product_funnel_weeks(EVENTS, VERSIONS)
 # By the week since which all is counted anew.
-MERGED_WEEKS = {since: funnel_weeks(DAYS, table("int_funnel_weeks"), since) for since in MONDAYS}
-MERGED_DATES = {since: funnel_by_date(DAYS, table("funnel_by_date"), since) for since in MONDAYS}
-MERGED_PRODUCT_WEEKS = {
-    since: product_funnel_weeks(
-        EVENTS,
-        VERSIONS,
-        table("int_product_funnel_weeks"),
-        since,
-        (dt.datetime(2021, 2, 8), dt.datetime.combine(since, dt.time())),
-    )
+WEEKS_SINCE = {since: funnel_weeks(DAYS, since) for since in MONDAYS}
+DATES_SINCE = {since: funnel_by_date(DAYS, since) for since in MONDAYS}
+PRODUCT_WEEKS_SINCE = {
+    since: product_funnel_weeks(EVENTS, VERSIONS, (dt.datetime(2021, 2, 8), dt.datetime.combine(since, dt.time())))
     for since in MONDAYS
 }
 some_examples = settings(max_examples=30, derandomize=True, deadline=None)
+
+
+def merged(name: str, before: list[Row], rows: list[Row], since: dt.date) -> list[Row]:
+    """A table of which the rows from `since` on are exchanged."""
+    column = TABLES[name].key[0]
+    assert all(row[column] >= str(since) for row in rows)
+    both = [row for row in before if row[column] < str(since)] + rows
+    return sorted(both, key=lambda row: [row[key] for key in TABLES[name].key])
 
 
 @some_examples
@@ -214,13 +216,14 @@ def test_weeks_from_the_first_changed_one_on_are_all_that_is_counted_anew(
 ) -> None:
     stays = [row for row in old if row["event_date"] < str(since)]
     changed = stays + [row for row in new if row["event_date"] >= str(since)]
-    for name, anew, merged in (
-        ("int_funnel_weeks", WEEKS, MERGED_WEEKS[since]),
-        ("funnel_by_date", BY_DATE, MERGED_DATES[since]),
+    for name, anew, counted in (
+        ("int_funnel_weeks", WEEKS, WEEKS_SINCE[since]),
+        ("funnel_by_date", BY_DATE, DATES_SINCE[since]),
     ):
-        before = DUCKDB.rows(name, anew, int_session_days=old)
-        expected = DUCKDB.rows(name, anew, int_session_days=changed)
-        assert DUCKDB.rows(name, merged, int_session_days=changed, **{name: before}) == expected
+        rows = DUCKDB.rows(name, counted, int_session_days=changed)
+        assert merged(name, DUCKDB.rows(name, anew, int_session_days=old), rows, since) == DUCKDB.rows(
+            name, anew, int_session_days=changed
+        )
 
 
 MANY_EVENTS = st.lists(
@@ -247,8 +250,8 @@ def test_products_are_counted_anew_from_the_first_changed_week_on(
     changed = stays + [row for row in new if row["event_date"] >= str(since)]
     before = DUCKDB.rows(name, PRODUCT_WEEKS, int_events=old, product_snapshots=versions)
     expected = DUCKDB.rows(name, PRODUCT_WEEKS, int_events=changed, product_snapshots=versions)
-    given_rows = {"int_events": changed, "product_snapshots": versions, name: before}
-    assert DUCKDB.rows(name, MERGED_PRODUCT_WEEKS[since], **given_rows) == expected
+    rows = DUCKDB.rows(name, PRODUCT_WEEKS_SINCE[since], int_events=changed, product_snapshots=versions)
+    assert merged(name, before, rows, since) == expected
     distinct = {(row["session_id"], row["product_id"]) for row in changed if row["event_type"] == "checkout"}
     counted = {row["product_id"]: row["checkout"] for row in by_product(changed)}
     for product in ("fern", "moss"):

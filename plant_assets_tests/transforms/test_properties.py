@@ -4,6 +4,7 @@ The references walk over observations and events one by one; they know neither v
 """
 
 import datetime as dt
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ SNAPSHOTS = product_snapshots(table("raw_products"), OBSERVATIONS)
 INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"))
 CHANGES = transforms.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, table("weeks"))
 STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS)
+
+
+@functools.cache
+def snapshots_since(since: dt.datetime) -> ibis.Table:
+    return product_snapshots(table("raw_products"), OBSERVATIONS, VERSIONS, since)
 
 
 @dataclass(frozen=True)
@@ -252,6 +258,29 @@ def test_versions_are_those_of_a_walk_over_the_observations(store: Sightings) ->
 def test_any_order_of_arrival_gives_the_same_versions(store: Sightings, data: st.DataObject) -> None:
     arrived = {name: data.draw(st.permutations(rows)) for name, rows in store.rows.items()}
     assert DUCKDB.rows("product_snapshots", SNAPSHOTS, **arrived) == versions_of(store)
+
+
+@few_examples
+@given(store=sightings(), data=st.data())
+def test_observations_that_come_later_change_only_the_versions_they_bear_on(
+    store: Sightings, data: st.DataObject
+) -> None:
+    instants = [str(instant) for instant in store.instants]
+    later = data.draw(st.lists(st.sampled_from(instants[1:]), min_size=1, unique=True)) if len(instants) > 1 else []
+    if not later:
+        return
+    arrived = {name: [row for row in rows if row["observed_at"] not in later] for name, rows in store.rows.items()}
+    before = DUCKDB.rows("product_snapshots", SNAPSHOTS, **arrived)
+    following = min(later)
+    since = store.instants[instants.index(following) - 1]
+    rows = DUCKDB.rows("product_snapshots", snapshots_since(since), product_snapshots=before, **store.rows)
+    stays = [row for row in before if row["valid_to"] is not None and row["valid_to"] < following]
+    assert all(row["valid_to"] is None or row["valid_to"] >= following for row in rows)
+    assert sorted(stays + rows, key=_place) == versions_of(store)
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return row["product_id"], row["valid_from"]
 
 
 @few_examples
