@@ -51,8 +51,8 @@ class Observation:
 class Load:
     """One reading of the source into the `_staged_` tables, which the run then writes from.
 
-    A week is `kept` when the files that it was loaded from are as they were: its stored rows stay, and new files add to
-    them. The others are replaced. With `is_forced` every week is.
+    A week is `kept` when the files that it was loaded from are as they were, or have grown: its stored rows stay, and
+    new ones add to them. The others are replaced. With `is_forced` every week is.
     """
 
     warehouse: Warehouse
@@ -66,6 +66,7 @@ class Load:
     staged: dict[str, list[str]] = field(default_factory=dict)
     weeks: set[dt.date] = field(default_factory=set)
     kept: set[dt.date] = field(default_factory=set)
+    grown: dict[str, list[str]] = field(default_factory=dict)
     added_to: set[str] = field(default_factory=set)
     first_week: dt.date | None = None
     kept_out: set[str] = field(default_factory=set)
@@ -83,6 +84,7 @@ class Load:
             SourceError: a file cannot be read, or a dated observation changed after it was loaded.
         """
         self.listed = self.source.list_files()
+        self.warehouse.execute("create or replace temp table run_weeks (week date)")
         for name in tables:
             if not self.listed[name]:
                 self.log.warning("%s has no table %s: it is taken as empty", self.source.directory, name)
@@ -90,14 +92,15 @@ class Load:
             changed = [each for each in self.listed[name] if not _is_known(each, known)]
             if name == "products":
                 changed = self._observations_to_read(changed)
-            elif name != "events" and self._has_lost(name, changed, known):
-                changed = self.listed[name]
-            elif name != "events":
-                self.added_to.add(name)
+            self.grown[name] = [] if self.is_forced else [each.name for each in changed if each.name in known]
+            is_whole = name in ("orders", "order_items")
+            if is_whole and (self.is_forced or known.keys() - {each.name for each in self.listed[name]}):
+                changed, is_whole = self.listed[name], False
             self._read_fresh(name, changed)
-            if name in self.added_to and self._holds_stored_keys(name):
+            if is_whole and self._only_adds(name):
+                self.added_to.add(name)
+            elif is_whole and len(changed) < len(self.listed[name]):
                 # What one file says may depend on what another says of the same key.
-                self.added_to.remove(name)
                 self._read_fresh(name, self.listed[name])
         self._set_weeks([])
         for name in ("orders", "order_items"):
@@ -112,19 +115,60 @@ class Load:
         self.fresh[name], self.staged[name] = files, []
         self._stage(name, files)
         self._record_found(name)
-
-    def _has_lost(self, name: str, changed: list[SourceFile], known: dict[str, tuple[int, int, str]]) -> bool:
-        """Whether files that a table without history was loaded from are gone or changed, or are to be read anew."""
-        listed = {each.name for each in self.listed[name]}
-        return self.is_forced or any(file not in listed for file in known) or any(e.name in known for e in changed)
-
-    def _holds_stored_keys(self, name: str) -> bool:
-        table = SOURCE_TABLES[name]
-        return bool(
-            self.warehouse.value(
-                f"select count(*) from {STAGED}{name} semi join {table.target} using ({', '.join(table.key)})"
-            )
+        self.warehouse.execute(
+            f"create or replace temp table still_{name} as select file, week, 0 as rows from {STAGED}{name} limit 0"
         )
+
+    def _stored_again(self, name: str) -> str:
+        """The staged rows of grown files that are stored as they are, as SQL over the names of the files."""
+        table = SOURCE_TABLES[name]
+        same = " and ".join(
+            f"staged.{column} {'=' if column in table.key else 'is not distinct from'} stored.{column}"
+            for column in table.columns
+        )
+        at = "created_at" if name == "events" else None
+        # Equal rows are of one instant: where that is stored in order, few rows are looked at.
+        nearby = (
+            f" and stored.{at} >= (select min({at}) from {STAGED}{name}) and stored.{at} <="
+            f" (select max({at}) from {STAGED}{name})"
+            if at
+            else ""
+        )
+        return (
+            f"select staged.rowid as staged_row, file, week from {STAGED}{name} as staged join {table.target} as stored"
+            f" on {same} where reason is null and list_contains(?::varchar[], file){nearby}"
+        )
+
+    def _loaded_of_grown(self, name: str) -> dict[tuple[str, str], tuple[int, int]]:
+        """The rows loaded and dropped of each grown file and bucket."""
+        rows = self.warehouse.rows(
+            "select file, bucket, sum(rows_loaded), sum(rows_dropped) from _loads where source_table = ?"
+            " and list_contains(?::varchar[], file) group by all",
+            [name, self.grown[name]],
+        )
+        return {(file, bucket): (loaded, dropped) for file, bucket, loaded, dropped in rows}
+
+    def _only_adds(self, name: str) -> bool:
+        """Whether what new files have, and grown ones have more, is of keys that are not stored; then those stay."""
+        table, same = SOURCE_TABLES[name], self._stored_again(name)
+        again = dict(self.warehouse.rows(f"select file, count(*) from ({same}) group by file", [self.grown[name]]))
+        for (file, _bucket), (loaded, dropped) in self._loaded_of_grown(name).items():
+            if dropped or again.get(file, 0) != loaded:
+                return False
+        known_keys = self.warehouse.value(
+            f"select count(*) from {STAGED}{name} semi join {table.target} using ({', '.join(table.key)})"
+        )
+        if known_keys != sum(again.values()):
+            return False
+        self._forget_stored(name, f"from ({same})")
+        return True
+
+    def _forget_stored(self, name: str, rows: str) -> None:
+        """Leave out of what is staged the rows that are stored already, and count them."""
+        execute, grown = self.warehouse.execute, [self.grown[name]]
+        execute(f"create or replace temp table again as {rows}", grown)
+        execute(f"insert into still_{name} select file, week, count(*) from again group by all")
+        execute(f"delete from {STAGED}{name} where rowid in (select staged_row from again)")
 
     def _stage(self, name: str, files: list[SourceFile]) -> None:
         self.source.stage(self.warehouse.connection, SOURCE_TABLES[name], files)
@@ -309,16 +353,24 @@ class Load:
             self._require_few_rejected(name)
 
     def _unchanged_weeks(self) -> set[dt.date]:
-        """The weeks that are loaded from all the unchanged files that hold rows of them, and from no other file."""
+        """The weeks that are loaded from all the unchanged files that hold rows of them, and else from grown ones."""
         if self.is_forced:
             return set()
-        fresh = {each.name for each in self.fresh["events"]}
-        unchanged, loaded = collections.defaultdict(set), collections.defaultdict(set)
+        fresh, grown = {each.name for each in self.fresh["events"]}, set(self.grown["events"])
+        same = f"select file, week::varchar, count(*) from ({self._stored_again('events')}) group by all"
+        again = {(file, week): rows for file, week, rows in self.warehouse.rows(same, [sorted(grown)])} if grown else {}
+        changed = {
+            bucket
+            for (file, bucket), (loaded, dropped) in self._loaded_of_grown("events").items()
+            if dropped or again.get((file, bucket), 0) != loaded
+        }
+        unchanged: dict[dt.date, set[tuple[str, str]]] = collections.defaultdict(set)
+        loaded: dict[dt.date, set[tuple[str, str]]] = collections.defaultdict(set)
         for week, file, content in self._source_weeks():
             if file not in fresh:
                 unchanged[week].add((file, content))
         for week, file, content in self._loaded_weeks():
-            loaded[week].add((file, content))
+            loaded[week] |= set() if file in grown else {(file, content)}
         looked_at_again = {
             row[0]
             for row in self.warehouse.rows(
@@ -326,16 +378,22 @@ class Load:
                 [list(NOT_YET)],
             )
         }
-        return {week for week, files in loaded.items() if files == unchanged[week]} - looked_at_again
+        weeks = {week for week, files in loaded.items() if files == unchanged[week] and str(week) not in changed}
+        return weeks - looked_at_again
 
     def _keep(self, weeks: set[dt.date]) -> None:
         """Stage what is needed where only `weeks` keep their stored rows: of these, the rows of new files."""
         fresh = [each.name for each in self.fresh["events"]]
         self.kept = weeks
         self.warehouse.execute("update load_weeks set is_kept = list_contains(?::date[], week)", [sorted(weeks)])
-        if len(self.staged["events"]) > len(fresh):
+        if self.warehouse.value("select exists (from still_events)"):
+            self._read_fresh("events", self.fresh["events"])
+        elif len(self.staged["events"]) > len(fresh):
             self.warehouse.execute("delete from _staged_events where not list_contains(?::varchar[], file)", [fresh])
         self.staged["events"] = fresh
+        if weeks and self.grown["events"]:
+            kept = "week in (select week from load_weeks where is_kept)"
+            self._forget_stored("events", f"from ({self._stored_again('events')}) where {kept}")
         self._stage_known_events()
 
     def _set_weeks(self, weeks: Iterable[dt.date]) -> None:
@@ -550,10 +608,13 @@ class Load:
                 " where week is null or week in (from run_weeks)"
                 f" or week not between date '{self.first_week}' and date '{self.running_week}'",
                 "list_contains(?::varchar[], bucket)"
+                " or (list_contains(?::varchar[], bucket) and list_contains(?::varchar[], file))"
                 f" or (bucket = '{NO_WEEK}' and (list_contains(?::varchar[], file)"
                 " or not list_contains(?::varchar[], file)))",
                 [
                     [str(week) for week in replaced],
+                    [str(week) for week in self.kept.intersection(weeks.weeks())],
+                    [each.name for each in self.fresh["events"]],
                     self.staged["events"],
                     [each.name for each in self.listed["events"]],
                 ],
@@ -608,8 +669,8 @@ class Load:
         """Write a table without history: all of it, or only what new files add; the rows written."""
         table, is_added_to = TABLES[SOURCE_TABLES[name].target], name in self.added_to
         with self.warehouse.transaction():
-            # Only the accounts of what was read are exchanged; there are none yet of a file that is new.
-            self._account(name, f"from {STAGED}{name}", "false" if is_added_to else "true", [], run_id)
+            of_this_load = "list_contains(?::varchar[], file)" if is_added_to else "true"
+            self._account(name, f"from {STAGED}{name}", of_this_load, [self.staged[name]][:is_added_to], run_id)
             if not is_added_to:
                 self.warehouse.execute(f"delete from {table.name}")
             changed_since = self._first_event_of_items() if name == "order_items" else None
@@ -672,10 +733,13 @@ class Load:
             "insert into _loads select ?, coalesce(counts.bucket, contents.bucket), file, content_hash,"
             " coalesce(rows_read, 0), coalesce(rows_loaded, 0), coalesce(rows_dropped, 0),"
             f" coalesce(rows_rejected, 0), ?, ? from contents left join (select *, {table.bucket} as bucket from"
-            " (select file, week, observed_at, count(*) as rows_read,"
-            " count(*) filter (where reason is null) as rows_loaded,"
-            " count(*) filter (where reason = 'duplicate') as rows_dropped,"
-            " count(*) filter (where reason <> 'duplicate') as rows_rejected from judged group by all))"
+            " (select file, week, observed_at, sum(rows) as rows_read,"
+            " sum(rows) filter (where reason is null) as rows_loaded,"
+            " sum(rows) filter (where reason = 'duplicate') as rows_dropped,"
+            " sum(rows) filter (where reason <> 'duplicate') as rows_rejected from (select file, week, observed_at,"
+            f" reason, 1 as rows from judged union all select file, week, null, null, rows from still_{name}"
+            " where week is null or week in (from run_weeks))"
+            " group by all))"
             " as counts using (file) where coalesce(counts.bucket, contents.bucket) is not null",
             [name, self.warehouse.next_write_number(), run_id],
         )

@@ -225,3 +225,57 @@ def test_any_order_of_arrival_gives_the_tables_of_one_load(tmp_path: Path, seed:
     settled = store.contents()
     store.load(as_of)
     assert store.contents() == settled
+
+
+@pytest.fixture
+def growing(store: Store) -> Store:
+    """The store, with orders and two files of events of its last week."""
+    store.put("orders.csv", [order("o1"), order("o2")])
+    store.put("order_items/a.csv", [item("o1"), item("o2")])
+    store.put("events/today.csv", [event("t1", day(8)), event("t2", day(8, 1))])
+    store.load()
+    return store
+
+
+def order(order_id: str, status: str = "paid") -> Row:
+    return {"order_id": order_id, "user_id": "u", "created_at": day(8), "order_total": "5", "status": status}
+
+
+def item(order_id: str, quantity: str = "1") -> Row:
+    return {"order_id": order_id, "product_id": "p1", "quantity": quantity}
+
+
+def test_of_files_that_have_grown_only_the_new_rows_are_added(growing: Store, tmp_path: Path) -> None:
+    growing.put("events/today.csv", [event("t2", day(8, 1)), event("t1", day(8)), event("t3", day(8, 2))])
+    growing.put("order_items/a.csv", [item("o1"), item("o2"), item("o3")])
+    growing.put("order_items/b.csv", [item("o4")])
+    load = growing.load().load
+    assert load.kept == {LAST_WEEK, RUNNING}
+    assert load.added_to == {"orders", "order_items"}
+    assert growing.rows("select count(*) from raw_events where event_id = 't1'") == [(1,)]
+    assert_accounted(growing, events=21, orders=2, order_items=4)
+    assert_as_from_nothing(growing, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("events", "items"),
+    [
+        ([event("t1", day(8))], [item("o1")]),
+        ([event("t1", day(8)), event("t2", day(8, 1), user_id="other")], [item("o1"), item("o2", "7")]),
+        ([event("t1", day(8)), event("t1", day(8)), event("t2", day(8, 1))], [item("o1"), item("o1"), item("o2")]),
+        ([event("t1", day(8)), event("t2", day(8, 1)), event("f8", day(8, 2))], [item("o1"), item("o2"), item("")]),
+        ([event("t1", day(8)), event("t2", day(7, 1)), event("bad", "soon")], [item("o2"), item("o1", "many")]),
+    ],
+    ids=["has lost a row", "has another value", "repeats a row", "repeats another file's", "has moved and bad rows"],
+)
+def test_a_file_that_has_not_just_grown_is_as_loaded_from_nothing(
+    growing: Store, tmp_path: Path, events: list[Row], items: list[Row]
+) -> None:
+    growing.put("events/today.csv", events)
+    growing.put("order_items/a.csv", items)
+    growing.load()
+    assert_as_from_nothing(growing, tmp_path)
+    growing.put("events/today.csv", [event("t1", day(8)), event("t2", day(8, 1)), event("t4", day(8, 2))])
+    growing.put("order_items/a.csv", [item("o1"), item("o2"), item("o5")])
+    growing.load()
+    assert_as_from_nothing(growing, tmp_path / "again")
