@@ -8,7 +8,7 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,18 +178,20 @@ class Disturbance:
         os.replace(self.aside, self.file)
 
 
-def spoil_sources(stores: Stores, shares: Sequence[float]) -> tuple[int, int]:
+SPOILT = {
+    "events/2026-10-12.csv.gz": "cut off",
+    "order_items/2026-10-12.parquet": "cut off",
+    "events/2026-10-13.csv": "removed",
+    "products/2026-10-14T00-00-00Z.csv": "a folder instead",
+}
+
+
+def spoil_sources(stores: Stores, shares: Sequence[float], files: Mapping[str, str]) -> tuple[int, int]:
     """Let files become unreadable in the middle of runs: how many runs there were, and how many of them failed.
 
     Raises:
         AssertionError: a run went wrong otherwise, or was not repaired by the next.
     """
-    files = {
-        "events/2026-10-12.csv.gz": "cut off",
-        "order_items/2026-10-12.parquet": "cut off",
-        "events/2026-10-13.csv": "removed",
-        "products/2026-10-14T00-00-00Z.csv": "a folder instead",
-    }
     runs = failed = 0
     for share in shares:
         for name, kind in files.items():

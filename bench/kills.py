@@ -22,6 +22,7 @@ START = "start"
 # A child of the fork server begins with everything imported, so that a run's time is that of its work.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["bench.kills"])
+LONGEST_SECONDS = 3600
 # Statements of each phase in a run, at least.
 MOST = {"load": 12, "delete": 30, "insert": 30, "publish": 10}
 
@@ -74,27 +75,18 @@ def _start(settings: Settings, kill_in: str | None = None, share: float = 0) -> 
     return process, phase_file
 
 
-def usual_seconds(stores: Stores) -> float:
-    """How long a run takes that nothing disturbs."""
-    with stores.copy("undisturbed") as settings:
-        process, _phases = _start(settings)
-        since = time.monotonic()
-        process.join()
-        assert process.exitcode == 0
-        stores.require_repaired(settings, "undisturbed")
-        return time.monotonic() - since
-
-
-def kill_at(stores: Stores, settings: Settings, seconds: float) -> str | None:
-    """Kill a run so long after it began; the phase it was in, None where it had ended."""
+def kill_at(settings: Settings, seconds: float) -> tuple[str | None, float]:
+    """Kill a run so long after it began; the phase it was in, None where it had ended, and how long it lasted."""
     process, phases = _start(settings)
-    time.sleep(seconds)
+    since = time.monotonic()
+    process.join(seconds)
     process.kill()
     process.join()
+    lasted = time.monotonic() - since
     if process.exitcode == 0:
-        return None
+        return None, lasted
     assert process.exitcode == -signal.SIGKILL
-    return phases.read_text().split()[-1]
+    return phases.read_text().split()[-1], lasted
 
 
 def kill_in(settings: Settings, phase: str, share: float) -> str:
@@ -113,11 +105,15 @@ def kill_runs(stores: Stores, kills: int, least: int, seed: int) -> dict[str, in
     """
     drawn = random.Random(seed)
     counted: collections.Counter[str] = collections.Counter(dict.fromkeys(PHASES, 0))
-    usual = usual_seconds(stores)
+    with stores.copy("undisturbed") as settings:
+        _phase, usual = kill_at(settings, LONGEST_SECONDS)
+        stores.require_repaired(settings, "undisturbed")
     while counted.total() < kills or min(counted[phase] for phase in PHASES) < least:
         with stores.copy("killed") as settings:
             if counted.total() < kills:
-                phase = kill_at(stores, settings, drawn.random() * usual)
+                phase, lasted = kill_at(settings, drawn.random() * usual)
+                # A machine that has other work to do is not always as fast.
+                usual = lasted if phase is None else usual
             else:
                 wanted = next(phase for phase in PHASES if counted[phase] < least)
                 phase = kill_in(settings, wanted, drawn.random())

@@ -9,11 +9,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bench.faults import fill_disks, limit_files, spoil_sources
+from bench.crashes import crash
+from bench.faults import SPOILT, fill_disks, limit_files, spoil_sources
 from bench.kills import PHASES, START, kill_runs
+from bench.load import make_store
 from bench.stores import make_stores
 
-SHARES = [(number + 0.5) / 8 for number in range(8)]
+SHARES = [(number + 0.5) / 4 for number in range(4)]
 
 
 def main() -> None:
@@ -25,7 +27,7 @@ def main() -> None:
     lines: list[tuple[str, int, str]] = []
     with tempfile.TemporaryDirectory() as home:
         stores = make_stores(Path(home))
-        runs, failed = spoil_sources(stores, SHARES[::2])
+        runs, failed = spoil_sources(stores, SHARES[::2], SPOILT)
         end = f"{failed} ended with one sentence and exit 2, the warehouse as it was; {runs - failed} had read the file"
         lines.append(("a source file cut off, removed or made a folder while a run reads", runs, end))
         lines.append(("a limit to the size of files", limit_files(stores, SHARES), "one sentence, exit 1 or 2"))
@@ -35,6 +37,10 @@ def main() -> None:
                 lines.append((f"a full file system{name}", runs, "one sentence, exit 1 or 2"))
             except subprocess.CalledProcessError as error:
                 lines.append((f"a full file system{name}", 0, f"not tried: {error.stderr.decode().strip()}"))
+        (Path(home) / "crashed").mkdir()
+        settings, weeks = make_store(Path(home) / "crashed", 2)
+        ends = ", ".join(crash(settings, weeks[0]))
+        lines.append(("`kill -9` of a run's worker; then of its retry with daemon and web server", 1, ends))
         kills = kill_runs(stores, given.kills, least=given.kills // 10, seed=given.seed)
     for phase in (START, *PHASES):
         lines.append((f"`kill -9` in the phase {phase}", kills.get(phase, 0), "each table whole"))

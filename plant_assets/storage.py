@@ -363,7 +363,8 @@ def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) 
 def connect(path: Path, log: logging.Logger, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection whose catalog `warehouse` is the file, waiting for a foreign process that holds it."""
     connection = duckdb.connect(config={"temp_directory": str(path.with_name(path.name + ".tmp"))})
-    connection.execute("set TimeZone = 'UTC'")
+    # The engine's own bar, which some of Python's ways to start switch on, would end up in the output.
+    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
     is_told = False
     while True:
         try:

@@ -12,6 +12,8 @@ from typing import Any
 
 from plant_assets.settings import Settings
 
+LOCATION = '{repositoryName: "__repository__", repositoryLocationName: "plant_assets.definitions"'
+
 
 class Server:
     """A running `plant-assets dev`."""
@@ -53,10 +55,27 @@ class Server:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["data"]
 
-    def runs(self) -> list[dict[str, Any]]:
-        return self.ask("{runsOrError(limit: 20){... on Runs{results{runId status tags{key value}}}}}")["runsOrError"][
-            "results"
-        ]
+    def runs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The last runs, the newest first."""
+        query = (
+            f"{{runsOrError(limit: {limit}){{... on Runs{{results{{runId parentRunId status tags{{key value}}}}}}}}}}"
+        )
+        return self.ask(query)["runsOrError"]["results"]
+
+    def launch(self, tags: dict[str, str]) -> str:
+        """Queue a run of `refresh`; its id."""
+        listed = ", ".join(f'{{key: "{key}", value: "{value}"}}' for key, value in tags.items())
+        launched = self.ask(
+            f'mutation {{launchRun(executionParams: {{selector: {LOCATION}, jobName: "refresh"}},'
+            f" executionMetadata: {{tags: [{listed}]}}}}){{__typename ... on LaunchRunSuccess{{run{{runId}}}}}}}}"
+        )["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def kill(self) -> None:
+        """End it as a machine does that stops: with all its processes, those of runs too."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
