@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run dev test soak lint docs lock clean
+.PHONY: run dev test soak load lint docs lock clean
 
 # The lineage of a made-up store, to its answers. END=2026-11-16 makes one that ends there, for the same output always.
 run: $(VENV)/installed
@@ -22,10 +22,14 @@ dev: $(VENV)/installed
 test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m pytest
 
-# Kills runs at drawn moments and repairs them; docs/reliability.md has what came of it. KILLS=100
+# Faults against real runs, and their table in docs/reliability.md: kills at drawn moments, full disks, spoilt sources.
 KILLS ?= 100
 soak: $(VENV)/installed
 	$(BIN)/python -m bench.soak --kills $(KILLS)
+
+# Many runs at once beside a reader.
+load: $(VENV)/installed
+	$(BIN)/python -m bench.load
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

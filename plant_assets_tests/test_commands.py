@@ -221,3 +221,13 @@ def test_sample_refuses_a_folder_with_other_things(tmp_path: Path) -> None:
     done = plant_assets("sample", tmp_path)
     assert done.returncode == 2
     assert "is not empty and holds no sample store" in one_sentence(done)
+
+
+def test_what_the_commands_write_is_for_its_owner_only(ran: Ran, tmp_path: Path) -> None:
+    settings, _done = ran
+    done = plant_assets("sample", tmp_path / "new" / "store", "--sessions", 50, "--weeks", 1, "--products", 3)
+    assert done.returncode == 0, done.stderr
+    written = [*tmp_path.rglob("*"), *settings.warehouse_path.parent.rglob("*")]
+    names = {path.name for path in written}
+    assert {"store", "products", "sample.json", "analytics.duckdb", "runs.db"} <= names
+    assert [str(path) for path in written if path.stat().st_mode & 0o077] == []
