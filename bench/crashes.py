@@ -1,5 +1,6 @@
-"""Crashes of a run under the daemon: first the run's worker, then everything. Dagster has to try the run again."""
+"""Crashes of runs under the daemon of `plant-assets dev`: Dagster has to try each again, until it publishes."""
 
+import contextlib
 import os
 import re
 import signal
@@ -10,11 +11,13 @@ from typing import Any
 
 import duckdb
 
-from bench.load import publisher
+from bench.load import ENDED, publisher
 from plant_assets.settings import Settings
 from plant_assets_tests.server import Server
 
 PATIENCE_SECONDS = 600
+# The load and the first tables.
+SOME_STEPS = 15
 
 
 def crash(settings: Settings, week: str) -> list[str]:
@@ -37,11 +40,41 @@ def crash(settings: Settings, week: str) -> list[str]:
             server = Server(settings)
             server.wait()
             third = _retry_of(server, second)
-        _wait(lambda: _status(server, third) == "SUCCESS", server.log)
-        assert publisher(settings.marts_path) == f"run {third}"
-        return [_status(server, run) for run in (first, second, third)]
+        _require_published(server, settings, third)
+        return [_state(server, run)[0] for run in (first, second, third)]
     finally:
         server.stop()
+
+
+def crash_midway(settings: Settings, week: str) -> list[str]:
+    """Kill a run's worker when it has written some tables; what became of the run and its retry.
+
+    Raises:
+        AssertionError: the retry did not publish.
+    """
+    server = Server(settings)
+    try:
+        server.wait()
+        status = ""
+        # A run that ends before it is killed is no crash.
+        while status != "FAILURE":
+            run = server.launch({"dagster/partition": week})
+            process = _process_of(settings, run, server.log)
+            _wait(lambda run=run: _state(server, run)[1] >= SOME_STEPS, server.log)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            status = _wait(lambda run=run: {_state(server, run)[0]} & ENDED, server.log).pop()
+        retry = _retry_of(server, run)
+        _require_published(server, settings, retry)
+        return [_state(server, each)[0] for each in (run, retry)]
+    finally:
+        server.stop()
+
+
+def _require_published(server: Server, settings: Settings, run_id: str) -> None:
+    status = _wait(lambda: {_state(server, run_id)[0]} & ENDED, server.log)
+    assert status == {"SUCCESS"}, server.log.read_text()
+    assert publisher(settings.marts_path) == f"run {run_id}"
 
 
 def _wait(found: Callable[[], Any], log: Path) -> Any:
@@ -50,7 +83,7 @@ def _wait(found: Callable[[], Any], log: Path) -> Any:
     while time.monotonic() < until:
         if answer := found():
             return answer
-        time.sleep(0.5)
+        time.sleep(0.2)
     raise TimeoutError(log.read_text())
 
 
@@ -66,6 +99,8 @@ def _retry_of(server: Server, run_id: str) -> str:
     return str(retries[0])
 
 
-def _status(server: Server, run_id: str) -> str:
-    [status] = [run["status"] for run in server.runs() if run["runId"] == run_id]
-    return str(status)
+def _state(server: Server, run_id: str) -> tuple[str, int]:
+    """A run's status, and the number of its steps that succeeded."""
+    fields = "status stats{... on RunStatsSnapshot{stepsSucceeded}}"
+    run = server.ask(f'{{runOrError(runId: "{run_id}"){{... on Run{{{fields}}}}}}}')["runOrError"]
+    return run["status"], run["stats"]["stepsSucceeded"]

@@ -44,7 +44,7 @@ class Reader(threading.Thread):
         self.problems: list[str] = []
 
     def run(self) -> None:
-        while not self._is_stopped.wait(0.05):
+        while not self._is_stopped.wait(0.2):
             try:
                 self.publishers.add(publisher(self._path))
                 self.readings += 1
@@ -125,7 +125,7 @@ def queued(settings: Settings, weeks: list[str]) -> tuple[Reader, int]:
                 if len(ended) == len(requested) + 2 and command.poll() is not None:
                     break
                 assert server.process.poll() is None, server.log.read_text()
-                time.sleep(2)
+                time.sleep(5)
         assert command.returncode == 0
         assert is_skipped, "no tick met a run that was still going"
         assert {run["status"] for run in runs} == {"SUCCESS"}, runs

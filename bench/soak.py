@@ -9,12 +9,16 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bench.crashes import crash
+from bench.crashes import crash, crash_midway
 from bench.faults import SPOILT, fill_disks, limit_files, spoil_sources
 from bench.kills import PHASES, START, kill_runs
 from bench.load import make_store
 from bench.stores import make_stores
 
+CRASHES = {
+    "`kill -9` of a run's worker that waits, then of its retry with daemon and web server": crash,
+    "`kill -9` of a run's worker that has written some tables": crash_midway,
+}
 SHARES = [(number + 0.5) / 4 for number in range(4)]
 
 
@@ -39,8 +43,8 @@ def main() -> None:
                 lines.append((f"a full file system{name}", 0, f"not tried: {error.stderr.decode().strip()}"))
         (Path(home) / "crashed").mkdir()
         settings, weeks = make_store(Path(home) / "crashed", 2)
-        ends = ", ".join(crash(settings, weeks[0]))
-        lines.append(("`kill -9` of a run's worker; then of its retry with daemon and web server", 1, ends))
+        for name, fault in CRASHES.items():
+            lines.append((name, 1, f"run and retries: {', '.join(fault(settings, weeks[0])).lower()}"))
         kills = kill_runs(stores, given.kills, least=given.kills // 10, seed=given.seed)
     for phase in (START, *PHASES):
         lines.append((f"`kill -9` in the phase {phase}", kills.get(phase, 0), "each table whole"))
