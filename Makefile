@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run dev test soak bench lint docs lock clean
+.PHONY: run dev test soak load bench lint docs lock clean
 
 # The lineage of a made-up store, to its answers. END=2026-11-16 makes one that ends there, for the same output always.
 run: $(VENV)/installed
@@ -22,7 +22,7 @@ dev: $(VENV)/installed
 test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
-# Kills runs at drawn moments and repairs them; docs/reliability.md has what came of it. KILLS=100
+# Faults against real runs, and their table in docs/reliability.md: kills at drawn moments, full disks, spoilt sources.
 KILLS ?= 100
 soak: $(VENV)/installed
 	$(BIN)/python -m bench.soak --kills $(KILLS)
@@ -32,6 +32,10 @@ SIZES ?= 10_000 1_000_000 greenery inventory
 REPEATS ?= 3
 bench: $(VENV)/installed-for-bench
 	$(BIN)/python -m bench.compare --repeats $(REPEATS) $(SIZES)
+
+# Many runs at once beside a reader.
+load: $(VENV)/installed
+	$(BIN)/python -m bench.load
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ def problems_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, s
 
 
 def new_problems(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, str]:
-    """The run's problems that the job's run before did not have."""
+    """The run's problems that the job's run before did not have, nor the run that it is a retry of."""
     record = instance.get_run_record_by_id(run.run_id)
     before = instance.get_runs(
         dg.RunsFilter(
@@ -48,7 +48,8 @@ def new_problems(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, 
         ),
         limit=1,
     )
-    known = problems_of(instance, before[0]) if before else {}
+    tried = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    known = {where for earlier in (*before, tried) if earlier for where in problems_of(instance, earlier)}
     return {where: why for where, why in problems_of(instance, run).items() if where not in known}
 
 

@@ -60,7 +60,11 @@ def jobs() -> list[UnresolvedAssetJobDefinition]:
     """`refresh` materializes the whole lineage with its checks; `check` evaluates every check on what is stored."""
     return [
         dg.define_asset_job(
-            REFRESH, selection=dg.AssetSelection.all(), description="The whole lineage, with its checks."
+            REFRESH,
+            selection=dg.AssetSelection.all(),
+            description="The whole lineage, with its checks.",
+            # Dagster tries a crashed run again from the step that failed; the marts are published of a whole run.
+            tags={"dagster/retry_strategy": "ALL_STEPS"},
         ),
         dg.define_asset_job(
             CHECK,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from plant_assets import __version__
-from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.settings import FOR_OWNER_ONLY, Settings, UsageError, read_settings
 from plant_assets.zones import monday_of
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def main() -> None:
     """Product and stock analytics of a plant store."""
     # Users can act on none of what the libraries say of each other; developers see it in the tests.
     warnings.simplefilter("ignore")
+    os.umask(FOR_OWNER_ONLY)
 
 
 @contextmanager
@@ -100,8 +101,23 @@ def one_sentence(debug: bool) -> Iterator[None]:
         if debug:
             raise
         fail(str(error), WRONG_USE)
+    except BrokenPipeError:
+        raise
+    except machine_errors() as error:
+        if debug:
+            raise
+        reason = " ".join(str(error).split("\n[SQL:")[0].split("\n(Background")[0].split())
+        fail(f"{reason}; what was not finished is as it was, run again to go on", FAILED)
     except KeyboardInterrupt:
         fail("stopped; what was not finished is as it was, run again to go on", 130)
+
+
+def machine_errors() -> tuple[type[Exception], ...]:
+    """What the disk's and the engines' refusals are raised as."""
+    import duckdb
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return OSError, duckdb.Error, SQLAlchemyError
 
 
 def dagster_records() -> "dg.DagsterInstance":

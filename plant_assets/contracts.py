@@ -233,7 +233,6 @@ TABLES: dict[str, Table] = {
                 _WEEK,
                 _must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
                 *_FIRST_REACHED,
-                _must("known_products", COUNT, "Products that had been observed when this was counted"),
             ),
         ),
         Table(

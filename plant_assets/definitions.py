@@ -1,6 +1,7 @@
 """The code location: assets, checks, jobs, schedule and resources, put together once."""
 
 import logging
+import os
 from collections.abc import Iterator
 
 import dagster as dg
@@ -13,7 +14,7 @@ from plant_assets.instance import hold_run
 from plant_assets.io_manager import WarehouseIOManager
 from plant_assets.maintenance import maintenance_jobs
 from plant_assets.partitions import weekly_partitions
-from plant_assets.settings import Settings, read_settings
+from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
 from plant_assets.storage import Warehouse, open_warehouse
 
 
@@ -54,4 +55,5 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     """What `workspace.yaml`, `dagster` and `dg` load: the store of the environment's settings."""
+    os.umask(FOR_OWNER_ONLY)
     return build_defs(read_settings())

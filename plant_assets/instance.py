@@ -6,6 +6,7 @@ system frees however the process ends: a started run whose lock is free is dead.
 
 import contextlib
 import datetime as dt
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ def prepare_home(settings: Settings) -> None:
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = files("plant_assets").joinpath(SETTINGS_FILE).read_text()
+    wanted = wanted.replace("base_dir: DAGSTER_HOME", f"base_dir: {json.dumps(str(home))}")
     if not (home / SETTINGS_FILE).exists() or (home / SETTINGS_FILE).read_text() != wanted:
         write_atomically(home / SETTINGS_FILE, wanted)
     os.environ.update(environment(settings))

@@ -14,7 +14,7 @@ import duckdb
 
 from plant_assets.instance import hold_run
 from plant_assets.settings import Settings, UsageError
-from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse
+from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse, remove_database
 
 PRUNED = "(pruned)"
 STAMP = "%Y-%m-%dT%H-%M-%SZ"
@@ -74,6 +74,8 @@ def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> 
     target = folder / f"{dt.datetime.now(dt.UTC):{STAMP}}.duckdb"
     fresh = target.with_suffix(".new")
     with open_warehouse(settings, log, holder) as warehouse:
+        for unfinished in folder.glob("*.new"):
+            unfinished.unlink()
         warehouse.execute("checkpoint warehouse")
         shutil.copyfile(settings.warehouse_path, fresh)
         fresh.chmod(0o600)
@@ -107,7 +109,7 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
     with open_warehouse(settings, log, holder) as warehouse:
         if first_week := warehouse.meta("first_week"):
             warehouse.remember_store(dt.date.fromisoformat(first_week))
-            warehouse.publish_marts()
+            warehouse.publish_marts(holder)
     return source
 
 
@@ -115,9 +117,9 @@ def compact(settings: Settings, log: logging.Logger, holder: str) -> tuple[int, 
     """Write the warehouse anew, without the space that deleted rows left; its size before and after."""
     path = settings.warehouse_path
     fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
     before = path.stat().st_size
     with hold_lock(settings, log, holder, wait=True):
+        remove_database(fresh)
         expected = count_rows(path)
         with duckdb.connect() as connection:
             connection.execute(f"attach {literal(str(path))} as warehouse; attach {literal(str(fresh))} as fresh")

@@ -77,7 +77,7 @@ def write(
         known = Manifest(start.isoformat(), start.isoformat(), seed, sessions, products, format)
     if end <= dt.datetime.fromisoformat(known.end):
         return known
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     wanted = Manifest(**{**asdict(known), "end": end.isoformat()})
     _write_days(directory, known, wanted, on_day or (lambda day: None))
     write_atomically(directory / MANIFEST, json.dumps(asdict(wanted), indent=2))
@@ -123,10 +123,11 @@ def _write_days(directory: Path, known: Manifest, wanted: Manifest, on_day: Call
 def _copy(
     connection: duckdb.DuckDBPyConnection, body: str, parameters: list[dt.datetime], path: Path, format: str
 ) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     fresh = path.with_name("." + path.name + ".new")
     options = f"format csv, header, timestampformat '{INSTANT_FORMAT}'" if format == "csv" else "format parquet"
     connection.execute(f"copy ({body}) to {literal(str(fresh))} ({options})", parameters)
+    fresh.chmod(0o600)
     os.replace(fresh, path)
 
 

@@ -15,6 +15,8 @@ import plant_assets
 from plant_assets.zones import Calendar
 
 PREFIX = "PLANT_"
+# The umask of processes that write: some files are made by DuckDB and by Dagster, which take no mode.
+FOR_OWNER_ONLY = 0o077
 
 
 class UsageError(Exception):

@@ -190,7 +190,9 @@ class Warehouse:
         try:
             yield
         except BaseException:
-            self.execute("rollback")
+            # A full disk ends the transaction itself; what is raised is why.
+            with contextlib.suppress(duckdb.Error):
+                self.execute("rollback")
             raise
         self.execute("commit")
 
@@ -342,22 +344,34 @@ class Warehouse:
         )
         return sorted(row[0] for row in rows)
 
-    def publish_marts(self) -> Path:
-        """Copy the marts into a new file and move it to where readers open it."""
+    def publish_marts(self, publisher: str) -> Path:
+        """Copy the marts into a new file and move it to where readers open it; each table names its publisher."""
         target = self.settings.marts_path
         fresh = target.with_name(target.name + ".new")
-        fresh.unlink(missing_ok=True)
-        self.execute(f"attach {literal(str(fresh))} as marts")
+        remove_database(fresh)
         try:
+            self.execute(f"attach {literal(str(fresh))} as marts")
             self.execute("create schema marts.analytics")
             for name in (*MARTS, "_meta", "_writes"):
                 if self.has(name):
                     self.execute(f"create table marts.analytics.{name} as from warehouse.analytics.{name}")
-        finally:
+                    self.execute(f"comment on table marts.analytics.{name} is {literal(publisher)}")
             self.execute("detach marts")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                self.execute("detach marts")
+            # On a full disk half a file would be in the way of the next run.
+            remove_database(fresh)
+            raise
         fresh.chmod(0o600)
         os.replace(fresh, target)
         return target
+
+
+def remove_database(path: Path) -> None:
+    """Remove a database file, and its log, which would be taken for that of the next file of this name."""
+    for each in (path, path.with_name(path.name + ".wal")):
+        each.unlink(missing_ok=True)
 
 
 def create_table(table: Table) -> str:
@@ -428,7 +442,8 @@ def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) 
 def connect(path: Path, settings: Settings, log: logging.Logger, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection whose catalog `warehouse` is the file, waiting for a foreign process that holds it."""
     connection = duckdb.connect(config={"temp_directory": str(path.with_name(path.name + ".tmp"))})
-    connection.execute("set TimeZone = 'UTC'")
+    # The engine's own bar, which some of Python's ways to start switch on, would end up in the output.
+    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
     connection.execute(f"set memory_limit = {literal(settings.memory_limit)}")
     is_told = False
     while True:

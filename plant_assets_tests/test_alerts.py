@@ -111,3 +111,28 @@ def test_both_sensors_are_on() -> None:
     defs = build_defs(read_settings())
     for name in ("alert_on_failed_runs", "alert_on_failed_checks"):
         assert defs.resolve_sensor_def(name).default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_a_run_that_is_tried_again_is_told_once(
+    built: Settings, records: dg.DagsterInstance, webhook: tuple[str, list[dict[str, str]]]
+) -> None:
+    url, received = webhook
+    settings = read_settings(source=built.source, warehouse=built.warehouse, alert_url=url)
+    job = build_defs(settings).resolve_job_def("refresh")
+
+    def fail(parent: dg.DagsterRun | None, reason: str) -> dg.DagsterRun:
+        given = {"parent_run_id": parent.run_id, "root_run_id": parent.root_run_id or parent.run_id} if parent else {}
+        run = records.create_run_for_job(job, **given)
+        records.report_run_failed(run, reason)
+        tell(settings, records, run, LOG)
+        return run
+
+    first = fail(None, "The run's process is gone")
+    # Between a run and its retry others may end.
+    records.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    second = fail(first, "The run's process is gone")
+    records.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    fail(second, "The run's process is gone")
+    [message] = received
+    assert first.run_id in message["message"]
+    assert "run of refresh: The run's process is gone" in message["message"]

@@ -10,6 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from plant_assets.checks import checks_of
+from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_warehouse
 from plant_assets_tests.conftest import END
@@ -107,7 +109,7 @@ def test_check_prints_a_line_for_each_check(ran: Ran) -> None:
     done = plant_assets("check", "--warehouse", settings.warehouse_path)
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
-    assert len(lines) == 44
+    assert len(lines) == sum(len(checks_of(name)) for name in TABLES)
     assert {line.split()[0] for line in lines} == {"passed", "warned"}
 
 
@@ -221,3 +223,13 @@ def test_sample_refuses_a_folder_with_other_things(tmp_path: Path) -> None:
     done = plant_assets("sample", tmp_path)
     assert done.returncode == 2
     assert "is not empty and holds no sample store" in one_sentence(done)
+
+
+def test_what_the_commands_write_is_for_its_owner_only(ran: Ran, tmp_path: Path) -> None:
+    settings, _done = ran
+    done = plant_assets("sample", tmp_path / "new" / "store", "--sessions", 50, "--weeks", 1, "--products", 3)
+    assert done.returncode == 0, done.stderr
+    written = [*tmp_path.rglob("*"), *settings.warehouse_path.parent.rglob("*")]
+    names = {path.name for path in written}
+    assert {"store", "products", "sample.json", "analytics.duckdb", "runs.db"} <= names
+    assert [str(path) for path in written if path.stat().st_mode & 0o077] == []

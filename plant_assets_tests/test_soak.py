@@ -1,15 +1,49 @@
-"""The short version of `make soak`: a kill in each phase of a run, each repaired by the next run."""
+"""The short versions of `make soak` and `make load`: kills, full disks, spoilt sources, and processes at once."""
 
-from bench.soak import PHASES, phase_of, soak
+from pathlib import Path
+
+import pytest
+
+from bench.faults import SPOILT, limit_files, spoil_sources
+from bench.kills import PHASES, START, kill_runs, phase_of
+from bench.load import crowded, make_store
+from bench.soak_stores import Stores, make_stores
 
 
-def test_a_kill_in_each_phase_is_repaired_by_the_next_run() -> None:
-    assert soak(kills=len(PHASES), seed=7) == dict.fromkeys(PHASES, 1)
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    return make_stores(tmp_path_factory.mktemp("soak"))
+
+
+def test_kills_at_any_moment_are_repaired_by_the_next_run(stores: Stores) -> None:
+    kills = kill_runs(stores, kills=2, least=1, seed=7)
+    assert set(kills) - {START} == set(PHASES)
+    assert min(kills[phase] for phase in PHASES) >= 1
 
 
 def test_phases_are_told_by_their_statements() -> None:
     assert phase_of("delete from raw_events where created_at >= ?") == "delete"
     assert phase_of("insert into funnel by name select 1") == "insert"
     assert phase_of("attach 'x' as marts") == "publish"
+    assert phase_of("comment on table marts.analytics.funnel is 'run x'") == "publish"
     assert phase_of("insert into _staged_events by name select 1") == "load"
+    assert phase_of("delete from _staged_events where true") == "load"
+    assert phase_of("insert into raw_events by name select 1 from _staged_events") == "insert"
+    assert phase_of("alter table _staged_events drop column week") == "insert"
     assert phase_of("select 1") is None
+
+
+def test_a_full_disk_ends_with_one_sentence_and_is_repaired_by_the_next_run(stores: Stores) -> None:
+    assert limit_files(stores, [0.1, 0.9]) == 2
+
+
+def test_a_source_that_becomes_unreadable_leaves_the_warehouse_as_it_was(stores: Stores) -> None:
+    spoilt = {name: SPOILT[name] for name in ("events/2026-10-12.csv.gz", "events/2026-10-13.csv")}
+    assert spoil_sources(stores, [0], spoilt) == (2, 2)
+
+
+def test_processes_at_once_wait_for_one_another_and_readers_see_one_run(tmp_path: Path) -> None:
+    settings, weeks = make_store(tmp_path, 4)
+    reader = crowded(settings, weeks)
+    assert reader.problems == []
+    assert len(reader.publishers) > 1

@@ -265,6 +265,36 @@ def test_readers_of_the_marts_see_a_run_while_a_writer_works(built: Settings) ->
             assert len(marts.rows("from funnel")) == 1
 
 
+def test_every_published_table_names_the_run_that_published_it(built: Settings) -> None:
+    with open_warehouse(built) as warehouse:
+        warehouse.publish_marts("run 'seventeen'")
+    with open_marts(built) as marts:
+        found = dict(marts.rows("select table_name, comment from duckdb_tables()"))
+    assert {"funnel", "funnel_steps", "inventory"} < set(found)
+    assert set(found.values()) == {"run 'seventeen'"}
+
+
+def test_publishing_that_fails_leaves_the_marts_of_before_and_no_half_file(built: Settings) -> None:
+    before = built.marts_path.read_bytes()
+    with open_warehouse(built) as warehouse:
+        warehouse.execute("drop table stockouts; create view stockouts as select error('it cannot be read')")
+        with pytest.raises(duckdb.Error, match="it cannot be read"):
+            warehouse.publish_marts("run")
+    assert built.marts_path.read_bytes() == before
+    assert list(built.marts_path.parent.glob("*.new*")) == []
+
+
+def test_what_a_killed_publication_left_is_not_taken_for_the_next_ones(built: Settings) -> None:
+    fresh = built.marts_path.with_name(built.marts_path.name + ".new")
+    for left in (fresh, fresh.with_name(fresh.name + ".wal")):
+        left.write_bytes(b"of a run that was killed")
+    with open_warehouse(built) as warehouse:
+        warehouse.publish_marts("run")
+    assert list(built.marts_path.parent.glob("*.new*")) == []
+    with open_marts(built) as marts:
+        assert marts.value("select count(*) from funnel") == 1
+
+
 def test_marts_open_under_any_name(built: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "analytics.duckdb"
     copy.write_bytes(built.marts_path.read_bytes())

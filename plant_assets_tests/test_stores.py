@@ -98,3 +98,38 @@ def test_after_three_weeks_without_a_run_or_an_observation_one_run_is_a_rebuild(
     assert not refresh(rebuilt, as_of=later).failures
     assert contents(settings) == contents(rebuilt)
     assert rows(settings, "select count(distinct week_start_date) from inventory") == [(7,)]
+
+
+def test_whatever_arrives_late_the_next_run_gives_a_rebuilds_tables(
+    tmp_path: Path, small_store: Path, refresh: Callable[..., Outcome]
+) -> None:
+    source, held = tmp_path / "store", tmp_path / "held"
+    shutil.copytree(small_store, source)
+    late = [
+        "order_items/2026-09-26.csv",
+        "events/2026-09-28.csv",
+        "products/2026-10-01T12-00-00Z.csv",
+        "products/2026-10-14T06-00-00Z.csv",
+        "orders/2026-10-05.csv",
+        "events/2026-10-14.csv",
+    ]
+    for name in late:
+        (held / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source / name, held / name)
+    # Of a product that only the last observation knows.
+    with (source / "events" / "2026-09-25.csv").open("a") as events:
+        events.write("w1,weeder,,,2026-09-25T23:00:00Z,page_view,,weed\n")
+    with (source / "events" / "2026-10-06.csv").open("a") as events:
+        events.write("w2,weeder,,,2026-10-06T23:00:00Z,page_view,,weed\nw3,weeder,,,2026-10-06T23:00:01Z,checkout,,\n")
+    with (held / "products" / "2026-10-14T06-00-00Z.csv").open("a") as products:
+        products.write("weed,Weed,1.00,5\n")
+    settings = read_settings(source=source, warehouse=tmp_path / "w" / "w.duckdb")
+    assert not refresh(settings).failures
+    assert rows(settings, "select page_view from funnel_by_product where product_id = 'weed'") == []
+    for number, name in enumerate(late):
+        shutil.move(held / name, source / name)
+        assert not refresh(settings).failures
+        rebuilt = read_settings(source=source, warehouse=tmp_path / str(number) / "w.duckdb")
+        assert not refresh(rebuilt).failures
+        assert contents(settings) == contents(rebuilt), name
+    assert rows(settings, "select page_view from funnel_by_product where product_id = 'weed'") == [(1,)]

@@ -3,15 +3,9 @@
 PLANT_TEST_SHOTS names a folder for screenshots.
 """
 
-import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +20,7 @@ from selenium.webdriver.common.by import By
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets_tests.conftest import need
+from plant_assets_tests.server import Server
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 QUIET = (
@@ -39,60 +34,6 @@ QUIET = (
     "--no-first-run",
     "--window-size=1500,1000",
 )
-
-
-class Server:
-    """A running `plant-assets dev`."""
-
-    def __init__(self, settings: Settings) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        arguments = ["dev", "--source", settings.source, "--warehouse", str(settings.warehouse_path)]
-        self.log = settings.warehouse_path.with_name("dev.log")
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "plant_assets.cli", *arguments, "--port", str(self.port)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def wait(self) -> None:
-        for _second in range(120):
-            try:
-                with urllib.request.urlopen(self.address("/server_info"), timeout=5):
-                    return
-            except OSError:
-                assert self.process.poll() is None, self.log.read_text()
-                time.sleep(1)
-        pytest.fail(self.log.read_text())
-
-    def ask(self, query: str) -> Any:
-        """The answer of the GraphQL API."""
-        request = urllib.request.Request(
-            self.address("/graphql"),
-            data=json.dumps({"query": query}).encode(),
-            headers={"content-type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["data"]
-
-    def runs(self) -> list[dict[str, Any]]:
-        return self.ask("{runsOrError(limit: 20){... on Runs{results{runId status tags{key value}}}}}")["runsOrError"][
-            "results"
-        ]
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -44,9 +44,10 @@ def int_product_funnel_weeks(
     if since is None:
         return Since(transforms.product_funnel_weeks(events, product_snapshots), "week_start_date", None)
     unknown_since = warehouse.value(
-        f"select min(week_start_date) from {name} where product_id = ?"
-        " and known_products <> (select count(distinct product_id) from product_snapshots)",
-        [UNKNOWN_PRODUCT],
+        f"select min(week_start_date) from {name} where product_id = ? and exists (from product_snapshots join _loads"
+        " on source_table = 'products' and bucket = valid_from::varchar where changed_after is null"
+        " and write_number > (select max(write_number) from _writes where table_name = ?))",
+        [UNKNOWN_PRODUCT, name],
     )
     since = min(since, unknown_since or since)
     earlier: dt.date | None = warehouse.value(to_sql(transforms.earlier_date(int_session_days, since)))

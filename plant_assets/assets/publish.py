@@ -22,5 +22,5 @@ def publish_marts(
     if others:
         context.log.warning("not published: %s are of an earlier run", ", ".join(others))
         return
-    path = warehouse.publish_marts()
+    path = warehouse.publish_marts(f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})

@@ -119,8 +119,11 @@ class SourceFile:
     def content_hash(self) -> str:
         """SHA-256 of the content. A footer of parquet does not tell two rows' exchanged values apart."""
         if self._hash is None:
-            with self.path.open("rb") as stream:
-                self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
+            try:
+                with self.path.open("rb") as stream:
+                    self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError as error:
+                raise SourceError(f"{self.path} of the table {self.table} cannot be read: {error.strerror}") from error
         return self._hash
 
 

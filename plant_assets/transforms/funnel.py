@@ -54,7 +54,6 @@ def product_funnel_weeks(
     whose sessions the first is before all their events. Products that were never observed are one, `(unknown)`.
     """
     known = product_snapshots.select(known_product_id="product_id").distinct()
-    observed = known.aggregate(known_products=_.count())
 
     def pairs(of: ibis.Table) -> ibis.Table:
         staged = of.filter(_.session_step.notnull()).select("session_id", "event_date", "event_type", "product_id")
@@ -68,12 +67,12 @@ def product_funnel_weeks(
 
     unit, names = ["session_id", "product_id"], TABLES["int_product_funnel_weeks"].names
     if spans is None:
-        return _first_reached(pairs(events), None, unit).cross_join(observed).select(names)
+        return _first_reached(pairs(events), None, unit).select(names)
     first, starts_at = (ibis.literal(instant, "timestamp(6)") for instant in spans)
     recent = events.filter(_.created_at >= starts_at)
     earlier = events.filter((_.created_at >= first) & (_.created_at < starts_at))
     again = earlier.semi_join(recent.select("session_id").distinct(), "session_id")
-    return _first_reached(pairs(recent), pairs(again), unit).cross_join(observed).select(names)
+    return _first_reached(pairs(recent), pairs(again), unit).select(names)
 
 
 def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[str]) -> ibis.Table:

@@ -1,0 +1,86 @@
+"""Dagster's web server and daemon as `plant-assets dev` starts them, and questions to them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import Any
+
+from plant_assets.settings import Settings
+
+LOCATION = '{repositoryName: "__repository__", repositoryLocationName: "plant_assets.definitions"'
+
+
+class Server:
+    """A running `plant-assets dev`."""
+
+    def __init__(self, settings: Settings) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        arguments = ["dev", "--source", settings.source, "--warehouse", str(settings.warehouse_path)]
+        self.log = settings.warehouse_path.with_name("dev.log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "plant_assets.cli", *arguments, "--port", str(self.port)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def address(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def wait(self) -> None:
+        for _second in range(120):
+            try:
+                with urllib.request.urlopen(self.address("/server_info"), timeout=5):
+                    return
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(1)
+        raise TimeoutError(self.log.read_text())
+
+    def ask(self, query: str) -> Any:
+        """The answer of the GraphQL API."""
+        request = urllib.request.Request(
+            self.address("/graphql"),
+            data=json.dumps({"query": query}).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def runs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The last runs, the newest first."""
+        query = (
+            f"{{runsOrError(limit: {limit}){{... on Runs{{results{{runId parentRunId status tags{{key value}}}}}}}}}}"
+        )
+        return self.ask(query)["runsOrError"]["results"]
+
+    def launch(self, tags: dict[str, str]) -> str:
+        """Queue a run of `refresh`; its id."""
+        listed = ", ".join(f'{{key: "{key}", value: "{value}"}}' for key, value in tags.items())
+        launched = self.ask(
+            f'mutation {{launchRun(executionParams: {{selector: {LOCATION}, jobName: "refresh"}},'
+            f" executionMetadata: {{tags: [{listed}]}}}}){{__typename ... on LaunchRunSuccess{{run{{runId}}}}}}}}"
+        )["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def kill(self) -> None:
+        """End it as a machine does that stops: with all its processes, those of runs too."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
