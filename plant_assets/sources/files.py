@@ -262,8 +262,15 @@ class FileSource:
             SourceError: a file cannot be read to its end, or lacks a needed column.
         """
         by_shape: dict[Shape, list[SourceFile]] = {}
+        of_schema: dict[str, Shape] = {}
+        schemas = _schemas(connection, [each for each in files if each.extension == "parquet"])
         for each in files:
-            by_shape.setdefault(_shape(connection, table, each), []).append(each)
+            schema = schemas.get(str(each.path))
+            shape = of_schema.get(schema) if schema else None
+            shape = shape or _shape(connection, table, each)
+            if schema:
+                of_schema[schema] = shape
+            by_shape.setdefault(shape, []).append(each)
         for shape, alike in by_shape.items():
             self._stage_alike(connection, table, shape, alike)
             if shape.form == "jsonl":
@@ -471,6 +478,19 @@ def _json_select(table: SourceTable, lines: str) -> str:
         f" from (select *, json_extract_string(document, {paths}) as fields from"
         f" (select *, if(refused is null and json_valid(raw_text), raw_text, '0') as document from ({lines})))"
     )
+
+
+def _schemas(connection: duckdb.DuckDBPyConnection, files: list[SourceFile]) -> dict[str, str]:
+    """The parquet files' schemas as text, by path: asked for all at once; none where a file has none to read."""
+    try:
+        found = connection.execute(
+            "select file_name, string_agg(concat_ws('/', name, type, converted_type, logical_type, num_children), ' ')"
+            " from parquet_schema(?) group by file_name",
+            [[_escape_glob(str(each.path)) for each in files]],
+        )
+        return dict(found.fetchall())
+    except duckdb.Error:
+        return {}
 
 
 def _shape(connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile) -> Shape:
