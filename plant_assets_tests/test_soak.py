@@ -1,5 +1,6 @@
 """The short versions of `make soak` and `make load`: kills, full disks, spoilt sources, and processes at once."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from bench.faults import SPOILT, limit_files, spoil_sources
 from bench.kills import PHASES, START, kill_runs, phase_of
 from bench.load import crowded, make_store
 from bench.soak_stores import Stores, make_stores
+from plant_assets_tests.conftest import need
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +18,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
 
 
 def test_kills_at_any_moment_are_repaired_by_the_next_run(stores: Stores) -> None:
+    need("Linux, whose clocks tell how far a run is,", sys.platform == "linux")
     kills = kill_runs(stores, kills=2, least=1, seed=7)
     assert set(kills) - {START} == set(PHASES)
     assert min(kills[phase] for phase in PHASES) >= 1
@@ -34,7 +37,7 @@ def test_phases_are_told_by_their_statements() -> None:
 
 
 def test_a_full_disk_ends_with_one_sentence_and_is_repaired_by_the_next_run(stores: Stores) -> None:
-    assert limit_files(stores, [0.1, 0.9]) == 2
+    assert limit_files(stores, [0.3]) == 1
 
 
 def test_a_source_that_becomes_unreadable_leaves_the_warehouse_as_it_was(stores: Stores) -> None:
