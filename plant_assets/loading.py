@@ -449,6 +449,10 @@ class Load:
                 return
             for each in again:
                 self.source.stage_line_by_line(self.warehouse.connection, SOURCE_TABLES[name], each)
+            if name in self.added_to:
+                # The rows that are stored came back; they are counted already.
+                stored = f"select staged_row from ({self._stored_again(name)})"
+                self.warehouse.execute(f"delete from {STAGED}{name} where rowid in ({stored})", [self.grown[name]])
 
     def _judge_events(self, first_week: dt.date) -> None:
         calendar, execute = self.warehouse.calendar, self.warehouse.execute

@@ -265,8 +265,19 @@ def test_of_files_that_have_grown_only_the_new_rows_are_added(growing: Store, tm
         ([event("t1", day(8)), event("t1", day(8)), event("t2", day(8, 1))], [item("o1"), item("o1"), item("o2")]),
         ([event("t1", day(8)), event("t2", day(8, 1)), event("f8", day(8, 2))], [item("o1"), item("o2"), item("")]),
         ([event("t1", day(8)), event("t2", day(7, 1)), event("bad", "soon")], [item("o2"), item("o1", "many")]),
+        (
+            [event("t1", day(8)), event("t2", day(8, 1)), event("n", day(8)), event("n", day(8), user_id="x")],
+            [item("o1"), item("o2"), item("n"), item("n", "2")],
+        ),
     ],
-    ids=["has lost a row", "has another value", "repeats a row", "repeats another file's", "has moved and bad rows"],
+    ids=[
+        "has lost a row",
+        "has another value",
+        "repeats a row",
+        "repeats another file's",
+        "has moved and bad rows",
+        "contradicts itself",
+    ],
 )
 def test_a_file_that_has_not_just_grown_is_as_loaded_from_nothing(
     growing: Store, tmp_path: Path, events: list[Row], items: list[Row]
