@@ -68,6 +68,9 @@ class Load:
     kept: set[dt.date] = field(default_factory=set)
     grown: dict[str, list[str]] = field(default_factory=dict)
     added_to: set[str] = field(default_factory=set)
+    left_out: int = 0
+    done: set[dt.date] = field(default_factory=set)
+    written: dict[str, int] = field(default_factory=dict)
     first_week: dt.date | None = None
     kept_out: set[str] = field(default_factory=set)
 
@@ -92,9 +95,15 @@ class Load:
             changed = [each for each in self.listed[name] if not _is_known(each, known)]
             if name == "products":
                 changed = self._observations_to_read(changed)
-            self.grown[name] = [] if self.is_forced else [each.name for each in changed if each.name in known]
+            self.grown[name] = [
+                each.name
+                for each in changed
+                if not self.is_forced and each.name in known and each.begins_with(*known[each.name][::2])
+            ]
             is_whole = name in ("orders", "order_items")
-            if is_whole and (self.is_forced or known.keys() - {each.name for each in self.listed[name]}):
+            lost = known.keys() - {each.name for each in self.listed[name]}
+            lost |= {each.name for each in changed if each.name in known} - set(self.grown[name])
+            if is_whole and (self.is_forced or lost):
                 changed, is_whole = self.listed[name], False
             self._read_fresh(name, changed)
             if is_whole and self._only_adds(name):
@@ -299,12 +308,12 @@ class Load:
 
     def _weeks_behind(self, weeks: list[dt.date]) -> set[dt.date]:
         """The weeks in which a weekly table was never written, or before what it is made from."""
-        written: dict[tuple[str, dt.date], int] = {
-            (name, week): number
-            for name, week, number in self.warehouse.rows(
-                "select table_name, week, write_number from _writes where week is not null"
-            )
-        }
+        written: dict[tuple[str, dt.date], int] = {}
+        versions: dict[tuple[str, dt.date], int] = {}
+        for name, week, number, made_with in self.warehouse.rows(
+            "select table_name, week, write_number, coalesce(made_with, 0) from _writes where week is not null"
+        ):
+            written[name, week], versions[name, week] = number, made_with
         calendar, observed = self.warehouse.calendar, self._observed()
         # An observation bears on the week of the one before it and on all later ones.
         bearing, before = [], None
@@ -318,7 +327,8 @@ class Load:
             if (
                 0 in last_write.values()
                 or last_write["int_session_days"] < last_write["raw_events"]
-                or last_write["inventory"] < observed_by
+                or versions["inventory", week] < observed_by
+                or versions["inventory_changes", week] < observed_by
                 or last_write["inventory_changes"] < last_write["inventory"]
             ):
                 behind.add(week)
@@ -390,7 +400,7 @@ class Load:
             self._read_fresh("events", self.fresh["events"])
         elif len(self.staged["events"]) > len(fresh):
             self.warehouse.execute("delete from _staged_events where not list_contains(?::varchar[], file)", [fresh])
-        self.staged["events"] = fresh
+        self.staged["events"], self.left_out = fresh, 0
         if weeks and self.grown["events"]:
             kept = "week in (select week from load_weeks where is_kept)"
             self._forget_stored("events", f"from ({self._stored_again('events')}) where {kept}")
@@ -422,12 +432,20 @@ class Load:
             each for each in self.listed["events"] if each.name in holding and each.name not in self.staged["events"]
         ]
         self._stage("events", missing)
-        if missing and self.kept:
-            self.warehouse.execute(
+        self.left_out += self._leave_out_kept()
+
+    def _leave_out_kept(self) -> int:
+        """Leave out of what is staged the rows of kept weeks that files other than new ones hold; the rows."""
+        if not self.kept:
+            return 0
+        fresh = [each.name for each in self.fresh["events"]]
+        return int(
+            self.warehouse.value(
                 "delete from _staged_events where week in (select week from load_weeks where is_kept)"
-                " and list_contains(?::varchar[], file)",
-                [[each.name for each in missing]],
+                " and not list_contains(?::varchar[], file)",
+                [fresh],
             )
+        )
 
     def _judge(self, name: str, give_verdicts: Callable[[], None]) -> None:
         """Give verdicts; where that refuses rows whose line is unknown, read their files by line, and again."""
@@ -449,9 +467,13 @@ class Load:
                 return
             for each in again:
                 self.source.stage_line_by_line(self.warehouse.connection, SOURCE_TABLES[name], each)
-            if name in self.added_to:
-                # The rows that are stored came back; they are counted already.
+            # The rows that were left out came back; they are counted already.
+            if name == "events":
+                self._leave_out_kept()
+            if name in self.added_to or name == "events":
                 stored = f"select staged_row from ({self._stored_again(name)})"
+                if name == "events":
+                    stored += " where week in (select week from load_weeks where is_kept)"
                 self.warehouse.execute(f"delete from {STAGED}{name} where rowid in ({stored})", [self.grown[name]])
 
     def _judge_events(self, first_week: dt.date) -> None:
@@ -509,12 +531,14 @@ class Load:
         return {self.warehouse.calendar.week_of(row[0]) for row in rows}
 
     def _returning_weeks(self) -> set[dt.date]:
-        """The stored weeks with a refusal for an event that is no longer there."""
+        """The weeks with a refusal for an event that is no longer there, or that this load decides anew."""
         refused = "from rejected_rows where source_table = 'events' and reason = 'conflict'"
         if not self.warehouse.value(f"select exists ({refused})"):
             return set()
         rows = self.warehouse.rows(
             f"select distinct week_start_date {refused} and week_start_date is not null"
+            " and row_key in (select event_id from _staged_events where week in (select week from load_weeks))"
+            f" union select distinct week_start_date {refused} and week_start_date is not null"
             " and row_key not in (select event_id from _staged_events where reason is null)"
             " and not exists (select 1 from raw_events where event_id = row_key and not exists"
             "  (select 1 from load_weeks where created_at >= starts_at and created_at < ends_at and not is_kept))"
@@ -578,9 +602,11 @@ class Load:
         most, not_yet = self.warehouse.settings.max_rejected, list(NOT_YET)
         is_rejected = "reason <> 'duplicate' and not list_contains(?::varchar[], reason)"
         read, rejected = self.warehouse.rows(
-            f"select count(*), count(*) filter (where {is_rejected}) from {STAGED}{name}",
+            f"select count(*) + (select coalesce(sum(rows), 0) from still_{name}),"
+            f" count(*) filter (where {is_rejected}) from {STAGED}{name}",
             [not_yet],
         )[0]
+        read += self.left_out if name == "events" else 0
         if rejected <= most * read:
             return
         file, line, column, reason = self.warehouse.rows(
@@ -627,12 +653,24 @@ class Load:
             if added_to:
                 added_to &= {row[0] for row in self.warehouse.rows("select distinct week from _staged_events")}
             self.warehouse.delete_weeks(table, replaced)
-            written = self.warehouse.move_staged("events", table, weeks)
+            self.done |= set(weeks.weeks())
+            waiting = self.weeks - self.done - self.kept
+            if waiting:
+                # What moves between weeks is whole when they are all done: until then these are due.
+                self.warehouse.execute(
+                    "update _loads set content_hash = '' where source_table = 'events'"
+                    " and list_contains(?::varchar[], bucket)",
+                    [[str(week) for week in waiting]],
+                )
+            is_all = self.weeks <= set(weeks.weeks())
+            written = self.warehouse.move_staged("events", table, weeks, may_become=is_all)
             self.warehouse.record_write(table.name, run_id, sorted({*replaced, *added_to}))
         return written
 
     def write_products(self, run_id: str) -> int:
-        """Add the new observations, those with too few products left out; the rows added."""
+        """Add the new observations, those with too few products left out; the rows added, none the second time."""
+        if "products" in self.written:
+            return 0
         execute, fresh = self.warehouse.execute, self.fresh["products"]
         accepted = self._accepted_observations()
         instants = [each.observed_at for each in fresh if each.observed_at]
@@ -667,10 +705,14 @@ class Load:
                         f" where ? not in (select file from {STAGED}products)",
                         [each.file, each.observed_at, before.get(each.observed_at, self.as_of), each.file],
                     )
-            return self.warehouse.move_staged("products", TABLES["raw_products"])
+            added = self.warehouse.move_staged("products", TABLES["raw_products"])
+        self.written["products"] = added
+        return added
 
     def write_whole(self, name: str, run_id: str) -> int:
-        """Write a table without history: all of it, or only what new files add; the rows written."""
+        """Write a table without history: all of it, or only what is new; the rows written, none the second time."""
+        if name in self.written:
+            return 0
         table, is_added_to = TABLES[SOURCE_TABLES[name].target], name in self.added_to
         with self.warehouse.transaction():
             of_this_load = "list_contains(?::varchar[], file)" if is_added_to else "true"
@@ -682,6 +724,7 @@ class Load:
             self.warehouse.record_write(table.name, run_id)
             if changed_since:
                 self.warehouse.record_write(table.name, run_id, [self.warehouse.calendar.week_of(changed_since)])
+        self.written[name] = written
         return written
 
     def _first_event_of_items(self) -> dt.datetime | None:

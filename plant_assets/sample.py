@@ -271,7 +271,7 @@ _DAILY = {
         where ordered_at >= $1 and ordered_at < $2 order by ordered_at, order_id""",
     "order_items": """
         select id_of('order', session) as order_id, id_of('product', product) as product_id, quantity
-        from items where ordered_at >= $1 and ordered_at < $2 order by order_id, product_id""",
+        from items where ordered_at >= $1 and ordered_at < $2 order by ordered_at, order_id, product_id""",
 }
 
 _OBSERVED = """

@@ -37,6 +37,7 @@ create table if not exists _loads (
     write_number bigint, run_id varchar);
 create table if not exists _writes (
     table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
+alter table _writes add column if not exists made_with bigint;
 """
 
 # The prefix of the tables that a source is read into.
@@ -223,14 +224,16 @@ class Warehouse:
             self.record_write(name, run_id, weeks.weeks() if weeks else None)
         return written
 
-    def move_staged(self, source_name: str, table: Table, weeks: WeekRange | None = None) -> int:
+    def move_staged(
+        self, source_name: str, table: Table, weeks: WeekRange | None = None, may_become: bool = True
+    ) -> int:
         """Add what was staged, of these weeks, without the refused rows; the rows added.
 
-        Where the table is empty, the staged one becomes it, and nothing is copied.
+        Where the table is empty, the staged one becomes it, if it may, and nothing is copied.
         """
         staged, bounds = STAGED + source_name, weeks.bounds(table) if weeks else []
         inside = f"{table.week_column} >= ? and {table.week_column} < ?" if weeks else "true"
-        is_empty = not self.value(f"select exists (from {table.name})")
+        is_empty = may_become and not self.value(f"select exists (from {table.name})")
         if not is_empty or self.value(f"select exists (from {staged} where reason is null and not ({inside}))", bounds):
             names = ", ".join(table.names)
             return int(
@@ -258,7 +261,7 @@ class Warehouse:
         return int(self.value("select coalesce(max(write_number), 0) + 1 from _writes"))
 
     def record_write(self, name: str, run_id: str, weeks: Iterable[dt.date] | None = None) -> None:
-        """Note which run wrote a table, or weeks of it, after all writes before."""
+        """Note which run wrote a table, or weeks of it, after all writes before, and with which product versions."""
         number = self.next_write_number()
         written = [None] if weeks is None else list(weeks)
         self.execute(
@@ -266,7 +269,8 @@ class Warehouse:
             [name, written],
         )
         self.execute(
-            "insert into _writes select ?, unnest(?::date[]), ?, ?, (now() at time zone 'UTC')::timestamp",
+            "insert into _writes select ?, unnest(?::date[]), ?, ?, (now() at time zone 'UTC')::timestamp,"
+            " (select max(write_number) from _writes where table_name = 'product_snapshots')",
             [name, written, number, run_id],
         )
 

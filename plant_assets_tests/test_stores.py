@@ -10,6 +10,7 @@ import pytest
 
 from plant_assets import sample
 from plant_assets.definitions import build_defs
+from plant_assets.partitions import AS_OF
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.files import SourceError
@@ -133,3 +134,42 @@ def test_whatever_arrives_late_the_next_run_gives_a_rebuilds_tables(
         assert not refresh(rebuilt).failures
         assert contents(settings) == contents(rebuilt), name
     assert rows(settings, "select page_view from funnel_by_product where product_id = 'weed'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("assets", "name"),
+    [(["inventory", "inventory_changes"], "inventory"), (["int_product_funnel_weeks"], "funnel_by_product")],
+    ids=["stock", "funnel by product"],
+)
+def test_what_was_made_from_older_versions_is_made_again(
+    tmp_path: Path,
+    small_store: Path,
+    refresh: Callable[..., Outcome],
+    instance: dg.DagsterInstance,
+    assets: list[str],
+    name: str,
+) -> None:
+    source = tmp_path / "store"
+    shutil.copytree(small_store, source)
+    with (source / "events" / "2026-09-25.csv").open("a") as events:
+        events.write("w1,weeder,,,2026-09-25T23:00:00Z,page_view,,weed\n")
+    settings = read_settings(source=source, warehouse=tmp_path / "w" / "w.duckdb")
+    assert not refresh(settings).failures
+    late = source / "products" / "2026-09-25T00-00-00Z.csv"
+    late.write_text(late.read_text() + "weed,Weed,1.00,5\n")
+    late.rename(source / "products" / "2026-09-25T03-00-00Z.csv")
+    job = build_defs(settings).resolve_job_def("refresh")
+    for selected in (["raw_products", "raw_observations"], assets):
+        done = job.execute_in_process(
+            instance=instance,
+            tags={"dagster/partition": "2026-10-05", AS_OF: END.isoformat()},
+            asset_selection=[dg.AssetKey(each) for each in selected],
+        )
+        assert done.success
+    before = contents(settings)[name]
+    assert not refresh(settings).failures
+    rebuilt = read_settings(source=source, warehouse=tmp_path / "rebuilt" / "w.duckdb")
+    late.write_text((small_store / "products" / late.name).read_text())
+    assert not refresh(rebuilt).failures
+    assert contents(settings)[name] != before
+    assert contents(settings)[name] == contents(rebuilt)[name]

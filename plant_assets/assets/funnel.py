@@ -46,7 +46,7 @@ def int_product_funnel_weeks(
     unknown_since = warehouse.value(
         f"select min(week_start_date) from {name} where product_id = ? and exists (from product_snapshots join _loads"
         " on source_table = 'products' and bucket = valid_from::varchar where changed_after is null"
-        " and write_number > (select max(write_number) from _writes where table_name = ?))",
+        " and write_number > (select coalesce(max(made_with), 0) from _writes where table_name = ?))",
         [UNKNOWN_PRODUCT, name],
     )
     since = min(since, unknown_since or since)

@@ -19,6 +19,7 @@ LOADS = ibis.table(
         "source_table": TEXT,
         "bucket": TEXT,
         "file": TEXT,
+        "content_hash": TEXT,
         "rows_read": "int64",
         "rows_loaded": "int64",
         "rows_dropped": "int64",
@@ -27,7 +28,9 @@ LOADS = ibis.table(
     },
     name="_loads",
 )
-FILES = ibis.table({"source_table": TEXT, "file": TEXT, "week": "date", "rows_read": "int64"}, name="_files")
+FILES = ibis.table(
+    {"source_table": TEXT, "file": TEXT, "content_hash": TEXT, "week": "date", "rows_read": "int64"}, name="_files"
+)
 
 
 def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Scope], ibis.Table]) -> Check:
@@ -80,10 +83,17 @@ def _unread_files(source_table: str, scope: Scope) -> ibis.Table:
     files = FILES.filter(_.source_table == source_table)
     found = files.group_by("file").aggregate(found=_.rows_read.sum())
     if source_table == "events":
-        weeks = LOADS.filter(_.source_table == "events").select("file", "bucket").distinct()
+        weeks = LOADS.filter(_.source_table == "events").select("file", "bucket", "content_hash").distinct()
         running = scope.settings.calendar.week_of(scope.as_of)
         by_week = files.filter(_.week.notnull() & (_.week <= running))
-        not_loaded = by_week.anti_join(weeks, [by_week.file == weeks.file, by_week.week.cast("string") == weeks.bucket])
+        not_loaded = by_week.anti_join(
+            weeks,
+            [
+                by_week.file == weeks.file,
+                by_week.content_hash == weeks.content_hash,
+                by_week.week.cast("string") == weeks.bucket,
+            ],
+        )
         found = found.anti_join(not_loaded, "file")
     both = found.left_join(loaded, "file")
     return both.filter(both.found != both.accounted.coalesce(0))

@@ -126,6 +126,14 @@ class SourceFile:
                 raise SourceError(f"{self.path} of the table {self.table} cannot be read: {error.strerror}") from error
         return self._hash
 
+    def begins_with(self, size: int, content_hash: str) -> bool:
+        """Whether whole lines were only added to a file that was that long, with that hash."""
+        if self.extension not in ("csv", "jsonl") or self.size <= size or not size:
+            return False
+        with self.path.open("rb") as stream:
+            before = stream.read(size)
+        return before.endswith(b"\n") and hashlib.sha256(before).hexdigest() == content_hash
+
 
 def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
     """The instant that a dated file's stem names, in UTC; None where it names none, or one before 1970."""

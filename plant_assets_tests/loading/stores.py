@@ -130,6 +130,7 @@ class Store:
                 weeks = WeekRange(warehouse.calendar, first, last)
                 planned.load.write_events(weeks, "run")
                 planned.load.write_products("run")
+                warehouse.record_write("product_snapshots", "run")
                 for name in ("orders", "order_items"):
                     planned.load.write_whole(name, "run")
                 for name in WEEKLY:

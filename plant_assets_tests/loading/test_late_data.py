@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets_tests.loading.stores import AS_OF, Row, Store, assert_accounted, event, new_store, product, rebuilt
+from plant_assets.automation import plan_run
+from plant_assets.storage import WeekRange, open_warehouse
+from plant_assets_tests.loading.stores import (
+    AS_OF,
+    LOG,
+    Row,
+    Store,
+    assert_accounted,
+    csv_text,
+    event,
+    new_store,
+    product,
+    rebuilt,
+)
 
 WEEKS = [dt.date(2021, 1, 4) + dt.timedelta(weeks=n) for n in range(9)]
 RUNNING, LAST_WEEK = WEEKS[8], WEEKS[7]
@@ -246,7 +259,7 @@ def item(order_id: str, quantity: str = "1") -> Row:
 
 
 def test_of_files_that_have_grown_only_the_new_rows_are_added(growing: Store, tmp_path: Path) -> None:
-    growing.put("events/today.csv", [event("t2", day(8, 1)), event("t1", day(8)), event("t3", day(8, 2))])
+    growing.put("events/today.csv", [event("t1", day(8)), event("t2", day(8, 1)), event("t3", day(8, 2))])
     growing.put("order_items/a.csv", [item("o1"), item("o2"), item("o3")])
     growing.put("order_items/b.csv", [item("o4")])
     load = growing.load().load
@@ -290,3 +303,96 @@ def test_a_file_that_has_not_just_grown_is_as_loaded_from_nothing(
     growing.put("order_items/a.csv", [item("o1"), item("o2"), item("o5")])
     growing.load()
     assert_as_from_nothing(growing, tmp_path / "again")
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Store:
+    """A store that takes any number of refused rows, without an event yet."""
+    return new_store(tmp_path, max_rejected=1)
+
+
+def long_ago(store: Store) -> None:
+    """Events so far apart that a late one between them makes two ranges."""
+    store.put(
+        "events/all.csv", [event("h", "2020-02-04 09:00"), event("m", "2020-12-02"), event("n", "2021-03-02 10:00")]
+    )
+
+
+def test_bad_rows_of_a_file_that_grows_are_a_share_of_all_its_rows(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    rows = [event(f"e{number}", f"2021-03-02 10:00:{number % 60:02}") for number in range(100)]
+    store.put("events.csv", [*rows, event("x", "nonsense")])
+    store.load()
+    store.put("events.csv", [*rows, event("x", "nonsense"), event("new", "2021-03-02 11:00")])
+    store.load()
+    assert_as_from_nothing(store, tmp_path)
+
+
+@pytest.mark.parametrize("rows", [["o1", "o2"], ["o3"]], ids=["grown", "changed"])
+def test_items_are_written_once_in_a_run_of_two_ranges(mixed: Store, tmp_path: Path, rows: list[str]) -> None:
+    long_ago(mixed)
+    mixed.put("order_items/a.csv", [item("o1")])
+    mixed.load()
+    mixed.put("events/late.csv", [event("l", "2020-02-05")])
+    mixed.put("order_items/a.csv", [item(order_id) for order_id in rows])
+    assert len(mixed.load().ranges) == 2
+    assert_as_from_nothing(mixed, tmp_path)
+
+
+def test_a_row_of_no_week_outlasts_a_run_of_two_ranges(mixed: Store, tmp_path: Path) -> None:
+    mixed.put("products/2020-02-03.csv", [product("p1")])
+    mixed.put("events/all.csv", csv_text([event("a", "b")]).splitlines()[0] + "\n")
+    mixed.load()
+    mixed.put("events/late.csv", [event("l", "2020-02-05"), event("bad", "nonsense")])
+    mixed.load()
+    assert_as_from_nothing(mixed, tmp_path)
+
+
+def test_an_event_that_moves_far_is_there_once_though_the_run_stops_between_its_ranges(
+    mixed: Store, tmp_path: Path
+) -> None:
+    long_ago(mixed)
+    mixed.load()
+    mixed.put("events/late.csv", [event("m", "2020-02-05")])
+    with open_warehouse(mixed.settings) as warehouse:
+        planned = plan_run(warehouse, AS_OF, LOG)
+        first, last = planned.ranges[0]
+        planned.load.write_events(WeekRange(warehouse.calendar, first, last), "stopped")
+    mixed.load()
+    assert_as_from_nothing(mixed, tmp_path)
+
+
+def test_a_refused_row_of_a_kept_week_wins_when_the_winner_moves_behind_it(mixed: Store, tmp_path: Path) -> None:
+    mixed.put("events/a.csv", [event("e", "2021-02-16 10:00")])
+    mixed.put("events/b.csv", [event("e", "2021-03-02 10:00")])
+    mixed.load()
+    mixed.put("events/a.csv", [event("e", "2021-03-02 12:00")])
+    mixed.load()
+    assert_as_from_nothing(mixed, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_changes_of_files_give_the_tables_of_one_load(mixed: Store, tmp_path: Path, seed: int) -> None:
+    drawn = random.Random(seed)
+    days = ["2021-02-09", "2021-02-16", "2021-02-23", "2021-03-02"]
+    files: dict[str, list[Row]] = {}
+
+    def row() -> Row:
+        at = drawn.choice(["nonsense", *[f"{date} 1{drawn.randrange(3)}:00" for date in days] * 3])
+        return event(f"e{drawn.randrange(7)}", at, session_id=drawn.choice(["s1", "s2", None]))
+
+    for step in range(4):
+        for _change in range(drawn.choice([1, 1, 2])):
+            name = drawn.choice(["events/a.csv", "events/b.csv", "events/c.jsonl", "events/d.parquet"])
+            change = drawn.choice(["new", "grow", "grow", "exchange", "remove"])
+            held = files.get(name, [])
+            if change == "remove" and held and len(files) > 1:
+                mixed.remove(name)
+                del files[name]
+                continue
+            if change == "exchange" and held:
+                held = held[1:]
+            files[name] = (held if change != "new" else []) + [row() for _row in range(drawn.randrange(1, 4))]
+            mixed.put(name, files[name])
+        mixed.load()
+        assert mixed.contents() == rebuilt(mixed, tmp_path / str(step)).contents(), files
