@@ -217,6 +217,7 @@ TABLES: dict[str, Table] = {
                 _must("event_date", DATE, "Date in the store's time zone"),
                 _must("session_id", TEXT, "Session"),
                 *(_must(stage, FLAG, f"Has a {stage} event on that date") for stage in STAGES),
+                _must("events", COUNT, "Events of the session on that date, of any type"),
             ),
             week_column="event_date",
             made_from="raw_events",

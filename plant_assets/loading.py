@@ -31,7 +31,7 @@ VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products
 NOT_YET = ("future", "before_start", "too_few_products")
 FAR_FUTURE = dt.timedelta(days=1)
 MOST_ADDED_WEEKS = 20
-KEYS_AT_ONCE = 30_000_000
+KEYS_AT_ONCE = 60_000_000
 
 
 class RefusedLoad(SourceError):
@@ -503,15 +503,20 @@ class Load:
         if name == "events":
             first.insert(0, "created_at")
         rows = f"from {STAGED}{name} where reason is null and (week is null or week in (select week from load_weeks))"
-        # Keys are grouped in portions: what a portion needs is memory.
+        # Hashes of keys are grouped, in portions, as they need less memory than keys; those of equal keys are equal.
         count = self.warehouse.value(f"select count(*) from {STAGED}{name}")
-        self.warehouse.execute(f"create or replace temp table seen_twice as select {key} {rows} limit 0")
+        self.warehouse.execute("create or replace temp table hashed_twice (key_hash ubigint)")
         portions = 1 + count // KEYS_AT_ONCE
         for portion in range(portions):
-            of_portion = f"and hash({key}) % {portions} = {portion}" if portions > 1 else ""
+            of_portion = f"where key_hash % {portions} = {portion}" if portions > 1 else ""
             self.warehouse.execute(
-                f"insert into seen_twice select {key} {rows} {of_portion} group by {key} having count(*) > 1"
+                f"insert into hashed_twice select key_hash from (select hash({key}) as key_hash {rows}) {of_portion}"
+                " group by key_hash having count(*) > 1"
             )
+        self.warehouse.execute(
+            f"create or replace temp table seen_twice as select {key} {rows}"
+            f" and hash({key}) in (from hashed_twice) group by {key} having count(*) > 1"
+        )
         if not self.warehouse.value("select exists (from seen_twice)"):
             return
         self.warehouse.execute(

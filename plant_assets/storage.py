@@ -447,7 +447,7 @@ def connect(path: Path, settings: Settings, log: logging.Logger, read_only: bool
     """A connection whose catalog `warehouse` is the file, waiting for a foreign process that holds it."""
     connection = duckdb.connect(config={"temp_directory": str(path.with_name(path.name + ".tmp"))})
     # The engine's own bar, which some of Python's ways to start switch on, would end up in the output.
-    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false; set preserve_insertion_order = false")
     connection.execute(f"set memory_limit = {literal(settings.memory_limit)}")
     is_told = False
     while True:

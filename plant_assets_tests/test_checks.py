@@ -91,9 +91,9 @@ BREAKS: dict[str, tuple[str, str]] = {
         "insert into int_product_funnel_weeks from int_product_funnel_weeks limit 1",
         "2026",
     ),
-    "int_session_days_keep_every_session": (
-        "insert into int_session_days values ('2026-10-06', 'ghost', true, false, false, false)",
-        "ghost",
+    "int_session_days_count_every_event": (
+        "insert into int_session_days values ('2026-10-06', 'ghost', true, false, false, false, 1)",
+        "2026-10-06",
     ),
     "product_snapshots_keeps_its_contract": ("insert into product_snapshots from product_snapshots limit 1", "-"),
     "product_snapshots_do_not_overlap": (

@@ -51,6 +51,7 @@ def _days(*found: tuple[str, str]) -> ibis.Table:
                 add_to_cart=ibis.literal(False),
                 checkout=ibis.literal(False),
                 package_shipped=ibis.literal(False),
+                events=ibis.literal(1, "int64"),
             )
         )
         for date, session in found

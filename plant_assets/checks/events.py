@@ -206,11 +206,18 @@ def _lost_events(scope: Scope) -> ibis.Table:
     return keys(both.filter(_.stored != _.kept), *kind, "stored", ibis.literal("events, kept"), "kept")
 
 
-def _lost_sessions(scope: Scope) -> ibis.Table:
+def _uncounted_events(scope: Scope) -> ibis.Table:
     raw, days = scope.table("raw_events"), scope.table("int_session_days")
+    dates = raw.group_by(event_date=local_date(raw.created_at, scope.offsets()))
+    stored = dates.aggregate(stored=_.count(), counted=ibis.literal(0, "int64"))
+    counted = days.group_by("event_date").aggregate(stored=ibis.literal(0, "int64"), counted=_.events.sum())
+    both = ibis.union(stored, counted).group_by("event_date").aggregate(
+        stored=_.stored.sum(), counted=_.counted.sum()
+    )
+    without = days.filter(days.events < 1)
     return ibis.union(
-        keys(raw.anti_join(days, "session_id"), "session_id"),
-        keys(days.anti_join(raw, "session_id"), "session_id"),
+        keys(both.filter(_.stored != _.counted), "event_date", "stored", ibis.literal("events, counted"), "counted"),
+        keys(without, "event_date", "session_id", "events"),
     )
 
 
@@ -281,8 +288,8 @@ CHECKS: tuple[Check, ...] = (
     Check("int_events", "keep_every_event", "Every raw event is in int_events.", _lost_events),
     Check(
         "int_session_days",
-        "keep_every_session",
-        "The sessions are those of the raw events.",
-        _lost_sessions,
+        "count_every_event",
+        "On each date, the events of its sessions are as many as the raw events; no session is without any.",
+        _uncounted_events,
     ),
 )

@@ -75,5 +75,5 @@ def session_days(events: ibis.Table, offsets: Offsets) -> ibis.Table:
     """The stages that each session reached on each date. One row per session and date."""
     dated = events.mutate(event_date=local_date(events.created_at, offsets))
     reached = {stage: (dated.event_type == stage).any() for stage in STAGES}
-    days = dated.group_by("event_date", "session_id").aggregate(**reached)
+    days = dated.group_by("event_date", "session_id").aggregate(**reached, events=_.count())
     return days.select(TABLES["int_session_days"].names)

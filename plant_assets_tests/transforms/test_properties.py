@@ -350,12 +350,12 @@ def events(draw: st.DrawFn) -> list[Row]:
 
 
 def expected_session_days(rows: Sequence[Row], zone_name: str) -> list[Row]:
-    days: dict[tuple[str, str], set[str]] = {}
+    days: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         local = row["created_at"].replace(tzinfo=dt.UTC).astimezone(ZoneInfo(zone_name))
-        days.setdefault((str(local.date()), row["session_id"]), set()).add(row["event_type"])
+        days.setdefault((str(local.date()), row["session_id"]), []).append(row["event_type"])
     return [
-        {"event_date": date, "session_id": session, **{stage: stage in types for stage in STAGES}}
+        {"event_date": date, "session_id": session, **{stage: stage in types for stage in STAGES}, "events": len(types)}
         for (date, session), types in sorted(days.items())
     ]
 
