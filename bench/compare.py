@@ -94,10 +94,10 @@ def alternate(measured: Sequence[Contender], repeats: int) -> dict[str, dict[str
             each.before()
             figures = _run(each)
             say(f"  {each.name}: {figures.wall:.1f} s, {figures.cpu:.1f} CPU s, {figures.peak / 2**20:.0f} MB")
-            row, found = rows[each.name], results(each)
+            row, found = rows[each.name], results(each) if each.makes_tables else {}
             for key, value in dataclasses.asdict(figures).items():
                 row[key].append(value)
-            row["stored"] = each.warehouse.stat().st_size
+            row["stored"] = each.warehouse.stat().st_size if each.makes_tables else 0
             row["records"] = sum(path.stat().st_size for path in each.records.rglob("*") if path.is_file())
             for other, other_found in expected.items():
                 require_equal(each.name, found, other, other_found)

@@ -32,6 +32,7 @@ class Contender:
     on_history: bool = False
     before: Callable[[], object] = lambda: None
     is_heavy: bool = False
+    makes_tables: bool = True
 
     @property
     def warehouse(self) -> Path:
@@ -58,12 +59,11 @@ def event_contenders(home: Path, events: int, weeks: int) -> tuple[Path, list[Co
         _dbt(home, "dbt plain, tick", growing, careful=False, on_history=True, before=add_day),
     ]
     if events > LARGE:
-        limited = {"PLANT_MEMORY_LIMIT": "1GB"}
-        return store, [
-            _ours(home, "ours", store, is_heavy=True),
-            _ours(home, "ours, 1 GB", store, is_heavy=True, environment=limited),
-            *ticks,
+        limited = [
+            _ours(home, f"ours, {limit} GB", store, is_heavy=True, environment={"PLANT_MEMORY_LIMIT": f"{limit}GB"})
+            for limit in (3, 1)
         ]
+        return store, [_ours(home, "ours", store, is_heavy=True), *limited, *ticks]
     write_csv = partial(stores.event_store, home, events, weeks, "csv")
     full = [
         _ours(home, "ours", store),
@@ -78,10 +78,11 @@ def event_contenders(home: Path, events: int, weeks: int) -> tuple[Path, list[Co
 
 
 def real_contenders(home: Path, store: Path) -> list[Contender]:
-    """The whole command on a small store, and all of dbt's models and tests."""
+    """The whole command on a small store, all of dbt's models and tests, and what Dagster takes for itself."""
     return [
         _ours(home, "ours", store, as_of=None),
         _dbt(home, "dbt", store, files=".csv", select=[]),
+        _python(home, "empty", "bench.empty", store, makes_tables=False),
     ]
 
 
@@ -116,9 +117,10 @@ def _ours(
     return Contender(name, folder, command, environment or {}, "analytics", on_history, before, is_heavy)
 
 
-def _python(home: Path, name: str, module: str, store: Path) -> Contender:
+def _python(home: Path, name: str, module: str, store: Path, *, makes_tables: bool = True) -> Contender:
     folder = _folder(home, name)
-    return Contender(name, folder, [sys.executable, "-m", module, str(store), str(folder / "w.duckdb")])
+    command = [sys.executable, "-m", module, str(store), str(folder / "w.duckdb")]
+    return Contender(name, folder, command, makes_tables=makes_tables)
 
 
 def _dbt(

@@ -48,6 +48,7 @@ class Table:
     """A table of the warehouse: the columns in order, the key, and the column that weeks are cut by.
 
     `made_from` is the weekly table of whose week alone a week is made; a view of it is cut by the same column.
+    `checked_by` cuts a table that is not written by weeks, for the contract check of a run.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Table:
     columns: tuple[Column, ...]
     week_column: str | None = None
     made_from: str | None = None
+    checked_by: str | None = None
     is_view: bool = False
 
     @cached_property
@@ -71,8 +73,10 @@ class Table:
 
     @property
     def cut_by(self) -> str | None:
-        """The column by which a week's rows are told, also in a view, which is not materialized by weeks."""
-        return TABLES[self.made_from].week_column if self.is_view and self.made_from else self.week_column
+        """The column by which a week's rows are told, also where they are not materialized by weeks."""
+        if self.is_view and self.made_from:
+            return TABLES[self.made_from].week_column
+        return self.week_column or self.checked_by
 
     def unbound(self) -> ibis.Table:
         """The table as an expression that knows no engine."""
@@ -137,6 +141,7 @@ TABLES: dict[str, Table] = {
                 _may("price", PRICE, "Price, in the store's currency"),
                 _may("inventory", COUNT, "Units in stock; NULL is unknown"),
             ),
+            checked_by="observed_at",
         ),
         Table(
             "raw_observations",

@@ -211,9 +211,7 @@ def _uncounted_events(scope: Scope) -> ibis.Table:
     dates = raw.group_by(event_date=local_date(raw.created_at, scope.offsets()))
     stored = dates.aggregate(stored=_.count(), counted=ibis.literal(0, "int64"))
     counted = days.group_by("event_date").aggregate(stored=ibis.literal(0, "int64"), counted=_.events.sum())
-    both = ibis.union(stored, counted).group_by("event_date").aggregate(
-        stored=_.stored.sum(), counted=_.counted.sum()
-    )
+    both = ibis.union(stored, counted).group_by("event_date").aggregate(stored=_.stored.sum(), counted=_.counted.sum())
     without = days.filter(days.events < 1)
     return ibis.union(
         keys(both.filter(_.stored != _.counted), "event_date", "stored", ibis.literal("events, counted"), "counted"),

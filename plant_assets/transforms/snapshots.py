@@ -49,31 +49,24 @@ def product_snapshots(
 
 def _versions(products: ibis.Table, observations: ibis.Table) -> ibis.Table:
     in_order = ibis.window(order_by="observed_at")
-    numbered = observations.select(
-        "observed_at",
-        number=ibis.row_number().over(in_order),
-        next_observed_at=observations.observed_at.lead().over(in_order),
-    )
+    numbered = observations.select("observed_at", number=ibis.row_number().over(in_order))
     of_product = ibis.window(group_by="product_id", order_by="observed_at")
     seen = products.join(numbered, "observed_at")
     beside = seen.mutate(
         **{f"previous_{name}": seen[name].lag().over(of_product) for name in ATTRIBUTES},
-        **{f"following_{name}": seen[name].lead().over(of_product) for name in ATTRIBUTES},
         previous_number=seen.number.lag().over(of_product),
-        following_number=seen.number.lead().over(of_product),
         changed_after=seen.observed_at.lag().over(of_product),
     )
-
-    def continues(side: str, step: int) -> ibis.Value:
-        adjoins = (beside[f"{side}_number"] == beside.number + step).fill_null(False)
-        return ibis.and_(adjoins, *(beside[name].identical_to(beside[f"{side}_{name}"]) for name in ATTRIBUTES))
-
-    bounds = beside.mutate(is_start=~continues("previous", -1), is_end=~continues("following", 1)).filter(
-        _.is_start | _.is_end
+    adjoins = (beside.previous_number == beside.number - 1).fill_null(False)
+    goes_on = ibis.and_(adjoins, *(beside[name].identical_to(beside[f"previous_{name}"]) for name in ATTRIBUTES))
+    # Windows over every row are what this costs: where a version ends is told by the next one's start.
+    starts = beside.filter(~goes_on)
+    last_seen = seen.group_by("product_id").aggregate(last_number=_.number.max())
+    by_start = starts.mutate(end_number=starts.previous_number.lead().over(of_product)).left_join(
+        last_seen, "product_id", rname="{name}_of_last"
     )
-    # Between the start of a run and its end no other row is left: the end is the row itself or the next.
-    ended = bounds.mutate(
-        valid_to=bounds.is_end.ifelse(bounds.next_observed_at, bounds.next_observed_at.lead().over(of_product))
-    )
-    versions = ended.filter(_.is_start).mutate(valid_from=_.observed_at, is_current=_.valid_to.isnull())
+    end_number = ibis.coalesce(by_start.end_number, by_start.last_number)
+    closing = numbered.select(closes_number=numbered.number - 1, valid_to="observed_at")
+    ended = by_start.mutate(end_number=end_number).left_join(closing, _.end_number == closing.closes_number)
+    versions = ended.mutate(valid_from=_.observed_at, is_current=_.valid_to.isnull())
     return versions.select(TABLES["product_snapshots"].names)
