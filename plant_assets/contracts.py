@@ -242,6 +242,15 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "int_product_funnel_repeats",
+            ("week_start_date", "product_id"),
+            (
+                _WEEK,
+                _must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+                *(_must(stage, COUNT, f"Sessions with {stage} in this week and in an earlier one") for stage in STAGES),
+            ),
+        ),
+        Table(
             "product_snapshots",
             ("product_id", "valid_from"),
             (
@@ -332,6 +341,22 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "funnel_to_date",
+            ("event_date",),
+            (_must("event_date", DATE, "Date in the store's time zone: the last of those counted"), _WEEK, *_FUNNEL),
+        ),
+        Table("funnel_by_week", ("week_start_date",), (_WEEK, *_FUNNEL)),
+        Table(
+            "funnel_by_product_week",
+            ("week_start_date", "product_id"),
+            (
+                _WEEK,
+                _must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+                _must("product_name", TEXT, f"Last known name of the product, in every week, or {UNKNOWN_PRODUCT}"),
+                *_FUNNEL,
+            ),
+        ),
+        Table(
             "funnel_steps",
             ("from_stage",),
             (
@@ -352,3 +377,5 @@ TABLES: dict[str, Table] = {
 
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)
 MARTS = tuple(name for name in TABLES if not name.startswith(("raw_", "int_")))
+# The funnel of everything up to some week is a sum over int_funnel_weeks.
+PUBLISHED = (*MARTS, "int_funnel_weeks")

@@ -20,7 +20,7 @@ import filelock
 import ibis
 import pandas as pd
 
-from plant_assets.contracts import MARTS, TABLES, Table
+from plant_assets.contracts import MARTS, PUBLISHED, TABLES, Table
 from plant_assets.settings import Settings, UsageError
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
@@ -356,7 +356,7 @@ class Warehouse:
         try:
             self.execute(f"attach {literal(str(fresh))} as marts")
             self.execute("create schema marts.analytics")
-            for name in (*MARTS, "_meta", "_writes"):
+            for name in (*PUBLISHED, "_meta", "_writes"):
                 if self.has(name):
                     self.execute(f"create table marts.analytics.{name} as from warehouse.analytics.{name}")
                     self.execute(f"comment on table marts.analytics.{name} is {literal(publisher)}")

@@ -161,6 +161,8 @@ EVENTS: list[Row] = [
     # The last microsecond of the week, then the first instant of the next; standard time would say otherwise.
     _event("e10", "s3", "2021-03-15 03:59:59.999999", "page_view", product_id="palm"),
     _event("e11", "s3", "2021-03-15 04:00:00", "add_to_cart", product_id="palm"),
+    # The same stage and product in a second week.
+    _event("e20", "s3", "2021-03-15 04:00:01", "page_view", product_id="palm"),
     _event("e12", "s3", "2021-03-16 12:20:00", "checkout", order_id="o3"),
     # Products that are not known: never seen, and none at all.
     _event("e13", "s4", "2021-03-16 13:00:00", "page_view", product_id="ghost"),

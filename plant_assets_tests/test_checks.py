@@ -142,6 +142,21 @@ BREAKS: dict[str, tuple[str, str]] = {
         "2026-10-07",
     ),
     "funnel_by_product_keeps_its_contract": ("insert into funnel_by_product from funnel_by_product limit 1", "-"),
+    "int_product_funnel_repeats_keeps_its_contract": (
+        "insert into int_product_funnel_repeats select '2026-09-28', 'p', 1, 1, 1, 1 from range(2)",
+        "2026-09-28 p",
+    ),
+    "funnel_to_date_keeps_its_contract": ("insert into funnel_to_date from funnel_to_date limit 1", "2026"),
+    "funnel_by_week_keeps_its_contract": ("insert into funnel_by_week from funnel_by_week limit 1", "2026"),
+    "funnel_by_week_covers_the_whole": ("update funnel_by_week set page_view = 0", "page_view"),
+    "funnel_by_product_week_keeps_its_contract": (
+        "insert into funnel_by_product_week from funnel_by_product_week limit 1",
+        "2026",
+    ),
+    "funnel_by_product_week_covers_the_whole": (
+        "update funnel_by_product_week set add_to_cart = 0",
+        "add_to_cart",
+    ),
     "funnel_steps_keeps_its_contract": ("insert into funnel_steps from funnel_steps limit 1", "page_view"),
 }
 # Nothing in the warehouse breaks these, but time: they fail when asked three weeks later.

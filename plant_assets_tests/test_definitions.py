@@ -28,13 +28,20 @@ GRAPH = {
     "stockouts": {"product_snapshots", "raw_observations"},
     "int_funnel_weeks": {"int_session_days"},
     "int_product_funnel_weeks": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
+    "int_product_funnel_repeats": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
     "funnel": {"int_funnel_weeks"},
     "funnel_by_date": {"int_session_days", "funnel"},
     "funnel_by_product": {"int_product_funnel_weeks", "product_snapshots"},
+    "funnel_to_date": {"int_session_days"},
+    "funnel_by_week": {"funnel_to_date", "funnel"},
+    "funnel_by_product_week": {
+        "int_product_funnel_weeks", "int_product_funnel_repeats", "product_snapshots", "funnel_by_product",
+    },
     "funnel_steps": {"funnel"},
     "marts": {
         "rejected_rows", "weeks", "product_snapshots", "inventory", "inventory_changes", "inventory_fluctuations",
-        "stockouts", "funnel", "funnel_by_date", "funnel_by_product", "funnel_steps",
+        "stockouts", "funnel", "funnel_by_date", "funnel_by_product", "funnel_to_date", "funnel_by_week",
+        "funnel_by_product_week", "funnel_steps", "int_funnel_weeks",
     },
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from plant_assets.assets import events, funnel, inventory, publish
-from plant_assets.contracts import MARTS, TABLES
+from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.io_manager import column_schema
 
 GROUPS: dict[str, ModuleType] = {
@@ -50,7 +50,7 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
         group_name="publish",
         owners=OWNERS,
         kinds={ENGINE_KIND, "file"},
-        deps=list(MARTS),
+        deps=list(PUBLISHED),
         skippable=True,
     )
     loaded.append(

@@ -40,19 +40,35 @@ def int_product_funnel_weeks(
     name = "int_product_funnel_weeks"
     # Not from int_events, which would look up names for every event.
     events = products_of_events(raw_events, raw_order_items, offsets_of(context, warehouse.settings))
-    since = _changed_since(context, warehouse, name, "raw_order_items")
+    since = _products_changed_since(context, warehouse, name)
     if since is None:
         return Since(transforms.product_funnel_weeks(events, product_snapshots), "week_start_date", None)
-    unknown_since = warehouse.value(
-        f"select min(week_start_date) from {name} where product_id = ? and exists (from product_snapshots join _loads"
-        " on source_table = 'products' and bucket = valid_from::varchar where changed_after is null"
-        " and write_number > (select coalesce(max(made_with), 0) from _writes where table_name = ?))",
-        [UNKNOWN_PRODUCT, name],
-    )
-    since = min(since, unknown_since or since)
-    earlier: dt.date | None = warehouse.value(to_sql(transforms.earlier_date(int_session_days, since)))
-    spans = warehouse.calendar.starts_at(earlier or since), warehouse.calendar.starts_at(since)
+    spans = _first_instant(warehouse, int_session_days, since), warehouse.calendar.starts_at(since)
     return Since(transforms.product_funnel_weeks(events, product_snapshots, spans), "week_start_date", since)
+
+
+def int_product_funnel_repeats(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    raw_events: ibis.Table,
+    raw_order_items: ibis.Table,
+    int_session_days: ibis.Table,
+    product_snapshots: ibis.Table,
+) -> Since:
+    """Sessions and products in the weeks after their first one with a stage; one row per week and product.
+
+    Only sessions over several weeks have any: no other event is looked at. Weeks before the first one that changed
+    stay, as in int_product_funnel_weeks.
+    """
+    since = _products_changed_since(context, warehouse, "int_product_funnel_repeats")
+    spanning = transforms.spanning_sessions(int_session_days, since)
+    events = raw_events.semi_join(spanning, "session_id")
+    if since:
+        first = ibis.literal(_first_instant(warehouse, int_session_days, since), "timestamp(6)")
+        events = events.filter(events.created_at >= first)
+    with_products = products_of_events(events, raw_order_items, offsets_of(context, warehouse.settings))
+    repeats = transforms.product_funnel_repeats(with_products, product_snapshots, since)
+    return Since(repeats, "week_start_date", since)
 
 
 def funnel(int_funnel_weeks: ibis.Table) -> ibis.Table:
@@ -80,6 +96,35 @@ def funnel_by_product(int_product_funnel_weeks: ibis.Table, product_snapshots: i
     return transforms.funnel_by_product(int_product_funnel_weeks, product_snapshots)
 
 
+def funnel_to_date(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], int_session_days: ibis.Table
+) -> Since:
+    """Sessions that reached each stage from Monday to a date; one row per event date.
+
+    Weeks are compared by it up to the same weekday: sessions of several dates do not add up.
+    """
+    since = _changed_since(context, warehouse, "funnel_to_date")
+    return Since(transforms.funnel_to_date(int_session_days, since), "event_date", since)
+
+
+def funnel_by_week(funnel_to_date: ibis.Table) -> ibis.Table:
+    """Sessions that reached each stage in a week; one row per week with an event.
+
+    Weeks do not add up to the whole: a session counts in each week in which it has the stage.
+    """
+    return transforms.funnel_by_week(funnel_to_date)
+
+
+def funnel_by_product_week(
+    int_product_funnel_weeks: ibis.Table, int_product_funnel_repeats: ibis.Table, product_snapshots: ibis.Table
+) -> ibis.Table:
+    """Distinct sessions that reached each stage with a product in a week; one row per week and product.
+
+    The row `(unknown)` takes the events whose product is NULL or was never observed.
+    """
+    return transforms.funnel_by_product_week(int_product_funnel_weeks, int_product_funnel_repeats, product_snapshots)
+
+
 def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
     """What is lost from each stage to the next; one row per step."""
     return transforms.funnel_steps(funnel)
@@ -92,6 +137,41 @@ def _changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name
     return warehouse.changed_since(name, "int_session_days", *sources)
 
 
-# funnel_by_date is held against the whole by its check, so it comes after it.
-AFTER = {"funnel_by_date": ["funnel"]}
-ASSETS = (int_funnel_weeks, int_product_funnel_weeks, funnel, funnel_by_date, funnel_by_product, funnel_steps)
+def _products_changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str) -> dt.date | None:
+    """As `_changed_since`, for a table that has unknown products: one that became known changes its weeks with them."""
+    since = _changed_since(context, warehouse, name, "raw_order_items")
+    if since is None:
+        return None
+    unknown_since: dt.date | None = warehouse.value(
+        f"select min(week_start_date) from {name} where product_id = ? and exists (from product_snapshots join _loads"
+        " on source_table = 'products' and bucket = valid_from::varchar where changed_after is null"
+        " and write_number > (select coalesce(max(made_with), 0) from _writes where table_name = ?))",
+        [UNKNOWN_PRODUCT, name],
+    )
+    return min(since, unknown_since or since)
+
+
+def _first_instant(warehouse: Warehouse, session_days: ibis.Table, since: dt.date) -> dt.datetime:
+    """Where the events begin of the sessions that are there from `since` on."""
+    earlier: dt.date | None = warehouse.value(to_sql(transforms.earlier_date(session_days, since)))
+    return warehouse.calendar.starts_at(earlier or since)
+
+
+# What is held against the whole by its check comes after it.
+AFTER = {
+    "funnel_by_date": ["funnel"],
+    "funnel_by_week": ["funnel"],
+    "funnel_by_product_week": ["funnel_by_product"],
+}
+ASSETS = (
+    int_funnel_weeks,
+    int_product_funnel_weeks,
+    int_product_funnel_repeats,
+    funnel,
+    funnel_by_date,
+    funnel_by_product,
+    funnel_to_date,
+    funnel_by_week,
+    funnel_by_product_week,
+    funnel_steps,
+)

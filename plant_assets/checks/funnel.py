@@ -32,6 +32,29 @@ def _above_whole(scope: Scope) -> ibis.Table:
     return keys(dates.filter(is_above), "event_date")
 
 
+def _weeks_off_whole(weeks: ibis.Table, whole: ibis.Table, by: tuple[str, ...]) -> ibis.Table:
+    """Stages of the whole that the weeks add up to less than, or of which one week has more."""
+    sums = {f"sum_{stage}": _[stage].sum() for stage in STAGES}
+    most = {f"most_{stage}": _[stage].max() for stage in STAGES}
+    found = weeks.group_by(*by).aggregate(**sums, **most) if by else weeks.aggregate(**sums, **most)
+    both = whole.left_join(found, by) if by else whole.cross_join(found)
+
+    def is_off(stage: str) -> ibis.Value:
+        return (both[f"sum_{stage}"].coalesce(0) < both[stage]) | (both[f"most_{stage}"] > both[stage])
+
+    parts = [keys(both.filter(is_off(stage)), *by, ibis.literal(stage)) for stage in STAGES]
+    return ibis.union(*parts)
+
+
+def _weeks_off(scope: Scope) -> ibis.Table:
+    return _weeks_off_whole(scope.whole("funnel_by_week"), scope.whole("funnel"), ())
+
+
+def _product_weeks_off(scope: Scope) -> ibis.Table:
+    whole = scope.whole("funnel_by_product")
+    return _weeks_off_whole(scope.whole("funnel_by_product_week"), whole, ("product_id",))
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "funnel",
@@ -46,5 +69,17 @@ CHECKS: tuple[Check, ...] = (
         "is_at_most_the_whole",
         "No date has more sessions in a stage than the whole store.",
         _above_whole,
+    ),
+    Check(
+        "funnel_by_week",
+        "covers_the_whole",
+        "In each stage the weeks add up to the whole store's sessions or more, and no week has more than it.",
+        _weeks_off,
+    ),
+    Check(
+        "funnel_by_product_week",
+        "covers_the_whole",
+        "In each stage a product's weeks add up to its sessions or more, and no week has more than that.",
+        _product_weeks_off,
     ),
 )

@@ -53,33 +53,79 @@ def product_funnel_weeks(
     As `funnel_weeks`, over distinct sessions and products. With `spans` only the weeks from the second instant on, of
     whose sessions the first is before all their events. Products that were never observed are one, `(unknown)`.
     """
-    # Grouping by a number costs less than by the text of an id; 0 is the unknown product.
-    known = product_snapshots.select("product_id").distinct()
-    known = known.mutate(product_number=ibis.row_number().over(order_by="product_id") + 1)
-
-    def pairs(of: ibis.Table) -> ibis.Table:
-        staged = of.filter(_.session_step.notnull()).select("session_id", "event_date", "event_type", "product_id")
-        numbered = staged.left_join(known, "product_id", rname="known_{name}")
-        return numbered.select(
-            "session_id",
-            "event_date",
-            product_number=numbered.product_number.fill_null(0),
-            **{stage: numbered.event_type == stage for stage in STAGES},
-        )
-
-    def named(weeks: ibis.Table) -> ibis.Table:
-        with_ids = weeks.left_join(known, "product_number", rname="known_{name}")
-        ids = with_ids.product_id.fill_null(UNKNOWN_PRODUCT)
-        return with_ids.mutate(product_id=ids).select(TABLES["int_product_funnel_weeks"].names)
-
     unit = ["session_id", "product_number"]
     if spans is None:
-        return named(_first_reached(pairs(events), None, unit))
+        return _with_product_id(_first_reached(_pairs(events, product_snapshots), None, unit), product_snapshots)
     first, starts_at = (ibis.literal(instant, "timestamp(6)") for instant in spans)
     recent = events.filter(_.created_at >= starts_at)
     earlier = events.filter((_.created_at >= first) & (_.created_at < starts_at))
     again = earlier.semi_join(recent.select("session_id").distinct(), "session_id")
-    return named(_first_reached(pairs(recent), pairs(again), unit))
+    first_reached = _first_reached(_pairs(recent, product_snapshots), _pairs(again, product_snapshots), unit)
+    return _with_product_id(first_reached, product_snapshots)
+
+
+def _pairs(events: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
+    """The stage events with what they count for. One row per event and product: a boolean per stage."""
+    staged = events.filter(_.session_step.notnull()).select("session_id", "event_date", "event_type", "product_id")
+    numbered = staged.left_join(_product_numbers(product_snapshots), "product_id", rname="known_{name}")
+    return numbered.select(
+        "session_id",
+        "event_date",
+        product_number=numbered.product_number.fill_null(0),
+        **{stage: numbered.event_type == stage for stage in STAGES},
+    )
+
+
+def _product_numbers(product_snapshots: ibis.Table) -> ibis.Table:
+    """A number above 0 for each known product: grouping by it costs less than by the text of an id."""
+    known = product_snapshots.select("product_id").distinct()
+    return known.mutate(product_number=ibis.row_number().over(order_by="product_id") + 1)
+
+
+def _with_product_id(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
+    """Counts by week and product number, with the product's id instead: `(unknown)` for 0."""
+    numbered = counts.left_join(_product_numbers(product_snapshots), "product_number", rname="known_{name}")
+    ids = numbered.product_id.fill_null(UNKNOWN_PRODUCT)
+    return numbered.mutate(product_id=ids).select("week_start_date", "product_id", *STAGES)
+
+
+def spanning_sessions(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
+    """Sessions with dates in more than one week, the last not before `since`. One row per session: session_id."""
+    days = session_days
+    if since is not None:
+        days = days.semi_join(days.filter(_.event_date >= since).select("session_id").distinct(), "session_id")
+    bounds = days.group_by("session_id").aggregate(first=_.event_date.min(), last=_.event_date.max())
+    return bounds.filter(monday(_.first) != monday(_.last)).select("session_id")
+
+
+def product_funnel_repeats(
+    events: ibis.Table, product_snapshots: ibis.Table, since: dt.date | None = None
+) -> ibis.Table:
+    """How many sessions reached each stage with a product again, after an earlier week. One row per week and product.
+
+    `events` are those of `spanning_sessions`: no other session can. With `product_funnel_weeks` these are the distinct
+    sessions and products of each week. With `since`, a Monday, only the weeks from then on.
+    """
+    pairs = _pairs(events, product_snapshots).mutate(week_start_date=lambda pair: monday(pair.event_date))
+    reached = pairs.group_by("session_id", "product_number", "week_start_date").aggregate(
+        **{stage: _[stage].any() for stage in STAGES}
+    )
+    of_pair, never = ibis.window(group_by=["session_id", "product_number"]), ibis.null("date")
+    firsts = reached.mutate(
+        **{
+            f"first_{stage}": reached[stage].ifelse(reached.week_start_date, never).min().over(of_pair)
+            for stage in STAGES
+        }
+    )
+    again = {stage: (firsts[stage] & (firsts.week_start_date > firsts[f"first_{stage}"])) for stage in STAGES}
+    repeats = firsts.select("week_start_date", "product_number", **again).filter(
+        ibis.or_(*(_[stage] for stage in STAGES))
+    )
+    recent = repeats.filter(_.week_start_date >= since) if since else repeats
+    counts = recent.group_by("week_start_date", "product_number").aggregate(
+        **{stage: _[stage].cast("int64").sum().cast("int64") for stage in STAGES}
+    )
+    return _with_product_id(counts, product_snapshots)
 
 
 def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[str]) -> ibis.Table:
@@ -127,15 +173,60 @@ def funnel_by_date(session_days: ibis.Table, since: dt.date | None = None) -> ib
     return funnel(session_days.filter(_.event_date >= since) if since else session_days, by=["event_date"])
 
 
+def funnel_to_date(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
+    """The funnel of each week's dates up to one, from `since`, a Monday, on. One row per date that has an event."""
+    days = session_days.filter(_.event_date >= since) if since else session_days
+    days = days.mutate(week_start_date=monday(days.event_date))
+    by_session = days.group_by("week_start_date", "session_id")
+    firsts = by_session.aggregate(**{stage: _.event_date.min(where=_[stage]) for stage in STAGES})
+    nothing = {stage: ibis.literal(0, "int64") for stage in STAGES}
+    dates = days.select("event_date", "week_start_date").distinct().mutate(**nothing)
+    reached = [
+        firsts.filter(firsts[stage].notnull()).select(
+            event_date=firsts[stage], week_start_date="week_start_date", **{**nothing, stage: ibis.literal(1, "int64")}
+        )
+        for stage in STAGES
+    ]
+    new = (
+        ibis.union(dates, *reached)
+        .group_by("week_start_date", "event_date")
+        .aggregate(**{stage: _[stage].sum() for stage in STAGES})
+    )
+    so_far = ibis.cumulative_window(group_by="week_start_date", order_by="event_date")
+    counts = new.mutate(**{stage: new[stage].sum().over(so_far) for stage in STAGES})
+    return funnel(counts, by=["event_date", "week_start_date"]).select(TABLES["funnel_to_date"].names)
+
+
+def funnel_by_week(funnel_to_date: ibis.Table) -> ibis.Table:
+    """The funnel of each week: that up to its last date. One row per week that has an event."""
+    last = funnel_to_date.group_by("week_start_date").aggregate(event_date=_.event_date.max())
+    return funnel_to_date.semi_join(last, ["week_start_date", "event_date"]).select(TABLES["funnel_by_week"].names)
+
+
 def funnel_by_product(product_funnel_weeks: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     """The funnel of distinct sessions and products. One row per product, and one for the unknown."""
     counts = product_funnel_weeks.group_by("product_id").aggregate(**{stage: _[stage].sum() for stage in STAGES})
+    return funnel(_named(counts, product_snapshots), by=["product_id", "product_name"]).select(
+        TABLES["funnel_by_product"].names
+    )
+
+
+def funnel_by_product_week(
+    product_funnel_weeks: ibis.Table, product_funnel_repeats: ibis.Table, product_snapshots: ibis.Table
+) -> ibis.Table:
+    """The funnel of each week's distinct sessions and products. One row per week and product, or the unknown."""
+    both = ibis.union(product_funnel_weeks, product_funnel_repeats)
+    counts = both.group_by("week_start_date", "product_id").aggregate(**{stage: _[stage].sum() for stage in STAGES})
+    by = ["week_start_date", "product_id", "product_name"]
+    return funnel(_named(counts, product_snapshots), by=by).select(TABLES["funnel_by_product_week"].names)
+
+
+def _named(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
+    """`counts` with the last known name of each product."""
     named = counts.left_join(last_known_names(product_snapshots), "product_id", rname="known_{name}")
     is_known = named.product_id != UNKNOWN_PRODUCT
     names = is_known.ifelse(ibis.coalesce(named.product_name, named.product_id), UNKNOWN_PRODUCT)
-    return funnel(named.mutate(product_name=names), by=["product_id", "product_name"]).select(
-        TABLES["funnel_by_product"].names
-    )
+    return named.mutate(product_name=names)
 
 
 def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:

@@ -16,8 +16,13 @@ from plant_assets.transforms.events import events_with_products, session_days
 from plant_assets.transforms.funnel import (
     funnel_by_date,
     funnel_by_product,
+    funnel_by_product_week,
+    funnel_by_week,
+    funnel_to_date,
     funnel_weeks,
+    product_funnel_repeats,
     product_funnel_weeks,
+    spanning_sessions,
     whole_funnel,
 )
 from plant_assets.transforms.snapshots import product_snapshots
@@ -43,9 +48,17 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "stockouts": stock.stockouts(VERSIONS, OBSERVATIONS),
     "int_funnel_weeks": funnel_weeks(DAYS),
     "int_product_funnel_weeks": product_funnel_weeks(table("int_events"), VERSIONS),
+    "int_product_funnel_repeats": product_funnel_repeats(
+        table("int_events").semi_join(spanning_sessions(DAYS), "session_id"), VERSIONS
+    ),
     "funnel": whole_funnel(table("int_funnel_weeks")),
     "funnel_by_date": funnel_by_date(DAYS),
     "funnel_by_product": funnel_by_product(table("int_product_funnel_weeks"), VERSIONS),
+    "funnel_to_date": funnel_to_date(DAYS),
+    "funnel_by_week": funnel_by_week(table("funnel_to_date")),
+    "funnel_by_product_week": funnel_by_product_week(
+        table("int_product_funnel_weeks"), table("int_product_funnel_repeats"), VERSIONS
+    ),
 }
 FLUCTUATIONS_SINCE = stock.inventory_fluctuations(VERSIONS, OBSERVATIONS, SECOND_WEEK)
 

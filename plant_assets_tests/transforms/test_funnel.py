@@ -15,9 +15,14 @@ from plant_assets.contracts import RATES, STAGES, TABLES
 from plant_assets.transforms.funnel import (
     funnel_by_date,
     funnel_by_product,
+    funnel_by_product_week,
+    funnel_by_week,
     funnel_steps,
+    funnel_to_date,
     funnel_weeks,
+    product_funnel_repeats,
     product_funnel_weeks,
+    spanning_sessions,
     whole_funnel,
     whole_percent,
 )
@@ -256,6 +261,122 @@ def test_products_are_counted_anew_from_the_first_changed_week_on(
     counted = {row["product_id"]: row["checkout"] for row in by_product(changed)}
     for product in ("fern", "moss"):
         assert counted.get(product, 0) == sum(seen == product for _session, seen in distinct)
+
+
+TO_DATE, BY_WEEK = funnel_to_date(DAYS), funnel_by_week(table("funnel_to_date"))
+SPANNING = {since: EVENTS.semi_join(spanning_sessions(DAYS, since), "session_id") for since in [None, *MONDAYS]}
+REPEATS = {since: product_funnel_repeats(SPANNING[since], VERSIONS, since) for since in SPANNING}
+TO_DATE_SINCE = {since: funnel_to_date(DAYS, since) for since in MONDAYS}
+BY_PRODUCT_WEEK = funnel_by_product_week(
+    table("int_product_funnel_weeks"), table("int_product_funnel_repeats"), VERSIONS
+)
+
+
+def monday_of(date: str) -> str:
+    day = dt.date.fromisoformat(date)
+    return str(day - dt.timedelta(days=day.weekday()))
+
+
+def days_of(events: Sequence[Row]) -> list[Row]:
+    """The session days of rows of int_events."""
+    reached_by: dict[tuple[str, str], set[str]] = {}
+    for row in events:
+        reached_by.setdefault((row["session_id"], row["event_date"]), set()).add(row["event_type"])
+    return [reached(session, date, *sorted(stages)) for (session, date), stages in sorted(reached_by.items())]
+
+
+def test_a_week_up_to_a_date_counts_a_session_once() -> None:
+    days = [
+        reached("s1", "2021-02-08", "page_view"),
+        reached("s1", "2021-02-10", "page_view", "checkout"),
+        reached("s2", "2021-02-10", "page_view"),
+        # Another week: it counts again.
+        reached("s1", "2021-02-15", "page_view"),
+        # A date on which nobody reached any stage.
+        reached("s2", "2021-02-16"),
+    ]
+    rows = DUCKDB.rows("funnel_to_date", TO_DATE, int_session_days=days)
+    assert picked(rows, "event_date", "week_start_date", "page_view", "checkout", "purchase_rate") == [
+        ("2021-02-08", "2021-02-08", 1, 0, 0),
+        ("2021-02-10", "2021-02-08", 2, 1, 50),
+        ("2021-02-15", "2021-02-15", 1, 0, 0),
+        ("2021-02-16", "2021-02-15", 1, 0, 0),
+    ]
+    weeks = DUCKDB.rows("funnel_by_week", BY_WEEK, funnel_to_date=rows)
+    assert picked(weeks, "week_start_date", "page_view", "checkout") == [("2021-02-08", 2, 1), ("2021-02-15", 1, 0)]
+
+
+@some_examples
+@given(old=MANY_DAYS, new=MANY_DAYS, since=st.sampled_from(MONDAYS))
+def test_weeks_up_to_a_date_are_the_distinct_sessions(old: list[Row], new: list[Row], since: dt.date) -> None:
+    stays = [row for row in old if row["event_date"] < str(since)]
+    changed = stays + [row for row in new if row["event_date"] >= str(since)]
+    rows = DUCKDB.rows("funnel_to_date", TO_DATE, int_session_days=changed)
+    expected = [
+        tuple(
+            len({row["session_id"] for row in changed if row[stage] and monday_of(date) <= row["event_date"] <= date})
+            for stage in STAGES
+        )
+        for date in sorted({row["event_date"] for row in changed})
+    ]
+    assert picked(rows, *STAGES) == expected
+    before = DUCKDB.rows("funnel_to_date", TO_DATE, int_session_days=old)
+    anew = DUCKDB.rows("funnel_to_date", TO_DATE_SINCE[since], int_session_days=changed)
+    assert merged("funnel_to_date", before, anew, since) == rows
+
+
+def repeats(events: Sequence[Row], since: dt.date | None = None) -> list[Row]:
+    return DUCKDB.rows(
+        "int_product_funnel_repeats",
+        REPEATS[since],
+        int_events=events,
+        int_session_days=days_of(events),
+        product_snapshots=[FERN, MOSS],
+    )
+
+
+def by_product_week(events: Sequence[Row]) -> list[Row]:
+    versions = [FERN, MOSS]
+    firsts = DUCKDB.rows("int_product_funnel_weeks", PRODUCT_WEEKS, int_events=events, product_snapshots=versions)
+    return DUCKDB.rows(
+        "funnel_by_product_week",
+        BY_PRODUCT_WEEK,
+        int_product_funnel_weeks=firsts,
+        int_product_funnel_repeats=repeats(events),
+        product_snapshots=versions,
+    )
+
+
+def test_a_product_of_two_weeks_counts_in_both() -> None:
+    events = [
+        staged("s1", "page_view", "fern", "2021-02-14"),
+        staged("s1", "page_view", "fern", "2021-02-15"),
+        # Not again: another product, and another stage.
+        staged("s1", "page_view", "moss", "2021-02-15"),
+        staged("s1", "checkout", "fern", "2021-02-15"),
+    ]
+    assert picked(repeats(events), "week_start_date", "product_id", *STAGES) == [("2021-02-15", "fern", 1, 0, 0, 0)]
+    assert picked(by_product_week(events), "week_start_date", "product_name", "page_view", "checkout") == [
+        ("2021-02-08", "Fern", 1, 0),
+        ("2021-02-15", "Fern", 1, 1),
+        ("2021-02-15", "Moss", 1, 0),
+    ]
+
+
+@some_examples
+@given(old=MANY_EVENTS, new=MANY_EVENTS, since=st.sampled_from(MONDAYS))
+def test_a_week_of_a_product_is_its_distinct_sessions(old: list[Row], new: list[Row], since: dt.date) -> None:
+    stays = [row for row in old if row["event_date"] < str(since)]
+    changed = stays + [row for row in new if row["event_date"] >= str(since)]
+    distinct: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for row in changed:
+        product = row["product_id"] if row["product_id"] in ("fern", "moss") else "(unknown)"
+        stages = distinct.setdefault((monday_of(row["event_date"]), product), {stage: set() for stage in STAGES})
+        stages[row["event_type"]].add(row["session_id"])
+    assert picked(by_product_week(changed), "week_start_date", "product_id", *STAGES) == [
+        (*key, *(len(stages[stage]) for stage in STAGES)) for key, stages in sorted(distinct.items())
+    ]
+    assert merged("int_product_funnel_repeats", repeats(old), repeats(changed, since), since) == repeats(changed)
 
 
 def test_a_product_counts_a_session_once() -> None:
