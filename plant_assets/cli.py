@@ -158,10 +158,28 @@ def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | Non
 @main.command()
 @store_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def answers(source: str | None, warehouse: str | None, debug: bool, as_json: bool) -> None:
+@click.option("--week", metavar="MONDAY", help="As of the end of this week; default: the latest.")
+def answers(source: str | None, warehouse: str | None, debug: bool, as_json: bool, week: str | None) -> None:
     """The four answers, from the last whole run."""
     with one_sentence(debug):
-        print_answers(read_settings(source=source, warehouse=warehouse), as_json)
+        as_of_week = parse_week("--week", week) if week else None
+        print_answers(read_settings(source=source, warehouse=warehouse), as_json, as_of_week)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@store_options
+@click.option("--format", "file_format", default="parquet", show_default=True, help="parquet or csv.")
+def export(directory: Path, source: str | None, warehouse: str | None, debug: bool, file_format: str) -> None:
+    """Write the marts of the last whole run to DIRECTORY, a file for each table."""
+    with one_sentence(debug):
+        from plant_assets.export import export_marts
+        from plant_assets.storage import open_marts
+
+        with open_marts(read_settings(source=source, warehouse=warehouse)) as marts:
+            rows = export_marts(marts, directory, file_format)
+        for name, count in rows.items():
+            OUT.print(f"{name}.{file_format}  {count} rows", markup=False)
 
 
 @main.command()
@@ -257,16 +275,22 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
             OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
 
 
+def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08") -> dt.date:
+    """The Monday that an option names."""
+    try:
+        week = dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text} is not allowed: {allowed}") from None
+    if week != monday_of(week):
+        raise UsageError(f"{option} {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}")
+    return week
+
+
 def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
     """The first and last Monday that `--weeks` names."""
     first, _dots, last = text.partition("..")
-    try:
-        weeks = dt.date.fromisoformat(first), dt.date.fromisoformat(last or first)
-    except ValueError:
-        raise UsageError(f"--weeks {text} is not allowed: a Monday, two as 2021-02-08..2021-03-01, or all") from None
-    for week in weeks:
-        if week != monday_of(week):
-            raise UsageError(f"--weeks {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}")
+    allowed = "a Monday, two as 2021-02-08..2021-03-01, or all"
+    weeks = parse_week("--weeks", first, allowed), parse_week("--weeks", last or first, allowed)
     if weeks[1] < weeks[0]:
         raise UsageError(f"--weeks {text} is not allowed: it ends before it begins")
     return weeks
@@ -281,14 +305,19 @@ def parse_instant(text: str) -> dt.datetime:
     return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
 
 
-def print_answers(settings: Settings, as_json: bool) -> None:
-    """The answers of the last whole run, on the output."""
+def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None) -> None:
+    """The answers of the last whole run: as tables on a terminal, as lines elsewhere."""
     from plant_assets.answers import read_answers
     from plant_assets.storage import open_marts
 
     with open_marts(settings) as marts:
-        found = read_answers(marts)
-    OUT.print(found.to_json() if as_json else found.to_text(), markup=False)
+        found = read_answers(marts, week)
+    if as_json:
+        OUT.print(found.to_json(), markup=False)
+    elif OUT.is_terminal:
+        OUT.print(found.to_tables())
+    else:
+        OUT.print(found.to_text(), markup=False)
 
 
 def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:
