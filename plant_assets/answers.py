@@ -113,26 +113,32 @@ class Answers:
         return Group(Text(self._week_in_words(), style="bold"), *spaced)
 
     def _changes(self) -> "Table":
+        from rich.text import Text
+
         table = _table("Inventory changed", "product", "before", "now", "change", "", "state")
         most = max((abs(each.change) for each in self.inventory_changed), default=0)
         for each in self.inventory_changed[:MOST_ROWS]:
             state = each.state if each.state not in ("up", "down") else ""
             bar = _bar(abs(each.change), most, "green" if each.change > 0 else "red")
-            table.add_row(each.name, f"{each.previous:,}", f"{each.inventory:,}", f"{each.change:+,}", bar, state)
+            table.add_row(Text(each.name), f"{each.previous:,}", f"{each.inventory:,}", f"{each.change:+,}", bar, state)
         return _ended(table, len(self.inventory_changed))
 
     def _fluctuations(self) -> "Table":
+        from rich.text import Text
+
         table = _table("Most fluctuating", "product", "changes", "units moved")
         for each in self.most_fluctuating[:MOST_ROWS]:
-            table.add_row(each.name, f"{each.changes:,}", f"{each.volume:,}")
+            table.add_row(Text(each.name), f"{each.changes:,}", f"{each.volume:,}")
         return _ended(table, len(self.most_fluctuating))
 
     def _stockouts(self) -> "Table":
+        from rich.text import Text
+
         table = _table(f"Out of stock in the last {STOCKOUT_WEEKS} weeks", "product", "hours", "", "")
         most = max((each.hours for each in self.out_of_stock), default=0.0)
         for each in self.out_of_stock[:MOST_ROWS]:
             said = [word for word, holds in (("out now", each.is_out), ("new this week", each.is_new)) if holds]
-            table.add_row(each.name, f"{each.hours:,.0f}", _bar(each.hours, most, "red"), ", ".join(said))
+            table.add_row(Text(each.name), f"{each.hours:,.0f}", _bar(each.hours, most, "red"), ", ".join(said))
         return _ended(table, len(self.out_of_stock))
 
     def _funnel(self) -> "Table":

@@ -1,0 +1,94 @@
+"""The answers as of a week are those that a run at that week's end gave; on a terminal they are tables."""
+
+import dataclasses
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from plant_assets.answers import MOST_ROWS, Answers, Change, read_answers
+from plant_assets.runs import Outcome
+from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.storage import open_marts
+
+WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)
+WEEKS_END = dt.datetime(2026, 10, 11, 23, 59, 59)
+
+
+def answers(settings: Settings, week: dt.date | None = None) -> Answers:
+    with open_marts(settings) as marts:
+        return read_answers(marts, week)
+
+
+def as_json(found: Answers) -> dict[str, Any]:
+    return json.loads(found.to_json())
+
+
+def shown(found: Answers) -> str:
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(found.to_tables())
+    return captured.get()
+
+
+def test_a_past_week_has_the_answers_of_then(
+    built_once: Settings, small_store: Path, tmp_path: Path, refresh: Callable[..., Outcome]
+) -> None:
+    shutil.copytree(small_store, tmp_path / "then")
+    for path in (tmp_path / "then").glob("*/*"):
+        if path.stem[:10] >= str(RUNNING_WEEK):
+            path.unlink()
+    then = read_settings(source=tmp_path / "then", warehouse=tmp_path / "then.duckdb")
+    assert not refresh(then, as_of=WEEKS_END).failures
+    assert as_json(answers(built_once, WEEK)) == as_json(answers(then)) != as_json(answers(built_once))
+
+
+def test_the_latest_week_has_the_answers_without_a_week(built_once: Settings) -> None:
+    latest, given = answers(built_once), answers(built_once, RUNNING_WEEK)
+    assert as_json(given) == as_json(latest)
+    assert given.funnel_before == latest.funnel_before == answers(built_once, WEEK).funnel
+
+
+def test_a_week_without_inventory_is_refused(built_once: Settings) -> None:
+    with pytest.raises(UsageError, match=r"no inventory of the week 2026-08-03: there is of 2026-09-21 to 2026-10-12"):
+        answers(built_once, dt.date(2026, 8, 3))
+
+
+def test_a_terminal_sees_what_changed_and_by_how_much(built_once: Settings) -> None:
+    found = answers(built_once, WEEK)
+    text = shown(found)
+    assert text.splitlines()[0] == "Week 2026-10-05 to 2026-10-11 against the week of 2026-09-28"
+    rows: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        # A product that changed may fluctuate most, too.
+        rows.setdefault(line.split("  ")[0].strip(), line.split())
+    assert found.inventory_changed
+    for each in found.inventory_changed:
+        assert f"{each.change:+,}" in rows[each.name]
+    assert f"{found.funnel['page_view']:,}" in rows["page_view"]
+    assert f"+{found.funnel['page_view'] - found.funnel_before['page_view']:,}" in rows["page_view"]
+    assert str(found.largest_drop_offs[0]["lost"]) in text.replace(",", "")
+
+
+def test_a_long_list_says_how_many_more_there_are(built_once: Settings) -> None:
+    many = [Change(f"plant {number:03}", 1, 2, 1, "up") for number in range(MOST_ROWS + 4)]
+    text = shown(dataclasses.replace(answers(built_once), inventory_changed=many))
+    assert "and 4 more: see --json" in text
+    assert "plant 029" in text
+    assert "plant 030" not in text
+
+
+def test_an_empty_list_says_so(built_once: Settings) -> None:
+    nothing = dataclasses.replace(answers(built_once), inventory_changed=[], most_fluctuating=[], out_of_stock=[])
+    assert shown(nothing).count("none") == 3
+
+
+def test_names_are_shown_as_they_are(built_once: Settings) -> None:
+    name = "[bold]Fern[/bold] :seedling: \\"
+    odd = dataclasses.replace(answers(built_once), inventory_changed=[Change(name, 1, 2, 1, "up")])
+    assert name in shown(odd)

@@ -1,0 +1,84 @@
+"""An export has all marts of one run, as a whole, whatever happened to the one before."""
+
+import json
+import os
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from plant_assets.contracts import MARTS, TABLES
+from plant_assets.export import MANIFEST, export_marts
+from plant_assets.settings import Settings, UsageError
+from plant_assets.storage import open_marts
+
+
+def export(settings: Settings, directory: Path, file_format: str = "parquet") -> dict[str, int]:
+    with open_marts(settings) as marts:
+        return export_marts(marts, directory, file_format)
+
+
+def mart(settings: Settings, name: str) -> list[tuple[object, ...]]:
+    with open_marts(settings) as marts:
+        return marts.rows(f"select {', '.join(TABLES[name].names)} from {name} order by all")
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "csv"])
+def test_every_mart_is_a_file_with_its_rows(file_format: str, built_once: Settings, tmp_path: Path) -> None:
+    rows = export(built_once, tmp_path / "out", file_format)
+    assert rows.keys() == set(MARTS)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST, *(f"{m}.{file_format}" for m in MARTS)}
+    for name in MARTS:
+        types = ", ".join(f"{column.name}::{column.sql_type}" for column in TABLES[name].columns)
+        path = tmp_path / "out" / f"{name}.{file_format}"
+        found = duckdb.execute(f"select {types} from '{path}' order by all").fetchall()
+        assert found == mart(built_once, name)
+        assert rows[name] == len(found)
+
+
+def test_the_manifest_names_the_run(built_once: Settings, tmp_path: Path) -> None:
+    rows = export(built_once, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert manifest["tables"] == rows
+    with open_marts(built_once) as marts:
+        assert manifest["published_by"] == marts.publisher() != None  # noqa: E711
+    assert manifest["published_by"].startswith("run ")
+
+
+def test_an_export_replaces_the_one_before_as_a_whole(built_once: Settings, tmp_path: Path) -> None:
+    export(built_once, tmp_path / "out", "csv")
+    export(built_once, tmp_path / "out")
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".parquet", ".json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_one_that_fails_leaves_the_one_before(built: Settings, tmp_path: Path) -> None:
+    export(built, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with duckdb.connect(built.marts_path) as marts:
+        marts.execute("alter table analytics.funnel_steps drop column lost")
+    with pytest.raises(duckdb.BinderException, match="lost"):
+        export(built, tmp_path / "out", "csv")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "built"}
+
+
+def test_one_that_was_killed_between_its_moves_is_made_good(built_once: Settings, tmp_path: Path) -> None:
+    export(built_once, tmp_path / "out")
+    os.replace(tmp_path / "out", tmp_path / ".out.before")
+    with pytest.raises(UsageError, match="--format xlsx is not allowed: parquet or csv"):
+        export(built_once, tmp_path / "out", "xlsx")
+    assert export(built_once, tmp_path / "out").keys() == set(MARTS)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_with_other_files_is_left_alone(built_once: Settings, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds files that are no export"):
+        export(built_once, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_folder_is_taken(built_once: Settings, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert export(built_once, tmp_path / "out").keys() == set(MARTS)
