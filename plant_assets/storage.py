@@ -40,6 +40,8 @@ create table if not exists _writes (
 alter table _writes add column if not exists made_with bigint;
 """
 
+# Readers of the marts have DuckDB of their own, often an older one.
+READERS_VERSION = "v1.2.0"
 # The prefix of the tables that a source is read into.
 STAGED = "_staged_"
 
@@ -359,7 +361,7 @@ class Warehouse:
         fresh = target.with_name(target.name + ".new")
         remove_database(fresh)
         try:
-            self.execute(f"attach {literal(str(fresh))} as marts")
+            self.execute(f"attach {literal(str(fresh))} as marts (storage_version '{READERS_VERSION}')")
             self.execute("create schema marts.analytics")
             for name in (*PUBLISHED, "_meta", "_writes"):
                 if self.has(name):

@@ -12,23 +12,28 @@ from plant_assets.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+# In this order, in one folder: the later ones use what README's commands made.
+RUN = ("README.md", "docs/using-the-data.md")
 
 
-def _commands() -> list[tuple[str, list[str]]]:
-    """The commands of README's console blocks with what they print, those of make left to CI."""
+def _commands(document: str) -> list[tuple[str, list[str]]]:
+    """The commands of a document's console and python blocks with what they print, those of make left to CI."""
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+    for kind, block in re.findall(r"```(console|python|text)\n(.*?)```", (ROOT / document).read_text(), re.DOTALL):
+        if kind == "python":
+            found.append((f"python - <<'END'\n{block}END", []))
+            continue
         for line in block.splitlines():
-            if line.startswith("$ "):
+            if line.startswith("$ ") and kind == "console":
                 found.append((line[2:], []))
             else:
                 found[-1][1].append(line)
     return [(command, output) for command, output in found if not command.startswith("make")]
 
 
-def test_readmes_commands_print_what_it_shows(tmp_path: Path) -> None:
+def test_what_documents_run_prints_what_they_show(tmp_path: Path) -> None:
     script, expected = [], []
-    for command, output in _commands():
+    for command, output in [each for document in RUN for each in _commands(document)]:
         script += [command, "echo ---"]
         expected.append(output)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
@@ -42,11 +47,11 @@ def test_readmes_commands_print_what_it_shows(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    printed = [part.strip().splitlines() for part in done.stdout.split("---\n")][:-1]
-    assert len(printed) == len(expected) > 5
+    printed = [part.rstrip().splitlines() for part in done.stdout.split("---\n")][:-1]
+    assert len(printed) == len(expected) > 10
     for output, shown in zip(printed, expected, strict=True):
         if shown:
-            assert output == shown
+            assert [line.rstrip() for line in output] == [line.rstrip() for line in shown]
 
 
 def test_the_graph_page_is_current() -> None:
