@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from plant_assets.partitions import as_of, is_only_changed, request_id, run_weeks
+from plant_assets.report import verdicts
 from plant_assets.report.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
-from plant_assets.report.page import CheckResult, page_path, write_pages
+from plant_assets.report.page import page_path, write_pages
 from plant_assets.storage import Warehouse, open_marts
 
 MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.
@@ -55,7 +56,9 @@ def write_report(
     if is_only_changed(context.run):
         weeks = weeks[-MOST_WEEKS:]
     with open_marts(settings) as marts:
-        pages = write_pages(settings, marts, weeks, _checks_so_far(context), f"run {context.run.run_id}")
+        pages = write_pages(
+            settings, marts, weeks, verdicts.of_run(context.instance, context.run.run_id), f"run {context.run.run_id}"
+        )
     latest = page_path(settings)
     yield dg.MaterializeResult(
         asset_key="report",
@@ -66,17 +69,3 @@ def write_report(
             "weeks": ", ".join(str(week) for week in pages),
         },
     )
-
-
-def _checks_so_far(context: dg.AssetExecutionContext) -> list[CheckResult]:
-    """What the run's checks have found, each once, the last time it was asked."""
-    records = context.instance.get_records_for_run(
-        context.run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
-    ).records
-    found: dict[str, CheckResult] = {}
-    for record in records:
-        if event := record.event_log_entry.dagster_event:
-            check = event.asset_check_evaluation_data
-            is_error = check.severity == dg.AssetCheckSeverity.ERROR
-            found[check.check_name] = CheckResult(check.check_name, check.passed, is_error, check.description or "")
-    return [found[name] for name in sorted(found)]

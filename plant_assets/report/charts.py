@@ -49,7 +49,7 @@ def _finished(chart: Any) -> Spec:
         "tickColor": INK,
         "gridColor": INK,
         "gridOpacity": 0.15,
-        "labelLimit": 150,
+        "labelLimit": 120,
         "titleFontWeight": "normal",
         "labelFontSize": 12,
         "titleFontSize": 12,
@@ -63,7 +63,9 @@ def _finished(chart: Any) -> Spec:
         legend=alt.LegendConfig(**legend),
         range=alt.RangeConfig(category=COLORS),
     )
-    spec: Spec = configured.to_dict()
+    spec: Spec = configured.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding")).to_dict(
+        validate=False
+    )
     return spec
 
 
@@ -162,7 +164,7 @@ def _changes(figures: Figures) -> Any:
     ]
     base = alt.Chart(_data(records), width="container", height=alt.Step(ROW_HEIGHT)).encode(
         y=alt.Y("product:N", sort=None, title=None),
-        x=alt.X("change:Q", title="units", axis=alt.Axis(tickMinStep=1, tickCount=5, format="+,")),
+        x=alt.X("change:Q", title="units", axis=alt.Axis(tickMinStep=1, tickCount=5, format="+,d")),
         tooltip=["product:N", "change:Q"],
     )
     color = alt.Color("is:N", scale=alt.Scale(domain=["more", "less"], range=[COLORS[2], COLORS[1]]), legend=None)

@@ -10,11 +10,15 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plant_assets.report.figures import Figures, read_figures, weeks_with_figures
 from plant_assets.settings import Settings
 from plant_assets.storage import Warehouse, write_atomically
 from plant_assets.zones import WEEK, Calendar
+
+if TYPE_CHECKING:
+    import jinja2
 
 LATEST = "latest.html"
 BANNER = ("<!-- banner -->", "<!-- end of banner -->")
@@ -41,43 +45,45 @@ def page_path(settings: Settings, week: dt.date | None = None) -> Path:
 
 
 def write_pages(
-    settings: Settings, marts: Warehouse, weeks: list[dt.date], checks: list[CheckResult], publisher: str
+    settings: Settings,
+    marts: Warehouse,
+    weeks: list[dt.date],
+    checks: list[CheckResult],
+    publisher: str,
+    with_latest: bool = True,
 ) -> dict[dt.date, Path]:
-    """Write the pages of those weeks that have figures, and the last week's also as the latest; where they are."""
+    """Write the pages of those weeks that have figures; where they are.
+
+    With the latest, the last week with figures is written too, also as `latest.html`.
+    """
     known = weeks_with_figures(marts)
+    last = known[-1:] if with_latest else []
     written = {}
-    for week in sorted({*weeks, *known[-1:]} & set(known)):
+    for week in sorted({*weeks, *last} & set(known)):
         text = render(settings, read_figures(marts, week), checks, publisher)
         written[week] = page_path(settings, week)
         write_atomically(written[week], text)
-        if week == known[-1]:
+        if week in last:
             write_atomically(page_path(settings), text)
     return written
 
 
 def render(settings: Settings, figures: Figures, checks: list[CheckResult], publisher: str) -> str:
     """The page's text."""
-    # Only who writes a page pays for these imports.
-    import jinja2
-
+    # Only who writes a page pays for the import of its charts.
     from plant_assets.report import tables
     from plant_assets.report.charts import charts
 
     calendar = Calendar(figures.zone)
     vega, script = vega_script(settings), _packaged("page.js")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": False}
-    template = environment.from_string(_packaged("page.html.j2"))
-    return template.render(
+    return _template().render(
         figures=figures,
         banner=BANNER,
         last_date=figures.week + WEEK - dt.timedelta(days=1),
         as_of=tables.instant(figures.as_of, calendar).text,
         events_until=tables.instant(figures.events_until, calendar).text,
         observed_until=tables.instant(figures.observed_until, calendar).text,
-        headline=tables.headline(figures),
+        headline=tables.headline(figures, calendar),
         compared_days=tables.compared_days(figures),
         big_numbers=tables.big_numbers(figures),
         funnel=tables.funnel_table(figures),
@@ -104,6 +110,17 @@ def render(settings: Settings, figures: Figures, checks: list[CheckResult], publ
     )
 
 
+@lru_cache(maxsize=1)
+def _template() -> "jinja2.Template":
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": False}
+    return environment.from_string(_packaged("page.html.j2"))
+
+
 def _packaged(name: str) -> str:
     return files("plant_assets.report").joinpath(name).read_text(encoding="utf-8")
 
@@ -127,14 +144,17 @@ def _bundled(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def show_banner(settings: Settings, sentences: list[str]) -> Path | None:
-    """Put a banner on the latest page in place of the one it may have, and leave all else; None without a page."""
+def show_banner(settings: Settings, run: str, ended_at: dt.datetime, reasons: list[str]) -> Path | None:
+    """Say on the latest page, which stays as it is otherwise, that a run was stopped; None without an older page."""
     path = page_path(settings)
-    if not path.exists():
+    if not path.exists() or path.stat().st_mtime > ended_at.replace(tzinfo=dt.UTC).timestamp():
         return None
-    said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
-    block = f'{BANNER[0]}<div class="banner" role="alert">{said}</div>{BANNER[1]}'
     text = path.read_text(encoding="utf-8")
+    figures = re.search('<meta name="figures-of" content="([^"]*)">', text)
+    said = [html.escape(f"The {run} was stopped: {'; '.join(reasons)}.")]
+    if figures:
+        said.append(f"The figures below are those of {figures.group(1)}.")
+    block = f'{BANNER[0]}<div class="banner" role="alert">{"".join(f"<p>{each}</p>" for each in said)}</div>{BANNER[1]}'
     between = re.compile(re.escape(BANNER[0]) + ".*?" + re.escape(BANNER[1]), re.DOTALL)
     write_atomically(path, between.sub(lambda _match: block, text, count=1))
     return path

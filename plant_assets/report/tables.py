@@ -156,12 +156,14 @@ def compared_days(figures: Figures) -> str:
     return f"changes compare its whole days, {days}, with the same days of the week before"
 
 
-def headline(figures: Figures) -> str:
+def headline(figures: Figures, calendar: Calendar) -> str:
     """The week in a sentence or two, in plain words."""
     viewed, bought = figures.funnel["page_view"], figures.funnel["checkout"]
     so_far = " so far" if figures.is_running else ""
     if not figures.has_events:
         first = f"No session was recorded in this week{so_far}"
+        if figures.events_until and figures.events_until < figures.starts_at:
+            first += f": the events end on {calendar.date_of(figures.events_until)}"
     else:
         first = f"{_signless(viewed)} {'session' if viewed == 1 else 'sessions'} viewed a page{so_far}"
         first += _against(figures.comparison)
@@ -176,7 +178,7 @@ def headline(figures: Figures) -> str:
         return f"{first}. No stock was observed in it."
     stock = f"The stock of {_products(moved)} changed" if moved else "No product's stock changed"
     out = f"{_products(figures.out_at_end)} {'is' if figures.out_at_end == 1 else 'are'}"
-    when = "now" if figures.is_running else "at its end"
+    when = "now" if figures.is_running else "at its end" if figures.is_stock_complete else "as last observed"
     return f"{first}. {stock}, and {out if figures.out_at_end else 'none is'} out of stock {when}."
 
 
