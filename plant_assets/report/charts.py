@@ -73,16 +73,25 @@ def _data(records: list[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=records)
 
 
+def _height(rows: int) -> int:
+    # Not a step per row, of which Vega-Lite warns where the width is the page's.
+    return ROW_HEIGHT * rows
+
+
 def _funnel(figures: Figures) -> Any:
-    before = figures.comparison.before if figures.comparison and not figures.is_running else None
-    weeks = [("This week", figures.funnel), *([("Week before", before)] if before and any(before.values()) else [])]
+    against = figures.comparison
+    weeks = [("This week", figures.funnel)]
+    if against and any(against.before.values()):
+        is_part = figures.is_running
+        weeks = [("Whole days so far" if is_part else "This week", against.now)]
+        weeks.append(("Same days before" if is_part else "Week before", against.before))
     records = [
         {"stage": STAGE_WORDS[stage], "week": week, "sessions": counts[stage]}
         for week, counts in weeks
         for stage in STAGES
     ]
     order = [STAGE_WORDS[stage] for stage in STAGES]
-    base = alt.Chart(_data(records), width="container", height=alt.Step(22 if len(weeks) > 1 else 34)).encode(
+    base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
         y=alt.Y("stage:N", sort=order, title=None),
         yOffset=alt.YOffset("week:N", sort=[week for week, _counts in weeks]),
         x=alt.X("sessions:Q", title="sessions", axis=alt.Axis(tickMinStep=1, tickCount=5)),
@@ -143,7 +152,7 @@ def _products(figures: Figures) -> Any:
         if interval:
             rate = int(row["checkout"]) / int(row["page_view"])
             records.append({"product": row["product_name"], "rate": rate, "low": interval[0], "high": interval[1]})
-    base = alt.Chart(_data(records), width="container", height=alt.Step(ROW_HEIGHT)).encode(
+    base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
         y=alt.Y("product:N", sort=None, title=None),
         tooltip=["product:N", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("rate", "low", "high"))],
     )
@@ -162,7 +171,7 @@ def _changes(figures: Figures) -> Any:
         {"product": row["product_name"], "change": int(row["change"]), "is": "more" if row["change"] > 0 else "less"}
         for row in frame.to_dict("records")
     ]
-    base = alt.Chart(_data(records), width="container", height=alt.Step(ROW_HEIGHT)).encode(
+    base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
         y=alt.Y("product:N", sort=None, title=None),
         x=alt.X("change:Q", title="units", axis=alt.Axis(tickMinStep=1, tickCount=5, format="+,d")),
         tooltip=["product:N", "change:Q"],
@@ -189,7 +198,7 @@ def _stockouts(figures: Figures, calendar: Calendar) -> Any:
         }
         for row in frame.to_dict("records")
     ]
-    chart = alt.Chart(_data(records), width="container", height=alt.Step(ROW_HEIGHT)).mark_bar(height=10, minBandSize=2)
+    chart = alt.Chart(_data(records), width="container", height=_height(len(shown))).mark_bar(height=10, minBandSize=2)
     kinds = ["still out", "restocked or gone"]
     return chart.encode(
         y=alt.Y("product:N", sort=None, title=None),

@@ -151,9 +151,14 @@ def compared_days(figures: Figures) -> str:
         return "the store's first week: there is none before to compare with"
     if not figures.is_running:
         return "changes are against the week before"
-    last = WEEKDAYS[figures.comparison.until.weekday()]
-    days = "Monday" if last == "Monday" else f"Monday to {last}"
+    days = whole_days(figures.comparison)
     return f"changes compare its whole days, {days}, with the same days of the week before"
+
+
+def whole_days(comparison: Comparison) -> str:
+    """The weekdays that are over."""
+    last = WEEKDAYS[comparison.until.weekday()]
+    return "Monday" if last == "Monday" else f"Monday to {last}"
 
 
 def headline(figures: Figures, calendar: Calendar) -> str:
@@ -166,7 +171,7 @@ def headline(figures: Figures, calendar: Calendar) -> str:
             first += f": the events end on {calendar.date_of(figures.events_until)}"
     else:
         first = f"{_signless(viewed)} {'session' if viewed == 1 else 'sessions'} viewed a page{so_far}"
-        first += _against(figures.comparison)
+        first += _against(figures)
         if viewed:
             first += f"; {share(bought, viewed).text} of that number checked out"
         largest = figures.steps[figures.steps["is_largest_by_count"]].iloc[0]
@@ -190,16 +195,19 @@ def _products(number: int) -> str:
     return f"{number:,} product" if number == 1 else f"{number:,} products"
 
 
-def _against(comparison: Comparison | None) -> str:
+def _against(figures: Figures) -> str:
+    comparison = figures.comparison
     if comparison is None:
         return ""
     now, before = comparison.now["page_view"], comparison.before["page_view"]
+    of_days = f": on {whole_days(comparison)}" if figures.is_running else ","
+    than = "on these days of the week before" if figures.is_running else "the week before"
     if not before:
-        return ", after a week without any"
+        return f"{of_days} {_signless(now)}, after none {than}" if figures.is_running else ", after a week without any"
     points = round(100 * (now - before) / before)
     if not points:
-        return ", about as many as the week before"
-    return f", {abs(points):,} % {'more' if points > 0 else 'fewer'} than the week before"
+        return f"{of_days} about as many as {than}"
+    return f"{of_days} {abs(points):,} % {'more' if points > 0 else 'fewer'} than {than}"
 
 
 def big_numbers(figures: Figures) -> list[Big]:
@@ -207,6 +215,8 @@ def big_numbers(figures: Figures) -> list[Big]:
     against, found = figures.comparison, []
     for stage in STAGES:
         change = count_change(against.now[stage], against.before[stage]) if against else ""
+        if against and figures.is_running:
+            change += f": {_signless(against.now[stage])} against {_signless(against.before[stage])}"
         found.append(Big(f"{STAGE_WORDS[stage]}, sessions", _signless(figures.funnel[stage]), change))
     part, whole = figures.funnel["checkout"], figures.funnel["page_view"]
     change = ""
@@ -222,7 +232,7 @@ def big_numbers(figures: Figures) -> list[Big]:
 
 def funnel_table(figures: Figures) -> PageTable:
     """The funnel: one row per stage."""
-    before = figures.comparison.before if figures.comparison and not figures.is_running else None
+    against = figures.comparison
     rows = []
     for place, stage in enumerate(STAGES):
         now, whole = figures.funnel, figures.whole
@@ -235,7 +245,8 @@ def funnel_table(figures: Figures) -> PageTable:
                 share(now[stage], now["page_view"]),
                 interval_cell(wilson(now[stage], now["page_view"]) if earlier else None),
                 count(now[earlier] - now[stage]) if earlier else Cell(None, NONE),
-                count(before[stage] if before else None),
+                *([count(against.now[stage] if against else None)] if figures.is_running else []),
+                count(against.before[stage] if against else None),
                 count(whole[stage]),
                 share(whole[stage], whole["page_view"]),
             ]
@@ -247,7 +258,14 @@ def funnel_table(figures: Figures) -> PageTable:
         Column("overall_percent", "Of page views"),
         Column("overall_interval", "95 % interval", is_text=True),
         Column("lost", "Lost"),
-        Column("sessions_week_before", "Week before"),
+        *(
+            (
+                Column("sessions_whole_days", "Whole days so far"),
+                Column("sessions_same_days_before", "Same days before"),
+            )
+            if figures.is_running
+            else (Column("sessions_week_before", "Week before"),)
+        ),
         Column("sessions_all_weeks", "All weeks until then"),
         Column("overall_percent_all_weeks", "Of their page views"),
     )
@@ -281,14 +299,13 @@ def dates_table(figures: Figures) -> PageTable:
 def drop_offs(steps: pd.DataFrame) -> list[str]:
     """The largest drop-offs by count and by rate, in words; none where nothing is lost."""
     said = []
-    for flag, kind in (("is_largest_by_count", "By count"), ("is_largest_by_rate", "By rate")):
-        for step in steps[steps[flag]].to_dict("records"):
-            if pd.isna(step["step_rate"]) or step["lost"] <= 0:
-                continue
+    for step in steps.to_dict("records"):
+        kinds = [kind for kind in ("count", "rate") if step[f"is_largest_by_{kind}"]]
+        if kinds and step["lost"] > 0:
             said.append(
-                f"{kind}: from {_stage(step['from_stage'])} to {_stage(step['to_stage'])},"
-                f" {_signless(int(step['lost']))} of {_signless(int(step['sessions_from']))} sessions lost"
-                f" ({100 - 100 * step['step_rate']:.1f} %)"
+                f"Largest by {' and by '.join(kinds)}: from {_stage(step['from_stage'])} to"
+                f" {_stage(step['to_stage'])}, {_signless(int(step['lost']))} of"
+                f" {_signless(int(step['sessions_from']))} sessions lost ({100 - 100 * step['step_rate']:.1f} %)"
             )
     return said
 
