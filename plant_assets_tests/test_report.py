@@ -83,6 +83,7 @@ def test_a_rate_changes_only_where_the_interval_leaves_out_zero() -> None:
 
 def test_names_stand_in_a_row() -> None:
     assert [names([]), names(["a"]), names(["a", "b"]), names(["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert names(["a"] * 500).endswith("a, a and 480 more")
 
 
 def test_a_run_writes_a_page_for_each_of_its_weeks_and_the_latest(built: Settings) -> None:

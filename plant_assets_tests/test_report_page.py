@@ -174,6 +174,23 @@ def test_what_the_charts_show_are_the_tables_numbers(browser: Browser, pages: Se
     assert set(browser.column("funnel", 2)) <= set(labels)
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles"])
+def test_the_readers_zone_plays_no_part(browser: Browser, pages: Settings, zone: str) -> None:
+    labels = "return [...document.querySelectorAll('#chart-dates svg text')].map((each) => each.textContent)"
+    bars = (
+        "return [...document.querySelectorAll('#chart-stockouts svg [aria-roledescription=bar]')]"
+        ".map((each) => each.getAttribute('d'))"
+    )
+    found = []
+    for each in ("UTC", zone):
+        browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": each})
+        browser.open(page_path(pages, RUNNING))
+        found.append([browser.run(labels), browser.run(bars)])
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+    assert found[0] == found[1]
+    assert all(found[0])
+
+
 def test_a_click_on_a_heading_sorts(browser: Browser, pages: Settings) -> None:
     browser.open(page_path(pages, WHOLE))
 

@@ -23,22 +23,20 @@ ROW_HEIGHT, MOST_ROWS = 26, 20
 INK = "currentColor"
 # A date is young while packages of its orders may still be shipped.
 SHIP_LIMIT = dt.timedelta(days=7)
+# Instants are handed over as read off the store's clock and marked as UTC, so that the reader's zone plays no part.
+STORES_CLOCK = alt.Scale(type="utc")
 
 
 def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
     """The specifications by the name of their place; those without data are left out."""
-    found = {}
-    if figures.has_events:
-        found["funnel"] = _funnel(figures)
-    if len(figures.dates):
-        found["dates"] = _dates(figures, calendar)
-    if (figures.products["page_view"] >= FEWEST).any():
-        found["products"] = _products(figures)
-    if figures.changes["change"].notna().any():
-        found["changes"] = _changes(figures)
-    if len(figures.stockouts):
-        found["stockouts"] = _stockouts(figures, calendar)
-    return {name: _finished(chart) for name, chart in found.items()}
+    found = {
+        "funnel": _funnel(figures) if figures.has_events else None,
+        "dates": _dates(figures, calendar) if len(figures.dates) else None,
+        "products": _products(figures),
+        "changes": _changes(figures),
+        "stockouts": _stockouts(figures, calendar) if len(figures.stockouts) else None,
+    }
+    return {name: _finished(chart) for name, chart in found.items() if chart is not None}
 
 
 def _finished(chart: Any) -> Spec:
@@ -71,6 +69,12 @@ def _finished(chart: Any) -> Spec:
 
 def _data(records: list[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=records)
+
+
+def _rows() -> Any:
+    # Two products may have one name: each row's text begins with its number, which is not shown.
+    hides_number = alt.Axis(labelExpr="slice(datum.label, indexof(datum.label, ' ') + 1)")
+    return alt.Y("row:N", sort=None, title=None, axis=hides_number)
 
 
 def _height(rows: int) -> int:
@@ -116,7 +120,8 @@ def _dates(figures: Figures, calendar: Calendar) -> Any:
         is_young = calendar.starts_at(date + dt.timedelta(days=1)) + SHIP_LIMIT > known_until
         records += [
             {
-                "date": date.isoformat(),
+                "date": f"{date}T00:00:00Z",
+                "day": str(date),
                 "stage": STAGE_WORDS[stage],
                 "sessions": int(row[stage]),
                 "is": "can still grow" if is_young and stage == "package_shipped" else "settled",
@@ -128,6 +133,7 @@ def _dates(figures: Figures, calendar: Calendar) -> Any:
         x=alt.X(
             "date:T",
             title=None,
+            scale=STORES_CLOCK,
             axis=alt.Axis(
                 format="%d %b",
                 labelOverlap=True,
@@ -136,7 +142,7 @@ def _dates(figures: Figures, calendar: Calendar) -> Any:
         ),
         y=alt.Y("sessions:Q", title="sessions", axis=alt.Axis(tickMinStep=1, tickCount=5)),
         color=alt.Color("stage:N", sort=order, scale=alt.Scale(domain=order), legend=alt.Legend(columns=2)),
-        tooltip=["date:T", "stage:N", "sessions:Q", "is:N"],
+        tooltip=["day:N", "stage:N", "sessions:Q", "is:N"],
     )
     settled = alt.datum["is"] == "settled"
     points = base.mark_point(filled=True, size=30).transform_filter(settled)
@@ -147,13 +153,17 @@ def _dates(figures: Figures, calendar: Calendar) -> Any:
 def _products(figures: Figures) -> Any:
     frame = figures.products[figures.products["page_view"] >= FEWEST].head(MOST_ROWS)
     records = []
-    for row in frame.to_dict("records"):
+    for number, row in enumerate(frame.to_dict("records")):
         interval = wilson(int(row["checkout"]), int(row["page_view"]))
         if interval:
             rate = int(row["checkout"]) / int(row["page_view"])
-            records.append({"product": row["product_name"], "rate": rate, "low": interval[0], "high": interval[1]})
+            name = row["product_name"]
+            bounds = {"rate": rate, "low": interval[0], "high": interval[1]}
+            records.append({"row": f"{number} {name}", "product": name, **bounds})
+    if not records:
+        return None
     base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
-        y=alt.Y("product:N", sort=None, title=None),
+        y=_rows(),
         tooltip=["product:N", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("rate", "low", "high"))],
     )
     rule = base.mark_rule(strokeWidth=2, color=COLORS[0]).encode(
@@ -168,11 +178,18 @@ def _products(figures: Figures) -> Any:
 def _changes(figures: Figures) -> Any:
     frame = figures.changes[figures.changes["change"].fillna(0) != 0].head(MOST_ROWS)
     records = [
-        {"product": row["product_name"], "change": int(row["change"]), "is": "more" if row["change"] > 0 else "less"}
-        for row in frame.to_dict("records")
+        {
+            "row": f"{number} {row['product_name']}",
+            "product": row["product_name"],
+            "change": int(row["change"]),
+            "is": "more" if row["change"] > 0 else "less",
+        }
+        for number, row in enumerate(frame.to_dict("records"))
     ]
+    if not records:
+        return None
     base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
-        y=alt.Y("product:N", sort=None, title=None),
+        y=_rows(),
         x=alt.X("change:Q", title="units", axis=alt.Axis(tickMinStep=1, tickCount=5, format="+,d")),
         tooltip=["product:N", "change:Q"],
     )
@@ -186,13 +203,15 @@ def _stockouts(figures: Figures, calendar: Calendar) -> Any:
 
     def local(at: pd.Timestamp) -> str:
         instant = at.to_pydatetime()
-        return (instant + calendar.offset_at(instant)).isoformat()
+        return (instant + calendar.offset_at(instant)).isoformat(timespec="seconds")
 
     records = [
         {
             "product": row["product_name"],
-            "from": local(row["out_of_stock_at"]),
-            "to": local(row["until_at"]),
+            "from": local(row["out_of_stock_at"]) + "Z",
+            "to": local(row["until_at"]) + "Z",
+            "out since": local(row["out_of_stock_at"]).replace("T", " "),
+            "until": local(row["until_at"]).replace("T", " "),
             "hours": round(float(row["hours_out"]), 1),
             "is": "still out" if row["is_out"] else "restocked or gone",
         }
@@ -202,8 +221,10 @@ def _stockouts(figures: Figures, calendar: Calendar) -> Any:
     kinds = ["still out", "restocked or gone"]
     return chart.encode(
         y=alt.Y("product:N", sort=None, title=None),
-        x=alt.X("from:T", title=None, axis=alt.Axis(format="%d %b", tickCount=6, labelOverlap=True)),
+        x=alt.X(
+            "from:T", title=None, scale=STORES_CLOCK, axis=alt.Axis(format="%d %b", tickCount=6, labelOverlap=True)
+        ),
         x2="to:T",
         color=alt.Color("is:N", scale=alt.Scale(domain=kinds, range=[COLORS[1], "#8b98a5"])),
-        tooltip=["product:N", "from:T", "to:T", "hours:Q"],
+        tooltip=["product:N", "out since:N", "until:N", "hours:Q"],
     ).properties(description="Times without stock.")

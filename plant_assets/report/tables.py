@@ -19,6 +19,7 @@ STAGE_WORDS = {
     "checkout": "Checked out",
     "package_shipped": "Package shipped",
 }
+MOST_NAMES = 20
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -140,6 +141,8 @@ def instant(at: dt.datetime | None, calendar: Calendar) -> Cell:
 def names(found: Iterable[str]) -> str:
     """Names in a row, as one says them."""
     listed = list(found)
+    if len(listed) > MOST_NAMES:
+        listed = [*listed[:MOST_NAMES], f"{len(listed) - MOST_NAMES:,} more"]
     return ", ".join(listed[:-1]) + " and " + listed[-1] if len(listed) > 1 else "".join(listed)
 
 
