@@ -3,13 +3,18 @@
 A problem that the run before had too is not told again: one message per problem, not one per retry or tick.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 import dagster as dg
 
+from plant_assets.checks import CHECKS
+from plant_assets.report.page import show_banner
 from plant_assets.settings import Settings
 
+GO_ON = {check.name for check in CHECKS if not check.is_blocking}
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -105,3 +110,34 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             "Sends a message for each error check that failed in a run that went on.",
         ),
     ]
+
+
+def mark_page(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Path | None:
+    """Say on the latest page which run was stopped, and by what; the page, None without one older than the run."""
+    found = problems_of(instance, run)
+    stopping = {where: why for where, why in found.items() if where.split("check ")[-1] not in GO_ON} or found
+    record = instance.get_run_record_by_id(run.run_id)
+    ended = record.end_time or record.create_timestamp.timestamp() if record else 0
+    ended_at = dt.datetime.fromtimestamp(ended, dt.UTC).replace(tzinfo=None)
+    local = ended_at + settings.calendar.offset_at(ended_at)
+    reasons = [f"{where}: {why}" for where, why in stopping.items()]
+    return show_banner(settings, f"run {run.run_id} of {local:%Y-%m-%d %H:%M}", ended_at, reasons)
+
+
+def stopped_page_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:
+    """Keeps readers of the weekly page informed where a run of the job was stopped."""
+
+    @dg.run_status_sensor(
+        run_status=dg.DagsterRunStatus.FAILURE,
+        name="mark_page_of_stopped_runs",
+        description="Says on the latest weekly page which run was stopped, and by which check.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+    )
+    def mark(context: dg.RunStatusSensorContext) -> None:
+        if context.dagster_run.job_name == job_name and (
+            page := mark_page(settings, context.instance, context.dagster_run)
+        ):
+            context.log.info("%s says that the run was stopped", page)
+
+    return mark

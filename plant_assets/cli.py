@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import warnings
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,6 +183,21 @@ def export(directory: Path, source: str | None, warehouse: str | None, debug: bo
             OUT.print(f"{name}.{file_format}  {count} rows", markup=False)
 
 
+@main.command("report")
+@store_options
+@click.option("--week", metavar="MONDAY", help="2021-03-01; default the latest.")
+@click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
+def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: str | None, opens: bool) -> None:
+    """Print where the weekly page is; it is made from the last whole run's marts if it is not there."""
+    with one_sentence(debug):
+        settings = read_settings(source=source, warehouse=warehouse)
+        settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
+        path = find_page(settings, parse_week(week) if week else None)
+        OUT.print(str(path), markup=False)
+        if opens:
+            webbrowser.open(path.as_uri())
+
+
 @main.command()
 @store_options
 def check(source: str | None, warehouse: str | None, debug: bool) -> None:
@@ -296,6 +312,17 @@ def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
     return weeks
 
 
+def parse_week(text: str) -> dt.date:
+    """The Monday that `--week` names."""
+    try:
+        week = dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--week {text} is not allowed: a Monday, as 2021-03-01") from None
+    if week != monday_of(week):
+        raise UsageError(f"--week {text} is not allowed: it is no Monday; its week is {monday_of(week)}")
+    return week
+
+
 def parse_instant(text: str) -> dt.datetime:
     """The instant that `--end` names, in UTC."""
     try:
@@ -318,6 +345,38 @@ def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None
         OUT.print(found.to_tables())
     else:
         OUT.print(found.to_text(), markup=False)
+
+
+def find_page(settings: Settings, week: dt.date | None) -> Path:
+    """Where a week's page is, or the latest; made from the published marts if it is not there.
+
+    Raises:
+        UsageError: there are no marts, or they have no figures of the week.
+    """
+    from plant_assets.report.page import page_path, write_pages
+    from plant_assets.storage import open_marts
+
+    path = page_path(settings, week)
+    if path.exists():
+        return path
+    with open_marts(settings) as marts:
+        from plant_assets.checks import checks_of
+        from plant_assets.contracts import TABLES
+        from plant_assets.instance import prepare_home
+        from plant_assets.report import verdicts
+        from plant_assets.report.figures import weeks_with_figures
+
+        known = weeks_with_figures(marts)
+        if week not in known and (week or not known):
+            span = f"there are {known[0]} to {known[-1]}" if known else "no week has any yet"
+            raise UsageError(f"no figures of {f'the week {week}' if week else 'any week'}: {span}")
+        prepare_home(settings)
+        with dagster_records() as instance:
+            asked = [(name, check.name) for name in TABLES for check in checks_of(name)]
+            checks = verdicts.last_of_each(instance, asked)
+        publisher = marts.publisher() or "an unknown run"
+        write_pages(settings, marts, [week] if week else [], checks, publisher, with_latest=week is None)
+    return path
 
 
 def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from plant_assets.alerts import alert_sensors
+from plant_assets.alerts import alert_sensors, stopped_page_sensor
 from plant_assets.assets import load_assets
-from plant_assets.automation import dead_runs_sensor, jobs, late_events_sensor, six_hourly_schedule
+from plant_assets.automation import REFRESH, dead_runs_sensor, jobs, late_events_sensor, six_hourly_schedule
 from plant_assets.checks import load_checks
 from plant_assets.instance import hold_run
 from plant_assets.io_manager import WarehouseIOManager
@@ -45,7 +45,12 @@ def build_defs(
         asset_checks=load_checks(),
         jobs=[*jobs(), *maintenance_jobs(settings)],
         schedules=[six_hourly_schedule(settings)],
-        sensors=[late_events_sensor(settings), dead_runs_sensor(settings), *alert_sensors(settings)],
+        sensors=[
+            late_events_sensor(settings),
+            dead_runs_sensor(settings),
+            *alert_sensors(settings),
+            stopped_page_sensor(settings, REFRESH),
+        ],
         resources={"warehouse": warehouse, "io_manager": io_manager},
         executor=dg.in_process_executor,
         loggers=loggers,

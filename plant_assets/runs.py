@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from plant_assets.alerts import mark_page
 from plant_assets.automation import CHECK, REFRESH, plan_run
 from plant_assets.definitions import build_defs
 from plant_assets.instance import fail_dead_runs
@@ -150,6 +151,10 @@ def _execute(
         if event.is_step_failure and not _is_of_check(event.step_failure_data.error):
             outcome.failures.append(f"{event.step_key}: {_reason(event.step_failure_data.error)}")
     outcome.has_stopped = not result.success
+    stopped = instance.get_run_by_id(result.run_id) if outcome.has_stopped and job_name == REFRESH else None
+    if stopped:
+        # No daemon needs to be up for a run of the command line.
+        mark_page(settings, instance, stopped)
     evaluations = result.get_asset_check_evaluations()
     for evaluation in sorted(evaluations, key=lambda each: each.check_name):
         found = f": {evaluation.description}" if evaluation.description else ""

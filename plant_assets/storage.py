@@ -355,6 +355,13 @@ class Warehouse:
         )
         return sorted(row[0] for row in rows)
 
+    def publisher(self) -> str | None:
+        """Who published these marts."""
+        found: str | None = self.value(
+            "select comment from duckdb_tables() where database_name = 'warehouse' and table_name = 'weeks'"
+        )
+        return found
+
     def publish_marts(self, publisher: str) -> Path:
         """Copy the marts into a new file and move it to where readers open it; each table names its publisher."""
         target = self.settings.marts_path

@@ -43,6 +43,7 @@ GRAPH = {
         "stockouts", "funnel", "funnel_by_date", "funnel_by_product", "funnel_to_date", "funnel_by_week",
         "funnel_by_product_week", "funnel_steps", "int_funnel_weeks",
     },
+    "report": {"marts"},
 }  # fmt: skip
 
 
@@ -70,7 +71,8 @@ def test_graph(defs: dg.Definitions) -> None:
 def test_weekly_assets_have_mondays_and_one_run_for_a_range(defs: dg.Definitions) -> None:
     nodes = defs.resolve_asset_graph().asset_nodes
     weekly = {node.key.to_user_string(): node for node in nodes if node.partitions_def}
-    assert set(weekly) == set(WEEKLY) == {"raw_events", "int_session_days", "inventory", "inventory_changes"}
+    assert set(WEEKLY) == {"raw_events", "int_session_days", "inventory", "inventory_changes"}
+    assert set(weekly) == {*WEEKLY, "report"}
     for node in weekly.values():
         keys = node.partitions_def.get_partition_keys()
         assert keys[0] == "2026-10-05"

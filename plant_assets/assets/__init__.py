@@ -58,6 +58,20 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
             publish.publish_marts
         )
     )
+    pages = dg.AssetSpec(
+        "report",
+        description=publish.REPORT,
+        group_name="publish",
+        owners=OWNERS,
+        kinds={ENGINE_KIND, "html"},
+        deps=["marts"],
+        partitions_def=weeks,
+    )
+    loaded.append(
+        dg.multi_asset(specs=[pages], name="write_report", backfill_policy=dg.BackfillPolicy.single_run())(
+            publish.write_report
+        )
+    )
     refused = _spec("rejected_rows", events.REJECTED_ROWS, "raw")
     loaded.append(refused.replace_attributes(deps=[spec.key for spec in sources]))
     return loaded

@@ -179,11 +179,12 @@ def funnel_to_date(session_days: ibis.Table, since: dt.date | None = None) -> ib
     days = days.mutate(week_start_date=monday(days.event_date))
     by_session = days.group_by("week_start_date", "session_id")
     firsts = by_session.aggregate(**{stage: _.event_date.min(where=_[stage]) for stage in STAGES})
+    alike = firsts.group_by("week_start_date", *STAGES).aggregate(sessions=_.count())
     nothing = {stage: ibis.literal(0, "int64") for stage in STAGES}
     dates = days.select("event_date", "week_start_date").distinct().mutate(**nothing)
     reached = [
-        firsts.filter(firsts[stage].notnull()).select(
-            event_date=firsts[stage], week_start_date="week_start_date", **{**nothing, stage: ibis.literal(1, "int64")}
+        alike.filter(alike[stage].notnull()).select(
+            event_date=alike[stage], week_start_date="week_start_date", **{**nothing, stage: alike.sessions}
         )
         for stage in STAGES
     ]
