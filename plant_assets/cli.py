@@ -192,7 +192,7 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
     with one_sentence(debug):
         settings = read_settings(source=source, warehouse=warehouse)
         settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
-        path = find_page(settings, parse_week(week) if week else None)
+        path = find_page(settings, parse_week("--week", week) if week else None)
         OUT.print(str(path), markup=False)
         if opens:
             webbrowser.open(path.as_uri())
@@ -310,17 +310,6 @@ def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
     if weeks[1] < weeks[0]:
         raise UsageError(f"--weeks {text} is not allowed: it ends before it begins")
     return weeks
-
-
-def parse_week(text: str) -> dt.date:
-    """The Monday that `--week` names."""
-    try:
-        week = dt.date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--week {text} is not allowed: a Monday, as 2021-03-01") from None
-    if week != monday_of(week):
-        raise UsageError(f"--week {text} is not allowed: it is no Monday; its week is {monday_of(week)}")
-    return week
 
 
 def parse_instant(text: str) -> dt.datetime:

@@ -166,11 +166,6 @@ class Warehouse:
             self.execute("delete from _meta where name = ?", [name])
             self.execute("insert into _meta values (?, ?)", [name, value])
 
-    def publisher(self) -> str | None:
-        """The run that published these marts."""
-        found: str | None = self.value("select comment from duckdb_tables() where table_name = 'funnel'")
-        return found
-
     def require_store(self) -> None:
         """Refuse to mix two stores in one warehouse.
 
