@@ -19,11 +19,15 @@ from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
-from plant_assets.partitions import is_only_changed, request_id, run_weeks
+from plant_assets.lineage import column_lineage
+from plant_assets.partitions import KEY_FORMAT, is_only_changed, request_id, run_weeks
+from plant_assets.pictures import PICTURES, pictured
 from plant_assets.storage import Since, Warehouse, WeekRange, identifier
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'
+# Numbers of this many of a run's weeks are noted, the last ones: each costs a question.
+MOST_WEEKS = 8
 # Types of pandas columns that hold no less than the contract's.
 _WIDENED = {
     ("INTEGER", "BIGINT"),
@@ -55,9 +59,20 @@ class WarehouseIOManager(IOManager):
         written = self._warehouse.write(name, data, run_id, weeks, since)
         is_quick = is_only_changed(context.step_context.dagster_run) and TABLES[name].is_view
         metadata = stored_metadata(self._warehouse, name, None if is_quick else written)
+        if not is_frame:
+            metadata = {**metadata, "dagster/column_lineage": column_lineage(name, data)}
         # The frame handler has given the row count already.
         given = context.consume_logged_metadata() if is_frame else {}
-        context.add_output_metadata({**given, **metadata})
+        context.add_output_metadata({**given, **metadata, **({} if weeks else pictured(self._warehouse, name))})
+        if weeks and name in PICTURES:
+            self._picture_weeks(context.step_context, name)
+
+    def _picture_weeks(self, context: StepExecutionContext, name: str) -> None:
+        """Each week's numbers with its own partition, and the rows and chart of the last."""
+        weeks = run_weeks(context, self._warehouse.settings).weeks()[-MOST_WEEKS:]
+        for week in weeks:
+            shown = pictured(self._warehouse, name, week, is_drawn=week == weeks[-1])
+            context.add_asset_metadata(shown, partition_key=week.strftime(KEY_FORMAT))
 
     def load_input(self, context: InputContext) -> ibis.Table | pd.DataFrame:
         table = TABLES[context.asset_key.to_user_string()]

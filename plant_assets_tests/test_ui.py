@@ -94,6 +94,12 @@ class Page:
         self.shoot("missing")
         pytest.fail(f"no button {text}")
 
+    def scroll_to(self, text: str) -> None:
+        """Bring the last place with this text into view."""
+        place = self.driver.find_elements(By.XPATH, f"//*[normalize-space(text())='{text}']")[-1]
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+        time.sleep(1)
+
     def shoot(self, name: str) -> None:
         folder = os.environ.get("PLANT_TEST_SHOTS")
         if folder:
@@ -179,3 +185,29 @@ def test_checks_show_their_results(name: str, page: Page) -> None:
     page.wait_for(f"{name}_keeps_its_contract", "Succeeded")
     assert name in TABLES
     page.shoot(f"checks-{name}")
+
+
+def test_a_mart_shows_its_first_rows_its_chart_and_its_columns_sources(page: Page, server: Server) -> None:
+    page.open("/assets/inventory_fluctuations")
+    page.wait_for("first_rows", "chart", "most_changes", "Show Markdown")
+    page.scroll_to("first_rows")
+    page.shoot("mart")
+    page.click("Show Markdown")
+    width = 0
+    for _half in range(40):
+        images = page.driver.find_elements(By.CSS_SELECTOR, "img[alt=inventory_fluctuations]")
+        width = max([image.get_property("naturalWidth") for image in images], default=0)
+        if width:
+            break
+        time.sleep(0.5)
+    page.shoot("chart")
+    assert width > 300
+
+
+def test_numbers_are_plotted_over_time(page: Page) -> None:
+    page.open("/assets/funnel?view=overview")
+    page.wait_for("page_view", "purchase_rate", "Plots")
+    page.click("Plots")
+    page.scroll_to("purchase_rate")
+    page.shoot("plots")
+    assert page.driver.find_elements(By.TAG_NAME, "canvas")

@@ -1,14 +1,14 @@
 """The assets, and the one place that says which group each module's are in."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import dagster as dg
 
 from plant_assets.assets import events, funnel, inventory, publish
-from plant_assets.contracts import PUBLISHED, TABLES
+from plant_assets.contracts import MARTS, PUBLISHED, TABLES
 from plant_assets.io_manager import column_schema
 
 GROUPS: dict[str, ModuleType] = {
@@ -18,14 +18,15 @@ GROUPS: dict[str, ModuleType] = {
 }
 OWNERS = ["team:analytics"]
 ENGINE_KIND = "duckdb"
+LAYER = "plant/layer"
 
 
-def load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+def load_assets(weeks: dg.PartitionsDefinition) -> Sequence[Any]:
     """Every asset, with what its contract says of it; the weekly ones are cut by `weeks`."""
     with warnings.catch_warnings():
-        # One run for a range of weeks needs the backfill policy, which Dagster 1.13 calls beta.
+        # Dagster 1.13 calls the backfill policy and the links to code beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return _load_assets(weeks)
+        return dg.with_source_code_references(_load_assets(weeks))
 
 
 def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
@@ -50,6 +51,7 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
         group_name="publish",
         owners=OWNERS,
         kinds={ENGINE_KIND, "file"},
+        tags={LAYER: "published"},
         deps=list(PUBLISHED),
         skippable=True,
     )
@@ -64,6 +66,7 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
         group_name="publish",
         owners=OWNERS,
         kinds={ENGINE_KIND, "html"},
+        tags={LAYER: "published"},
         deps=["marts"],
         partitions_def=weeks,
     )
@@ -77,6 +80,13 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
     return loaded
 
 
+def _layer(name: str) -> dict[str, str]:
+    """What a table is for: as the source has it, for other tables only, or for readers."""
+    if name in MARTS:
+        return {LAYER: "mart"}
+    return {LAYER: "raw" if name.startswith("raw_") else "intermediate"}
+
+
 def _spec(name: str, description: str, group: str, weeks: dg.PartitionsDefinition | None = None) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
@@ -85,6 +95,7 @@ def _spec(name: str, description: str, group: str, weeks: dg.PartitionsDefinitio
         partitions_def=weeks,
         owners=OWNERS,
         kinds={ENGINE_KIND, "table"},
+        tags=_layer(name),
         metadata={"dagster/column_schema": column_schema(TABLES[name])},
     )
 
@@ -95,6 +106,7 @@ def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition)
         group_name=group,
         owners=OWNERS,
         kinds={ENGINE_KIND, "view" if table.is_view else "table"},
+        tags=_layer(table.name),
         metadata={"dagster/column_schema": column_schema(table)},
         partitions_def=weeks if table.week_column else None,
         deps=getattr(GROUPS[group], "AFTER", {}).get(table.name),

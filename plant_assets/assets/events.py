@@ -23,6 +23,7 @@ REJECTED_ROWS = (
     "Source rows that were refused, each with its reason; one row per refused source row.\n\n"
     "Each load of a raw table replaces its own rows here, in its own transaction."
 )
+_REFUSED = "select count(*) from rejected_rows where source_table = ?"
 
 
 def load_source(
@@ -35,7 +36,8 @@ def load_source(
     load = staged_load(context, warehouse, selected, weeks)
 
     def result(name: str, written: int) -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(asset_key=name, metadata=stored_metadata(warehouse, name, written))
+        refused = {"rejected_rows": warehouse.value(_REFUSED, [name.removeprefix("raw_")])}
+        return dg.MaterializeResult(asset_key=name, metadata={**stored_metadata(warehouse, name, written), **refused})
 
     if weeks:
         yield result("raw_events", load.write_events(weeks, run_id))

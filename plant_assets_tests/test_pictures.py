@@ -1,0 +1,103 @@
+"""What materializations show: the numbers of the tables, a chart that is an image, rows, and columns' sources."""
+
+import base64
+import datetime as dt
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import pytest
+
+from plant_assets.contracts import TABLES
+from plant_assets.lineage import column_lineage
+from plant_assets.pictures import FIRST_ROWS, PICTURES, pictured
+from plant_assets.runs import Outcome
+from plant_assets.settings import Settings
+from plant_assets.storage import Warehouse, open_warehouse
+from plant_assets.transforms.events import events_with_products
+from plant_assets.transforms.funnel import funnel_by_product
+from plant_assets.zones import Calendar
+
+WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)
+CHARTED = ["inventory", "inventory_fluctuations", "stockouts", "funnel", "funnel_by_date"]
+
+
+@pytest.fixture(scope="module")
+def warehouse(built_once: Settings) -> Iterator[Warehouse]:
+    with open_warehouse(built_once) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", CHARTED)
+def test_a_mart_shows_rows_and_an_image(name: str, warehouse: Warehouse) -> None:
+    found = pictured(warehouse, name, WEEK)
+    assert 0 < len(found["first_rows"].records) <= FIRST_ROWS
+    start, image = found["chart"].md_str.removesuffix(")").split(",", 1)
+    assert start == f"![{name}](data:image/png;base64"
+    assert base64.b64decode(image).startswith(b"\x89PNG")
+    # It is kept with every materialization.
+    assert len(image) < 100_000
+
+
+def test_numbers_are_those_of_the_tables(warehouse: Warehouse) -> None:
+    funnel = warehouse.rows("select page_view, checkout, purchase_rate from funnel")[0]
+    found = pictured(warehouse, "funnel", is_drawn=False)
+    assert (found["page_view"], found["checkout"], found["purchase_rate"]) == funnel
+    out = warehouse.value("select count(*) from stockouts where is_ongoing")
+    assert pictured(warehouse, "stockouts", is_drawn=False)["products_out_of_stock"] == out
+    sessions = warehouse.value(
+        "select count(distinct session_id) from int_session_days where event_date between ? and ?",
+        [WEEK, WEEK + dt.timedelta(days=6)],
+    )
+    assert pictured(warehouse, "int_session_days", WEEK)["sessions"] == sessions > 0
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_week_without_anything_shows_no_chart(name: str, warehouse: Warehouse) -> None:
+    if TABLES[name].week_column:
+        found = pictured(warehouse, name, dt.date(2020, 1, 6))
+        assert set(found.values()) == {0}
+    else:
+        assert pictured(warehouse, name, is_drawn=False).keys() <= pictured(warehouse, name).keys()
+
+
+def test_a_run_notes_each_week_and_draws_the_last(
+    built: Settings, refresh: Callable[..., Outcome], instance: dg.DagsterInstance
+) -> None:
+    refresh(built, weeks=(WEEK, RUNNING_WEEK))
+    noted = {
+        record.partition_key: record.asset_materialization.metadata
+        for record in instance.fetch_materializations(dg.AssetKey("inventory"), limit=2).records
+    }
+    assert noted.keys() == {str(WEEK), str(RUNNING_WEEK)}
+    assert "chart" in noted[str(RUNNING_WEEK)]
+    assert "chart" not in noted[str(WEEK)]
+    assert all("out_of_stock_at_end" in each for each in noted.values())
+    assert all("dagster/column_lineage" in each for each in noted.values())
+    raw = instance.get_latest_materialization_event(dg.AssetKey("raw_orders")).asset_materialization
+    assert raw.metadata["rejected_rows"].value == 0
+
+
+def sources(lineage: dg.TableColumnLineage, column: str) -> set[str]:
+    return {f"{each.asset_key.to_user_string()}.{each.column_name}" for each in lineage.deps_by_column[column]}
+
+
+def test_columns_name_the_columns_that_they_are_made_from() -> None:
+    tables = [TABLES[name].unbound() for name in ("raw_events", "raw_order_items", "product_snapshots")]
+    offsets = Calendar("America/New_York").offsets(dt.datetime(2026, 10, 1), dt.datetime(2026, 12, 1))
+    found = column_lineage("int_events", events_with_products(*tables, offsets))
+    assert sources(found, "event_date") == {"raw_events.created_at"}
+    assert sources(found, "product_id") >= {"raw_events.product_id", "raw_order_items.product_id"}
+    assert sources(found, "product_name") == {"product_snapshots.name"}
+
+
+def test_a_rate_is_made_from_both_of_its_counts() -> None:
+    counted = funnel_by_product(*(TABLES[name].unbound() for name in ("int_product_funnel_weeks", "product_snapshots")))
+    found = column_lineage("funnel_by_product", counted)
+    weeks = "int_product_funnel_weeks"
+    assert sources(found, "purchase_rate") == {f"{weeks}.checkout", f"{weeks}.page_view"}
+
+
+def test_what_a_table_held_before_is_no_source() -> None:
+    before = TABLES["funnel"].unbound()
+    found = column_lineage("funnel", before.union(before.mutate(page_view=before.checkout)))
+    assert sources(found, "page_view") == set()
