@@ -23,6 +23,7 @@ class Answers:
     out_of_stock: list[str]
     funnel: dict[str, int | None]
     largest_drop_offs: list[dict[str, Any]]
+    stages: tuple[str, ...] = STAGES
 
     def to_json(self) -> str:
         """One object, as programs read it."""
@@ -40,7 +41,8 @@ class Answers:
         )
 
     def to_text(self) -> str:
-        """The same in words."""
+        """The same in words, without the stages that the store does not have."""
+        steps = [step for step in self.largest_drop_offs if {step["from"], step["to"]} <= set(self.stages)]
         return "\n".join(
             [
                 self._week_in_words(),
@@ -51,11 +53,15 @@ class Answers:
                 + ", ".join(
                     f"{stage} {self.funnel[stage]}{_percent(self.funnel[rate])}"
                     for stage, rate in zip(STAGES, RATES, strict=True)
+                    if stage in self.stages
                 ),
                 "Largest drop-offs      "
-                + "; ".join(
-                    f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
-                    for step in self.largest_drop_offs
+                + (
+                    "; ".join(
+                        f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
+                        for step in steps
+                    )
+                    or "none"
                 ),
             ]
         )
@@ -109,8 +115,9 @@ def read_answers(marts: Warehouse) -> Answers:
         previous_week=weeks[1] if len(weeks) > 1 else None,
         is_complete=bool(marts.value("select bool_and(is_complete) from inventory where week_start_date = ?", [week])),
         inventory_changed=names("inventory_changes where week_start_date = ? and change <> 0", [week]),
-        most_fluctuating=names("inventory_fluctuations where rank = 1", []),
+        most_fluctuating=names("inventory_fluctuations where rank = 1 and range is not null", []),
         out_of_stock=names("inventory where min_inventory <= 0 and list_contains(?::date[], week_start_date)", [weeks]),
         funnel=dict(zip(STAGES + RATES, funnel, strict=True)),
         largest_drop_offs=[dict(zip(("from", "to", "lost", "points_lost"), row, strict=True)) for row in steps],
+        stages=marts.stages(),
     )

@@ -8,6 +8,7 @@ import pandas as pd
 
 from plant_assets.contracts import UNKNOWN_PRODUCT
 from plant_assets.partitions import is_only_changed, offsets_of
+from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import Since, Warehouse, to_sql
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
@@ -39,7 +40,8 @@ def int_product_funnel_weeks(
     """
     name = "int_product_funnel_weeks"
     # Not from int_events, which would look up names for every event.
-    events = products_of_events(raw_events, raw_order_items, offsets_of(context, warehouse.settings))
+    offsets, has_items = offsets_of(context, warehouse.settings), mapping_of(warehouse.settings).has_order_items
+    events = products_of_events(raw_events, raw_order_items, offsets, has_items)
     since = _changed_since(context, warehouse, name, "raw_order_items")
     if since is None:
         return Since(transforms.product_funnel_weeks(events, product_snapshots), "week_start_date", None)
