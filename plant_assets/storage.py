@@ -54,6 +54,14 @@ class StoreMismatch(UsageError):
     """The warehouse belongs to another source or time zone."""
 
 
+def store_mismatch(settings: Settings, name: str, known: str, given: str) -> StoreMismatch:
+    """What is said where a warehouse remembers another source or zone than the one given."""
+    return StoreMismatch(
+        f"{settings.warehouse_path} holds the store with {name} {known}, not {given}:"
+        f" give that {name}, another --warehouse, or --accept-source"
+    )
+
+
 def identifier(name: str) -> str:
     """A name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
@@ -175,10 +183,7 @@ class Warehouse:
         for name, value in self.settings.store().items():
             known = self.meta(name)
             if known is not None and known != value:
-                raise StoreMismatch(
-                    f"{self.settings.warehouse_path} holds the store with {name} {known}, not {value}:"
-                    f" give that {name}, another --warehouse, or --accept-source"
-                )
+                raise store_mismatch(self.settings, name, known, value)
 
     def stages(self) -> tuple[str, ...]:
         """The funnel's stages that the store has, in order; all where nothing says otherwise."""

@@ -244,6 +244,20 @@ class FileSource:
                 )
         return found
 
+    def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[SourceFile, list[str]]]:
+        """The files of the directory, whatever their names, with their columns; the first of each folder in it."""
+        firsts: dict[Path, Path] = {}
+        for path in _paths_below(self.directory):
+            if _extension(path.name) and path.is_file():
+                beside = path if path.parent == self.directory else path.parent
+                firsts[beside] = min(path, firsts.get(beside, path))
+        found = []
+        for path in sorted(firsts.values()):
+            with contextlib.suppress(SourceError):
+                source_file = self._file(path.stem, path, dated=False)
+                found.append((source_file, _columns_of(connection, source_file)))
+        return found
+
     def _files_of(self, table: str) -> list[SourceFile]:
         stem = self.mapping.table(table)
         if stem is None:
@@ -359,7 +373,7 @@ class FileSource:
                 self._stage_alike(connection, table, shape, alike[:half])
                 self._stage_alike(connection, table, shape, alike[half:])
             elif shape.form == "parquet":
-                raise _unreadable(table, alike[0], error) from error
+                raise _unreadable(alike[0], error) from error
             else:
                 # It gives up on csv that is sound: lines that end now in LF, now in CRLF.
                 self.stage_line_by_line(connection, table.table, alike[0])
@@ -407,7 +421,7 @@ class FileSource:
                 )
                 connection.unregister("lines")
         except (OSError, EOFError, zlib.error) as error:
-            raise _unreadable(read, source_file, error) from error
+            raise _unreadable(source_file, error) from error
 
     def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
         """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
@@ -574,11 +588,7 @@ def _require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files
     ).fetchall()[0]
     if not counts[0] or all(counts[1:]):
         return
-    found: set[str] = set()
-    for _line, raw_text, _refused in itertools.islice(_json_records(files[0]), SAMPLED_LINES):
-        with contextlib.suppress(ValueError, RecursionError):
-            document = json.loads(str(raw_text))
-            found |= set(document) if isinstance(document, dict) else set()
+    found = _json_names(files[0])
     missing = [table.theirs[name] for name in columns if table.theirs[name] not in found]
     if found and missing:
         raise SourceError(
@@ -617,9 +627,31 @@ def _schemas(connection: duckdb.DuckDBPyConnection, files: list[SourceFile]) -> 
         return {}
 
 
+def _columns_of(connection: duckdb.DuckDBPyConnection, source_file: SourceFile) -> list[str]:
+    """The names of a file's columns; of jsonl, those in its first lines."""
+    if source_file.extension == "parquet":
+        try:
+            described = "select column_name from (describe from read_parquet(?, hive_partitioning = false))"
+            return [row[0] for row in connection.execute(described, [_escape_glob(str(source_file.path))]).fetchall()]
+        except duckdb.Error as error:
+            raise _unreadable(source_file, error) from error
+    if source_file.extension.startswith("jsonl"):
+        return sorted(_json_names(source_file))
+    return _header(source_file)
+
+
+def _json_names(source_file: SourceFile) -> set[str]:
+    found: set[str] = set()
+    for _line, raw_text, _refused in itertools.islice(_json_records(source_file), SAMPLED_LINES):
+        with contextlib.suppress(ValueError, RecursionError):
+            document = json.loads(str(raw_text))
+            found |= set(document) if isinstance(document, dict) else set()
+    return found
+
+
 def _shape(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_file: SourceFile) -> Shape:
     if source_file.extension.endswith(".gz"):
-        _require_whole(table, source_file)
+        _require_whole(source_file)
     if source_file.extension.startswith("jsonl"):
         return Shape("jsonl")
     if source_file.extension == "parquet":
@@ -629,16 +661,16 @@ def _shape(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_file:
                 [_escape_glob(str(source_file.path))],
             ).fetchall()
         except duckdb.Error as error:
-            raise _unreadable(table, source_file, error) from error
+            raise _unreadable(source_file, error) from error
         columns = tuple((row[0], row[1]) for row in found if row[0] in table.theirs.values())
         _require_columns(table, source_file, [row[0] for row in found])
         return Shape("parquet", columns)
-    header = _header(table, source_file)
+    header = _header(source_file)
     _require_columns(table, source_file, header)
     return Shape("csv", tuple((name, "VARCHAR") for name in header))
 
 
-def _require_whole(table: ReadTable, source_file: SourceFile) -> None:
+def _require_whole(source_file: SourceFile) -> None:
     """Read a compressed file to its end: the engine overlooks a wrong checksum."""
     try:
         if not source_file.size:
@@ -647,7 +679,7 @@ def _require_whole(table: ReadTable, source_file: SourceFile) -> None:
             while stream.read(1 << 20):
                 pass
     except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(table, source_file, error) from error
+        raise _unreadable(source_file, error) from error
 
 
 def _require_columns(table: ReadTable, source_file: SourceFile, found: list[str]) -> None:
@@ -661,9 +693,9 @@ def _require_columns(table: ReadTable, source_file: SourceFile, found: list[str]
         )
 
 
-def _unreadable(table: ReadTable, source_file: SourceFile, error: Exception) -> SourceError:
+def _unreadable(source_file: SourceFile, error: Exception) -> SourceError:
     reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-    return SourceError(f"{source_file.path}: the table {table.name} cannot be read to its end: {reason}")
+    return SourceError(f"{source_file.path}: the table {source_file.table} cannot be read to its end: {reason}")
 
 
 def _escape_glob(path: str) -> str:
@@ -708,15 +740,15 @@ def _text_lines(source_file: SourceFile, newline: str | None) -> io.TextIOWrappe
     return io.TextIOWrapper(_open(source_file), "utf-8-sig", "surrogateescape", newline)
 
 
-def _header(table: ReadTable, source_file: SourceFile) -> list[str]:
+def _header(source_file: SourceFile) -> list[str]:
     try:
         for _line, raw_text, fields, _problem in _csv_rows(source_file):
             if _has_bad_bytes(raw_text):
-                raise SourceError(f"{source_file.path}: the header of the table {table.name} is not UTF-8")
+                raise SourceError(f"{source_file.path}: the header of the table {source_file.table} is not UTF-8")
             return [name.strip() for name in fields]
         return []
     except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(table, source_file, error) from error
+        raise _unreadable(source_file, error) from error
 
 
 def _kept(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
