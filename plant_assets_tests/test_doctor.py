@@ -35,7 +35,7 @@ def test_a_store_that_is_loaded(built: Settings) -> None:
     source = lines(found, "Source")
     assert source["events"].startswith("21 files, ")
     assert source["weeks"] == "4, from 2026-09-21 to 2026-10-18"
-    assert source["observations"] == "85, from 2026-09-23 06:00:00 to 2026-10-14 06:00:00 UTC"
+    assert source["observations"] == "82, from 2026-09-24 00:00:00 to 2026-10-14 06:00:00 UTC"
     assert source["products"] == "6 in the last observation"
     warehouse = lines(found, "Warehouse")
     assert warehouse["store"] == built.source
