@@ -64,8 +64,8 @@ def products_of_events(
 ) -> ibis.Table:
     """As `int_events`, without the products' names. In a store without order items, an event has its own product."""
     items = order_items.select("order_id", item_product_id="product_id").distinct()
-    is_told_by_order = events.event_type.isin(ORDER_STAGES) & ibis.literal(has_order_items)
-    own_order = events.event_type.isin(ORDER_STAGES).ifelse(events.order_id, ibis.null("string"))
+    is_told_by_order = events.event_type.isin(ORDER_STAGES if has_order_items else ())
+    own_order = is_told_by_order.ifelse(events.order_id, ibis.null("string"))
     steps = [(events.event_type == stage, step) for step, stage in enumerate(STAGES, start=1)]
     dated = events.mutate(
         event_date=local_date(events.created_at, offsets),
