@@ -66,6 +66,7 @@ class Answers:
     funnel: dict[str, int | None]
     funnel_before: dict[str, int | None] | None
     largest_drop_offs: list[dict[str, Any]]
+    stages: tuple[str, ...] = STAGES
 
     def to_json(self) -> str:
         """One object, as programs read it."""
@@ -83,7 +84,7 @@ class Answers:
         )
 
     def to_text(self) -> str:
-        """The same in words."""
+        """The same in words, without the stages that the store does not have."""
         return "\n".join(
             [
                 self._week_in_words(),
@@ -94,11 +95,15 @@ class Answers:
                 + ", ".join(
                     f"{stage} {self.funnel[stage]}{_percent(self.funnel[rate])}"
                     for stage, rate in zip(STAGES, RATES, strict=True)
+                    if stage in self.stages
                 ),
                 "Largest drop-offs      "
-                + "; ".join(
-                    f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
-                    for step in self.largest_drop_offs
+                + (
+                    "; ".join(
+                        f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
+                        for step in self._steps_there()
+                    )
+                    or "none"
                 ),
             ]
         )
@@ -145,6 +150,8 @@ class Answers:
         table = _table("Funnel", "stage", "sessions", "rate", "", "since the week before")
         most = max(self.funnel[stage] or 0 for stage in STAGES)
         for stage, rate in zip(STAGES, RATES, strict=True):
+            if stage not in self.stages:
+                continue
             sessions, percent = self.funnel[stage] or 0, self.funnel[rate]
             more = "" if self.funnel_before is None else f"{sessions - (self.funnel_before[stage] or 0):+,}"
             shown = "" if percent is None else f"{percent} %"
@@ -153,10 +160,13 @@ class Answers:
 
     def _steps(self) -> "Table":
         table = _table("Largest drop-offs", "step", "sessions lost", "points")
-        for step in self.largest_drop_offs:
+        for step in self._steps_there():
             points = "" if step["points_lost"] is None else str(step["points_lost"])
             table.add_row(f"{step['from']} to {step['to']}", f"{step['lost']:,}", points)
         return table
+
+    def _steps_there(self) -> list[dict[str, Any]]:
+        return [step for step in self.largest_drop_offs if {step["from"], step["to"]} <= set(self.stages)]
 
     def _week_in_words(self) -> str:
         if self.week is None:
@@ -261,6 +271,7 @@ def read_answers(marts: Warehouse, week: dt.date | None = None) -> Answers:
             {"from": start, "to": end, "lost": lost, "points_lost": None if pd.isna(points) else int(points)}
             for start, end, lost, points in steps[["from_stage", "to_stage", "lost", "points_lost"]].values.tolist()
         ],
+        stages=marts.stages(),
     )
 
 
@@ -274,14 +285,14 @@ def _most_fluctuating(marts: Warehouse, week: dt.date | None) -> list[tuple[Any,
     if week is None:
         return marts.rows(
             "select coalesce(product_name, product_id) as name, changes, volume from inventory_fluctuations"
-            " where rank = 1 order by volume desc, name"
+            " where rank = 1 and range is not null order by volume desc, name"
         )
     looked_at = marts.settings.fluctuation_weeks
     first = week - (looked_at - 1) * WEEK if looked_at else dt.date.min
     return marts.rows(
         "with moved as (select coalesce(arg_max(product_name, week_start_date), product_id) as name,"
         " sum(changes)::bigint as changes, sum(inflow + outflow)::bigint as volume from inventory"
-        " where week_start_date between ? and ? group by product_id)"
+        " where week_start_date between ? and ? group by product_id having max(max_inventory) is not null)"
         " select name, changes, volume from moved where changes = (select max(changes) from moved)"
         " order by volume desc, name",
         [first, week],

@@ -13,6 +13,7 @@ from plant_assets.loading import Load, Plan, plan
 from plant_assets.partitions import AS_OF, ONLY_CHANGED, first_week_of, range_tags
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sources.files import FileSource, SourceError
+from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import Warehouse, open_warehouse
 from plant_assets.zones import WEEK, weeks_between
 
@@ -47,7 +48,7 @@ def plan_run(
         sample.extend(settings.source_path, as_of)
     load = Load(
         warehouse,
-        FileSource(settings.source_path, warehouse.calendar),
+        FileSource(settings.source_path, warehouse.calendar, mapping_of(settings)),
         as_of,
         log,
         accepts_changes=every_week,

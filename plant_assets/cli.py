@@ -220,6 +220,27 @@ def check(source: str | None, warehouse: str | None, debug: bool) -> None:
 
 
 @main.command()
+@store_options
+def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
+    """Say what is configured, what the source holds, what is odd, and which command comes next."""
+    with one_sentence(debug):
+        from plant_assets.doctor import diagnose
+        from plant_assets.runs import now
+
+        given = [("--source", source), ("--warehouse", warehouse)]
+        options = [part for name, value in given if value for part in (name, value)]
+        found = diagnose(read_settings(source=source, warehouse=warehouse), now(), options)
+        odd = [("-", each) for each in found.odd] or [("-", "nothing")]
+        for title, lines in [*found.sections.items(), ("Missing or odd", odd)]:
+            if lines:
+                print_section(title, lines)
+        if found.error:
+            ERR.print(f"plant-assets: {found.error}", markup=False)
+        OUT.print(f"\nNext: {found.next_command}", markup=False)
+        sys.exit(WRONG_USE if found.error else 0)
+
+
+@main.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--sessions", default=5_000, show_default=True, help="Sessions per 12 weeks.")
 @click.option("--weeks", default=12, show_default=True, help="Weeks before the end.")
@@ -366,6 +387,14 @@ def find_page(settings: Settings, week: dt.date | None) -> Path:
         publisher = marts.publisher() or "an unknown run"
         write_pages(settings, marts, [week] if week else [], checks, publisher, with_latest=week is None)
     return path
+
+
+def print_section(title: str, lines: list[tuple[str, str]]) -> None:
+    """A title, and labels with their values under it."""
+    OUT.print(title, markup=False)
+    width = max((len(label) for label, _value in lines), default=0)
+    for label, value in lines:
+        OUT.print(f"  {label:{width}}  {value}", markup=False)
 
 
 def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:

@@ -31,6 +31,8 @@ VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products
 NOT_YET = ("future", "before_start", "too_few_products")
 FAR_FUTURE = dt.timedelta(days=1)
 MOST_ADDED_WEEKS = 20
+# What stands for the file of products that are made from events.
+MADE_OF_EVENTS = "(events)"
 KEYS_AT_ONCE = 60_000_000
 
 
@@ -89,7 +91,7 @@ class Load:
         self.listed = self.source.list_files()
         self.warehouse.execute("create or replace temp table run_weeks (week date)")
         for name in tables:
-            if not self.listed[name]:
+            if not self.listed[name] and self.source.mapping.table(name):
                 self.log.warning("%s has no table %s: it is taken as empty", self.source.directory, name)
             known = self._known_files(name)
             changed = [each for each in self.listed[name] if not _is_known(each, known)]
@@ -119,7 +121,7 @@ class Load:
             self._judge("products", self._judge_products)
 
     def _read_fresh(self, name: str, files: list[SourceFile]) -> None:
-        columns = staged_columns(SOURCE_TABLES[name])
+        columns = staged_columns(SOURCE_TABLES[name], self.source.mapping)
         self.warehouse.execute(f"create or replace table {STAGED}{name} ({columns})")
         self.fresh[name], self.staged[name] = files, []
         self._stage(name, files)
@@ -209,7 +211,7 @@ class Load:
             elif each.observed_at in accepted:
                 if each not in changed or each.content_hash == accepted[each.observed_at]:
                     continue
-                if not self.accepts_changes:
+                if not self.accepts_changes and not each.has_content_of(accepted[each.observed_at]):
                     raise SourceError(
                         f"{each.path} changed after it was loaded as the observation of {each.observed_at}Z:"
                         " restore it, or accept it with `plant-assets run --weeks all`"
@@ -264,7 +266,24 @@ class Load:
         )
         unwritten = self.warehouse.next_write_number()
         fresh = {each.observed_at: unwritten for each in self._accepted_observations()}
-        return sorted((dict(stored) | fresh).items())
+        observed = dict(stored) | fresh
+        made_at = self._products_made_at(max(observed, default=None))
+        return sorted((observed | ({made_at: unwritten} if made_at else {})).items())
+
+    def _products_made_at(self, last: dt.datetime | None) -> dt.datetime | None:
+        """The instant at which this load observes products made from events; None where it makes none anew."""
+        if not self.source.mapping.makes_products or not self.changed_weeks():
+            return None
+        latest = self.warehouse.value(
+            "select date_trunc('second', max(created_at)) from _staged_events where created_at < ?"
+            " and created_at <= ? and (reason is null or list_contains(?::varchar[], reason))",
+            [
+                self.warehouse.calendar.starts_at(self.running_week + WEEK),
+                self.as_of + FAR_FUTURE,
+                list(VERDICTS),
+            ],
+        )
+        return max((at for at in (latest, last) if at), default=None)
 
     def find_first_week(self) -> dt.date:
         """The week that is set, else the first one that holds, or held, an event or an observation.
@@ -667,6 +686,8 @@ class Load:
                     " and list_contains(?::varchar[], bucket)",
                     [[str(week) for week in waiting]],
                 )
+            if self.source.mapping.makes_products:
+                self._note_prices(replaced)
             is_all = self.weeks <= set(weeks.weeks())
             written = self.warehouse.move_staged("events", table, weeks, may_become=is_all)
             self.warehouse.record_write(table.name, run_id, sorted({*replaced, *added_to}))
@@ -676,11 +697,14 @@ class Load:
         """Add the new observations, those with too few products left out; the rows added, none the second time."""
         if "products" in self.written:
             return 0
+        if self.source.mapping.makes_products:
+            return self._write_made_products(run_id)
         execute, fresh = self.warehouse.execute, self.fresh["products"]
         accepted = self._accepted_observations()
         instants = [each.observed_at for each in fresh if each.observed_at]
         before = dict(self.warehouse.rows(_EMPTY_REFUSED))
         with self.warehouse.transaction():
+            self._forget_made_products()
             for name in ("raw_products", "raw_observations"):
                 execute(f"delete from {name} where list_contains(?::timestamp[], observed_at)", [instants])
                 self.warehouse.record_write(name, run_id)
@@ -713,6 +737,87 @@ class Load:
             added = self.warehouse.move_staged("products", TABLES["raw_products"])
         self.written["products"] = added
         return added
+
+    def _note_prices(self, replaced: list[dt.date]) -> None:
+        """Keep, of each week and product, when an event last named it, and the price that one last gave."""
+        self.warehouse.execute(
+            "create or replace temp table prices as select week, product_id, max(latest_at) as latest_at,"
+            " max(priced_at) as priced_at, arg_max(price, (priced_at, price)) as price from"
+            " (select week, product_id, created_at as latest_at, if(price is null, null, created_at) as priced_at,"
+            " price from _staged_events where reason is null and product_id is not null and week in (from run_weeks)"
+            " union all by name select * from _event_prices where week in (from run_weeks)"
+            " and not list_contains(?::date[], week)) group by week, product_id",
+            [replaced],
+        )
+        self.warehouse.execute("delete from _event_prices where week in (from run_weeks)")
+        self.warehouse.execute("insert into _event_prices by name from prices")
+
+    def _write_made_products(self, run_id: str) -> int:
+        """Observe, at the instant of the latest event, the products that the loaded events name; the rows added.
+
+        Whatever is loaded later of a time before does not make it an earlier one: what was observed last is then
+        observed again.
+        """
+        if self.weeks - self.done:
+            return 0
+        execute, value = self.warehouse.execute, self.warehouse.value
+        with self.warehouse.transaction():
+            self._forget_made_products()
+            at = value(
+                "select date_trunc('second', greatest((select max(latest_at) from _event_prices),"
+                " (select max(observed_at) from raw_observations)))"
+            )
+            if at is None:
+                return 0
+            execute(
+                "create or replace temp table made_products as select ? as observed_at, product_id,"
+                " product_id as name, arg_max(price, (priced_at, price)) as price, null::bigint as inventory"
+                " from _event_prices group by product_id",
+                [at],
+            )
+            stored = "(from raw_products where observed_at = (select max(observed_at) from raw_observations))"
+            is_known = value("select count(*) from raw_observations where observed_at = ?", [at])
+            if is_known and not value(
+                f"select exists (from made_products except from {stored})"
+                f" or exists (from {stored} except from made_products)"
+            ):
+                return 0
+            for name in ("raw_products", "raw_observations"):
+                execute(f"delete from {name} where observed_at = ?", [at])
+                self.warehouse.record_write(name, run_id)
+            execute("delete from _loads where source_table = 'products' and bucket = ?", [str(at)])
+            execute("insert into raw_products by name from made_products")
+            products = int(value("select count(*) from made_products"))
+            execute("insert into raw_observations values (?, ?, ?)", [at, MADE_OF_EVENTS, products])
+            execute(
+                "insert into _loads values ('products', ?, ?, ?, ?, ?, 0, 0, ?, ?)",
+                [
+                    str(at),
+                    MADE_OF_EVENTS,
+                    self.source.mapping.digest,
+                    products,
+                    products,
+                    self.warehouse.next_write_number(),
+                    run_id,
+                ],
+            )
+        self.written["products"] = products
+        return products
+
+    def _forget_made_products(self) -> None:
+        """Take back the observations that another mapping made from events, and the versions that rest on them."""
+        mapping = self.source.mapping
+        made = "source_table = 'products' and file = ? and content_hash <> ?"
+        given = [MADE_OF_EVENTS, mapping.digest if mapping.makes_products else ""]
+        instants = [row[0] for row in self.warehouse.rows(f"select bucket from _loads where {made}", given)]
+        if not instants:
+            return
+        for name in ("raw_products", "raw_observations"):
+            self.warehouse.execute(
+                f"delete from {name} where list_contains(?::varchar[], observed_at::varchar)", [instants]
+            )
+        self.warehouse.execute(f"delete from _loads where {made}", given)
+        self.warehouse.execute("delete from _writes where table_name = 'product_snapshots'")
 
     def write_whole(self, name: str, run_id: str) -> int:
         """Write a table without history: all of it, or only what is new; the rows written, none the second time."""
@@ -821,7 +926,11 @@ def _is_known(each: SourceFile, known: dict[str, tuple[int, int, str]]) -> bool:
     if each.name not in known:
         return False
     size, modified_ns, content = known[each.name]
-    return each.size == size and (each.modified_ns == modified_ns or each.content_hash == content)
+    return (
+        each.is_read_as(content)
+        and each.size == size
+        and (each.modified_ns == modified_ns or each.content_hash == content)
+    )
 
 
 def as_ranges(weeks: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
@@ -846,6 +955,11 @@ class Plan:
     load: Load
     first_week: dt.date
     ranges: list[tuple[dt.date, dt.date]]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that the source has."""
+        return self.load.source.mapping.stages
 
 
 def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = False) -> Plan:

@@ -108,7 +108,7 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
         os.replace(fresh, settings.warehouse_path)
     with open_warehouse(settings, log, holder) as warehouse:
         if first_week := warehouse.meta("first_week"):
-            warehouse.remember_store(dt.date.fromisoformat(first_week))
+            warehouse.remember_store(dt.date.fromisoformat(first_week), warehouse.stages())
             warehouse.publish_marts(holder)
     return source
 

@@ -2,7 +2,7 @@
 
 import base64
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import pandas as pd
 from plant_assets.contracts import RATES, STAGES
 from plant_assets.storage import Warehouse
 
+# Draws rows, of the stages that the store has.
+Chart = Callable[[pd.DataFrame, Sequence[str]], Any]
 # Metadata is kept with every materialization, so little of it.
 FIRST_ROWS, BARS = 10, 15
 WIDTH, BAR_HEIGHT, LINES_HEIGHT = 420, 16, 180
@@ -28,12 +30,12 @@ class Picture:
 
     numbers: str
     rows: str
-    chart: Callable[[pd.DataFrame], Any] | None = None
+    chart: Chart | None = None
     charted: str | None = None
 
 
-def _bars(label: str, value: str, title: str) -> Callable[[pd.DataFrame], Any]:
-    def draw(frame: pd.DataFrame) -> Any:
+def _bars(label: str, value: str, title: str) -> Chart:
+    def draw(frame: pd.DataFrame, _stages: Sequence[str]) -> Any:
         import altair as alt
 
         # Two products may have one name: a row's text begins with its number, which is not shown.
@@ -49,16 +51,16 @@ def _bars(label: str, value: str, title: str) -> Callable[[pd.DataFrame], Any]:
     return draw
 
 
-def _stages(frame: pd.DataFrame) -> Any:
-    long = pd.DataFrame({"stage": STAGES, "sessions": [int(frame.iloc[0][stage]) for stage in STAGES]})
-    return _bars("stage", "sessions", "sessions")(long)
+def _funnel(frame: pd.DataFrame, stages: Sequence[str]) -> Any:
+    long = pd.DataFrame({"stage": stages, "sessions": [int(frame.iloc[0][stage]) for stage in stages]})
+    return _bars("stage", "sessions", "sessions")(long, stages)
 
 
-def _lines(frame: pd.DataFrame) -> Any:
+def _lines(frame: pd.DataFrame, stages: Sequence[str]) -> Any:
     import altair as alt
 
-    long = frame.melt(["event_date"], list(STAGES), "stage", "sessions")
-    colors = alt.Scale(domain=list(COLORS), range=list(COLORS.values()))
+    long = frame.melt(["event_date"], list(stages), "stage", "sessions")
+    colors = alt.Scale(domain=list(stages), range=[COLORS[stage] for stage in stages])
     return (
         alt.Chart(long)
         .mark_line(point=len(frame) < FIRST_ROWS)
@@ -110,7 +112,7 @@ PICTURES: dict[str, Picture] = {
         f" order by is_ongoing desc, out_of_stock_at desc, product limit {BARS}",
         _bars("product", "hours_out", "hours out of stock, latest first"),
     ),
-    "funnel": Picture(f"select {_FUNNEL} from funnel", f"select {_FUNNEL} from funnel", _stages),
+    "funnel": Picture(f"select {_FUNNEL} from funnel", f"select {_FUNNEL} from funnel", _funnel),
     "funnel_by_date": Picture(
         f"select {_FUNNEL} from funnel_by_date order by event_date desc limit 1",
         f"select event_date, {_FUNNEL} from funnel_by_date order by event_date desc limit {FIRST_ROWS}",
@@ -157,7 +159,7 @@ def pictured(warehouse: Warehouse, name: str, week: dt.date | None = None, is_dr
         )
         if picture.chart:
             charted = _frame(warehouse, picture.charted, week) if picture.charted else rows
-            found["chart"] = dg.MetadataValue.md(_as_image(picture.chart(charted), name))
+            found["chart"] = dg.MetadataValue.md(_as_image(picture.chart(charted, warehouse.stages()), name))
     return found
 
 

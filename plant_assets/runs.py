@@ -67,7 +67,7 @@ def run_refresh(
             planned = plan_run(warehouse, as_of, LOG, weeks, every_week)
             if planned.ranges[0][0] < planned.first_week:
                 raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
-            warehouse.remember_store(planned.first_week)
+            warehouse.remember_store(planned.first_week, planned.stages)
             if known and planned.first_week < known:
                 LOG.info(
                     "the first week is now %s, not %s: reload the code location in the UI", planned.first_week, known
@@ -120,7 +120,8 @@ def run_checks(
 def find_first_week(settings: Settings) -> None:
     """Read the source for its first week, for the definitions that load next."""
     with open_warehouse(settings, LOG, holder="plant-assets dev") as warehouse:
-        warehouse.remember_store(plan_run(warehouse, now(), LOG).first_week)
+        planned = plan_run(warehouse, now(), LOG)
+        warehouse.remember_store(planned.first_week, planned.stages)
 
 
 def now() -> dt.datetime:

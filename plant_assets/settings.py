@@ -36,6 +36,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".plant")
     source: str | None = None
+    mapping: Path | None = None
     warehouse: Path | None = None
     timezone: str = "UTC"
     start: dt.date | None = None
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         if value and "?" in value.name:
             raise ValueError("a path without a question mark, which DuckDB takes for the start of options")
+        return value.expanduser().resolve() if value else None
+
+    @field_validator("mapping")
+    @classmethod
+    def _absolute_mapping(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value else None
 
     @field_validator("source", mode="before")

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import filelock
 import ibis
 import pandas as pd
 
-from plant_assets.contracts import MARTS, PUBLISHED, TABLES, Table
+from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, Table
 from plant_assets.settings import Settings, UsageError
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
@@ -37,6 +37,8 @@ create table if not exists _loads (
     write_number bigint, run_id varchar);
 create table if not exists _writes (
     table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
+create table if not exists _event_prices (
+    week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
 alter table _writes add column if not exists made_with bigint;
 """
 
@@ -52,6 +54,14 @@ class WrongShape(Exception):
 
 class StoreMismatch(UsageError):
     """The warehouse belongs to another source or time zone."""
+
+
+def store_mismatch(settings: Settings, name: str, known: str, given: str) -> StoreMismatch:
+    """What is said where a warehouse remembers another source or zone than the one given."""
+    return StoreMismatch(
+        f"{settings.warehouse_path} holds the store with {name} {known}, not {given}:"
+        f" give that {name}, another --warehouse, or --accept-source"
+    )
 
 
 def identifier(name: str) -> str:
@@ -175,14 +185,16 @@ class Warehouse:
         for name, value in self.settings.store().items():
             known = self.meta(name)
             if known is not None and known != value:
-                raise StoreMismatch(
-                    f"{self.settings.warehouse_path} holds the store with {name} {known}, not {value}:"
-                    f" give that {name}, another --warehouse, or --accept-source"
-                )
+                raise store_mismatch(self.settings, name, known, value)
 
-    def remember_store(self, first_week: dt.date) -> None:
-        """Keep source, zone and first week, with a copy that definitions can read while a run writes."""
-        facts = self.settings.store() | {"first_week": first_week.isoformat()}
+    def stages(self) -> tuple[str, ...]:
+        """The funnel's stages that the store has, in order; all where nothing says otherwise."""
+        known = self.meta("stages")
+        return STAGES if known is None else tuple(known.split(","))
+
+    def remember_store(self, first_week: dt.date, stages: Sequence[str]) -> None:
+        """Keep source, zone, first week and stages, with a copy that definitions can read while a run writes."""
+        facts = self.settings.store() | {"first_week": first_week.isoformat(), "stages": ",".join(stages)}
         self.remember(**facts)
         write_atomically(self.settings.store_path, json.dumps(facts))
 

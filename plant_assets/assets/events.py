@@ -9,6 +9,7 @@ from plant_assets.io_manager import stored_metadata
 from plant_assets.loading import Load, RefusedLoad
 from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, request_id, run_weeks
 from plant_assets.sources.files import SOURCE_TABLES, FileSource
+from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import Warehouse, WeekRange
 from plant_assets.transforms import events as transforms
 
@@ -63,7 +64,8 @@ def staged_load(
     if isinstance(warehouse.staged, Load):
         return warehouse.staged
     warehouse.require_store()
-    source = FileSource(warehouse.settings.source_path, warehouse.calendar)
+    mapping = mapping_of(warehouse.settings)
+    source = FileSource(warehouse.settings.source_path, warehouse.calendar, mapping)
     load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
     load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
     first_week = first_week_of(warehouse.settings)
@@ -78,7 +80,7 @@ def staged_load(
     if weeks and load.find_first_week() < first_week:
         context.log.warning("the source begins earlier than %s: reload the code location", first_week)
         first_week = load.find_first_week()
-    warehouse.remember_store(first_week)
+    warehouse.remember_store(first_week, mapping.stages)
     return load
 
 
@@ -95,10 +97,11 @@ def int_events(
 ) -> ibis.Table:
     """Every event with its date, step and products; one row per event and product.
 
-    A checkout or package_shipped event has a row per product of its order, any other event one row.
+    A checkout or package_shipped event has a row per product of its order, any other event one row. In a store whose
+    mapping says that it has no order items, each event has its own product.
     """
-    offsets = offsets_of(context, warehouse.settings)
-    return transforms.events_with_products(raw_events, raw_order_items, product_snapshots, offsets)
+    offsets, has_items = offsets_of(context, warehouse.settings), mapping_of(warehouse.settings).has_order_items
+    return transforms.events_with_products(raw_events, raw_order_items, product_snapshots, offsets, has_items)
 
 
 def int_session_days(

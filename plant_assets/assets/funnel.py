@@ -8,6 +8,7 @@ import pandas as pd
 
 from plant_assets.contracts import UNKNOWN_PRODUCT
 from plant_assets.partitions import is_only_changed, offsets_of
+from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import Since, Warehouse, to_sql
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
@@ -38,8 +39,7 @@ def int_product_funnel_weeks(
     have an unknown one, items of an order those of its events.
     """
     name = "int_product_funnel_weeks"
-    # Not from int_events, which would look up names for every event.
-    events = products_of_events(raw_events, raw_order_items, offsets_of(context, warehouse.settings))
+    events = _with_products(context, warehouse, raw_events, raw_order_items)
     since = _products_changed_since(context, warehouse, name)
     if since is None:
         return Since(transforms.product_funnel_weeks(events, product_snapshots), "week_start_date", None)
@@ -66,7 +66,7 @@ def int_product_funnel_repeats(
     if since:
         first = ibis.literal(_first_instant(warehouse, int_session_days, since), "timestamp(6)")
         events = events.filter(events.created_at >= first)
-    with_products = products_of_events(events, raw_order_items, offsets_of(context, warehouse.settings))
+    with_products = _with_products(context, warehouse, events, raw_order_items)
     repeats = transforms.product_funnel_repeats(with_products, product_snapshots, since)
     return Since(repeats, "week_start_date", since)
 
@@ -128,6 +128,14 @@ def funnel_by_product_week(
 def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
     """What is lost from each stage to the next; one row per step."""
     return transforms.funnel_steps(funnel)
+
+
+def _with_products(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, events: ibis.Table, order_items: ibis.Table
+) -> ibis.Table:
+    """As int_events, which itself would look up names for every event."""
+    offsets, has_items = offsets_of(context, warehouse.settings), mapping_of(warehouse.settings).has_order_items
+    return products_of_events(events, order_items, offsets, has_items)
 
 
 def _changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str, *sources: str) -> dt.date | None:

@@ -9,7 +9,6 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from plant_assets.contracts import STAGES
 from plant_assets.report.figures import Figures
 from plant_assets.report.intervals import FEWEST, wilson
 from plant_assets.report.tables import STAGE_WORDS, store_share
@@ -32,7 +31,7 @@ def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
     found = {
         "funnel": _funnel(figures) if figures.has_events else None,
         "dates": _dates(figures, calendar) if len(figures.dates) else None,
-        "products": _products(figures),
+        "products": _products(figures) if "checkout" in figures.stages else None,
         "changes": _changes(figures),
         "stockouts": _stockouts(figures, calendar) if len(figures.stockouts) else None,
     }
@@ -92,9 +91,9 @@ def _funnel(figures: Figures) -> Any:
     records = [
         {"stage": STAGE_WORDS[stage], "week": week, "sessions": counts[stage]}
         for week, counts in weeks
-        for stage in STAGES
+        for stage in figures.stages
     ]
-    order = [STAGE_WORDS[stage] for stage in STAGES]
+    order = [STAGE_WORDS[stage] for stage in figures.stages]
     base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
         y=alt.Y("stage:N", sort=order, title=None),
         yOffset=alt.YOffset("week:N", sort=[week for week, _counts in weeks]),
@@ -126,9 +125,9 @@ def _dates(figures: Figures, calendar: Calendar) -> Any:
                 "sessions": int(row[stage]),
                 "is": "can still grow" if is_young and stage == "package_shipped" else "settled",
             }
-            for stage in STAGES
+            for stage in figures.stages
         ]
-    order = [STAGE_WORDS[stage] for stage in STAGES]
+    order = [STAGE_WORDS[stage] for stage in figures.stages]
     base = alt.Chart(_data(records), width="container", height=240).encode(
         x=alt.X(
             "date:T",

@@ -38,6 +38,7 @@ class Figures:
     events_until: dt.datetime | None
     observed_until: dt.datetime | None
     is_stock_complete: bool
+    stages: tuple[str, ...]
     funnel: Counts
     comparison: Comparison | None
     steps: pd.DataFrame
@@ -97,11 +98,12 @@ def read_figures(marts: Warehouse, week: dt.date) -> Figures:
         is_stock_complete=bool(
             marts.value("select bool_and(is_complete) from inventory where week_start_date = ?", [week])
         ),
+        stages=marts.stages(),
         funnel=_counts_to(marts, week, week + WEEK),
         comparison=comparison,
-        steps=funnel_steps(_funnel_row(marts, week)),
+        steps=funnel_steps(_funnel_row(marts, week), marts.stages()),
         whole={stage: int(whole_row.iloc[0][stage]) for stage in STAGES},
-        whole_steps=funnel_steps(whole_row),
+        whole_steps=funnel_steps(whole_row, marts.stages()),
         dates=_dates(marts, week),
         products=_products(marts, week),
         changes=_changes(marts, week),

@@ -87,7 +87,7 @@ def render(settings: Settings, figures: Figures, checks: list[CheckResult], publ
         compared_days=tables.compared_days(figures),
         big_numbers=tables.big_numbers(figures),
         funnel=tables.funnel_table(figures),
-        is_odd=tables.is_open_funnel_odd(figures.funnel),
+        is_odd=tables.is_open_funnel_odd(figures),
         drop_offs=tables.drop_offs(figures.steps),
         whole_drop_offs=tables.drop_offs(figures.whole_steps),
         dates=tables.dates_table(figures),

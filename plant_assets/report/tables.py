@@ -3,13 +3,13 @@
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any
 
 import pandas as pd
 
 from plant_assets.contracts import RATES, STAGES
-from plant_assets.report.figures import Comparison, Counts, Figures
+from plant_assets.report.figures import Comparison, Figures
 from plant_assets.report.intervals import FEWEST, Interval, newcombe, wilson
 from plant_assets.zones import Calendar
 
@@ -18,6 +18,15 @@ STAGE_WORDS = {
     "add_to_cart": "Added to cart",
     "checkout": "Checked out",
     "package_shipped": "Package shipped",
+}
+RATE_WORDS = {"add_to_cart_rate": "Cart rate", "purchase_rate": "Purchase rate", "shipping_rate": "Shipping rate"}
+# Columns of the product table that say something of a stage.
+OF_STAGE = {
+    "add_to_cart": "add_to_cart",
+    "checkout": "checkout",
+    "purchase_percent": "checkout",
+    "purchase_interval": "checkout",
+    "against_average": "checkout",
 }
 MOST_NAMES = 20
 NONE = "\N{EN DASH}"
@@ -175,10 +184,10 @@ def headline(figures: Figures, calendar: Calendar) -> str:
     else:
         first = f"{_signless(viewed)} {'session' if viewed == 1 else 'sessions'} viewed a page{so_far}"
         first += _against(figures)
-        if viewed:
+        if viewed and "checkout" in figures.stages:
             first += f"; {share(bought, viewed).text} of that number checked out"
-        largest = figures.steps[figures.steps["is_largest_by_count"]].iloc[0]
-        if largest["lost"] > 0:
+        has_lost = figures.steps["is_largest_by_count"] & (figures.steps["lost"] > 0)
+        for largest in figures.steps[has_lost].to_dict("records"):
             step = f"{_stage(largest['from_stage'])} and {_stage(largest['to_stage'])}"
             first += f", and most were lost between {step} ({_signless(int(largest['lost']))})"
     moved = int((figures.changes["change"].fillna(0) != 0).sum())
@@ -216,17 +225,18 @@ def _against(figures: Figures) -> str:
 def big_numbers(figures: Figures) -> list[Big]:
     """The week's counts and rates with their changes."""
     against, found = figures.comparison, []
-    for stage in STAGES:
+    for stage in figures.stages:
         change = count_change(against.now[stage], against.before[stage]) if against else ""
         if against and figures.is_running:
             change += f": {_signless(against.now[stage])} against {_signless(against.before[stage])}"
         found.append(Big(f"{STAGE_WORDS[stage]}, sessions", _signless(figures.funnel[stage]), change))
-    part, whole = figures.funnel["checkout"], figures.funnel["page_view"]
-    change = ""
-    if against:
-        change = rate_change(*((week["checkout"], week["page_view"]) for week in (against.now, against.before)))
-    interval = wilson(part, whole)
-    found.append(Big("Purchase rate", share(part, whole).text, change, between(interval) if interval else ""))
+    if "checkout" in figures.stages:
+        part, whole = figures.funnel["checkout"], figures.funnel["page_view"]
+        change = ""
+        if against:
+            change = rate_change(*((week["checkout"], week["page_view"]) for week in (against.now, against.before)))
+        interval = wilson(part, whole)
+        found.append(Big("Purchase rate", share(part, whole).text, change, between(interval) if interval else ""))
     before = figures.out_before
     change = "" if before is None else count_change(figures.out_at_end, before)
     found.append(Big("Products out of stock", _signless(figures.out_at_end), change))
@@ -237,9 +247,9 @@ def funnel_table(figures: Figures) -> PageTable:
     """The funnel: one row per stage."""
     against = figures.comparison
     rows = []
-    for place, stage in enumerate(STAGES):
+    for place, stage in enumerate(figures.stages):
         now, whole = figures.funnel, figures.whole
-        earlier = STAGES[place - 1] if place else None
+        earlier = figures.stages[place - 1] if place else None
         rows.append(
             [
                 text(STAGE_WORDS[stage]),
@@ -277,24 +287,23 @@ def funnel_table(figures: Figures) -> PageTable:
 
 def dates_table(figures: Figures) -> PageTable:
     """The funnel by date: one row per date, the last first."""
+    rates = [rate for stage, rate in zip(STAGES[1:], RATES[1:], strict=True) if stage in figures.stages]
     frame = figures.dates.iloc[::-1]
     rows = [
         [
             Cell(str(row["event_date"])[:10], f"{row['event_date']:%Y-%m-%d %a}"),
-            *(count(row[stage]) for stage in STAGES),
+            *(count(row[stage]) for stage in figures.stages),
             *(
                 Cell(None, NONE) if pd.isna(row[rate]) else Cell(int(row[rate]), f"{int(row[rate])} %")
-                for rate in RATES[1:]
+                for rate in rates
             ),
         ]
         for row in frame.to_dict("records")
     ]
     columns = (
         Column("event_date", "Date", is_text=True),
-        *(Column(stage, STAGE_WORDS[stage]) for stage in STAGES),
-        Column("add_to_cart_rate", "Cart rate"),
-        Column("purchase_rate", "Purchase rate"),
-        Column("shipping_rate", "Shipping rate"),
+        *(Column(stage, STAGE_WORDS[stage]) for stage in figures.stages),
+        *(Column(rate, RATE_WORDS[rate]) for rate in rates),
     )
     return PageTable("funnel_by_date", "Funnel by date, the last 8 weeks", columns, rows)
 
@@ -348,7 +357,10 @@ def products_table(figures: Figures) -> PageTable:
         Column("inventory", "Stock"),
         Column("state", "State", is_text=True),
     )
-    return PageTable("products", "Products", columns, rows)
+    there = [OF_STAGE.get(column.name) in (None, *figures.stages) for column in columns]
+    return PageTable(
+        "products", "Products", tuple(compress(columns, there)), [list(compress(row, there)) for row in rows]
+    )
 
 
 def store_share(products: pd.DataFrame) -> float | None:
@@ -426,6 +438,6 @@ def stockouts_table(figures: Figures, calendar: Calendar) -> PageTable:
     return PageTable("stockouts", "Stock-outs, the last 8 weeks", columns, rows)
 
 
-def is_open_funnel_odd(counts: Counts) -> bool:
+def is_open_funnel_odd(figures: Figures) -> bool:
     """Whether some stage has more sessions than the one before."""
-    return any(counts[after] > counts[before] for before, after in pairwise(STAGES))
+    return any(figures.funnel[after] > figures.funnel[before] for before, after in pairwise(figures.stages))

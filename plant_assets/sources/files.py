@@ -1,7 +1,7 @@
 """A directory of csv, parquet and jsonl files as a source.
 
 Files are read by the engine into typed rows. A file in which a row is refused is read a second time line by
-line, so that the refusal names its line and keeps its text. Names of columns and files never become SQL.
+line, so that the refusal names its line and keeps its text. Names of columns and files reach SQL quoted or not at all.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import hashlib
 import io
 import itertools
 import json
-import operator
 import os
 import re
 import zlib
@@ -25,21 +24,13 @@ from typing import BinaryIO, cast
 import duckdb
 import pyarrow as pa
 
-from plant_assets.contracts import COUNT, INSTANT, PRICE, TABLES, TEXT
+from plant_assets.contracts import COUNT, INSTANT, PRICE, SQL_TYPES, STAGES, TABLES, TEXT
+from plant_assets.sources.errors import SourceError as SourceError
+from plant_assets.sources.mapping import PRICE_OF_EVENT, Stage, StoreMapping, Time
 from plant_assets.zones import Calendar
 
 EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 BATCH_ROWS = 50_000
-
-
-class SourceError(Exception):
-    """The source, or a table of it, cannot be read; the message names path, table and what was expected.
-
-    What a file's name or header holds is shown so that the message stays one printable line.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in message))
 
 
 @dataclass(frozen=True)
@@ -102,9 +93,48 @@ SOURCE_TABLES = {
 }
 
 
+@dataclass(frozen=True)
+class ReadTable:
+    """A table as a store's files have it: the names there, and what stands for columns that they do not have."""
+
+    table: SourceTable
+    mapping: StoreMapping
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @functools.cached_property
+    def columns(self) -> dict[str, str]:
+        """Our columns with their types."""
+        is_priced = self.name == "events" and self.mapping.makes_products
+        return self.table.columns | ({PRICE_OF_EVENT: PRICE} if is_priced else {})
+
+    @functools.cached_property
+    def theirs(self) -> dict[str, str]:
+        """Our columns that the files have, each with its name there."""
+        return self.mapping.columns_read(self.name, self.columns)
+
+    def values(self, places: dict[str, str]) -> str:
+        """Our columns as SQL: those that are read by their places, the others by what stands for them."""
+
+        def constant(name: str) -> str:
+            value = self.mapping.constant(self.name, name)
+            return "null::varchar" if value is None else f"{_literal(value)}::varchar"
+
+        return ", ".join(f"{places.get(name) or constant(name)} as {name}" for name in self.columns)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 @dataclass
 class SourceFile:
-    """A file of a table, named relative to the source. `observed_at` is set for dated products."""
+    """A file of a table, named relative to the source. `observed_at` is set for dated products.
+
+    `mapping` is the digest of the mapping that it is read by.
+    """
 
     table: str
     name: str
@@ -113,18 +143,33 @@ class SourceFile:
     size: int
     modified_ns: int
     observed_at: dt.datetime | None = None
+    mapping: str = ""
     _hash: str | None = field(default=None, repr=False)
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the content. A footer of parquet does not tell two rows' exchanged values apart."""
+        """SHA-256 of the content, and the mapping: by another one the rows are others.
+
+        A footer of parquet does not tell two rows' exchanged values apart.
+        """
         if self._hash is None:
             try:
                 with self.path.open("rb") as stream:
                     self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
             except OSError as error:
                 raise SourceError(f"{self.path} of the table {self.table} cannot be read: {error.strerror}") from error
-        return self._hash
+        return self._mapped(self._hash)
+
+    def _mapped(self, content_hash: str) -> str:
+        return f"{content_hash}:{self.mapping}" if self.mapping else content_hash
+
+    def is_read_as(self, content_hash: str) -> bool:
+        """Whether what has that hash was read by the same mapping."""
+        return content_hash.partition(":")[2] == self.mapping
+
+    def has_content_of(self, content_hash: str) -> bool:
+        """Whether the content has that hash, by whatever mapping."""
+        return content_hash.partition(":")[0] == self.content_hash.partition(":")[0]
 
     def begins_with(self, size: int, content_hash: str) -> bool:
         """Whether whole lines were only added to a file that was that long, with that hash."""
@@ -132,7 +177,7 @@ class SourceFile:
             return False
         with self.path.open("rb") as stream:
             before = stream.read(size)
-        return before.endswith(b"\n") and hashlib.sha256(before).hexdigest() == content_hash
+        return before.endswith(b"\n") and self._mapped(hashlib.sha256(before).hexdigest()) == content_hash
 
 
 def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
@@ -172,10 +217,11 @@ def _paths_below(folder: Path) -> Iterator[Path]:
 
 
 class FileSource:
-    """A store's tables as files under one directory."""
+    """A store's tables as files under one directory, by the names that the mapping gives them."""
 
-    def __init__(self, directory: Path, calendar: Calendar) -> None:
+    def __init__(self, directory: Path, calendar: Calendar, mapping: StoreMapping | None = None) -> None:
         self.directory = directory
+        self.mapping = mapping or StoreMapping()
         self._prefix = str(directory).rstrip("/") + "/"
         self.calendar = calendar
 
@@ -190,22 +236,40 @@ class FileSource:
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
         found = {name: self._files_of(name) for name in SOURCE_TABLES}
         for name, table in SOURCE_TABLES.items():
-            if table.is_needed and not found[name]:
+            stem = self.mapping.table(name)
+            if table.is_needed and stem and not found[name]:
                 raise SourceError(
-                    f"{self.directory} has no table {name}: expected {name}.<ext> or a folder {name}/,"
+                    f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
                     f" <ext> one of {', '.join(EXTENSIONS)}"
                 )
         return found
 
+    def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[SourceFile, list[str]]]:
+        """The files of the directory, whatever their names, with their columns; the first of each folder in it."""
+        firsts: dict[Path, Path] = {}
+        for path in _paths_below(self.directory):
+            if _extension(path.name) and path.is_file():
+                beside = path if path.parent == self.directory else path.parent
+                firsts[beside] = min(path, firsts.get(beside, path))
+        found = []
+        for path in sorted(firsts.values()):
+            with contextlib.suppress(SourceError):
+                source_file = self._file(path.stem, path, dated=False)
+                found.append((source_file, _columns_of(connection, source_file)))
+        return found
+
     def _files_of(self, table: str) -> list[SourceFile]:
+        stem = self.mapping.table(table)
+        if stem is None:
+            return []
         places = []
         try:
             entries = sorted(self.directory.iterdir())
         except OSError as error:
             raise SourceError(f"the source {self.directory} cannot be listed: {error.strerror}") from error
         for entry in entries:
-            is_file_of_table = any(entry.name.lower() == f"{table}.{ext}" for ext in EXTENSIONS)
-            if entry.name == table or is_file_of_table:
+            is_file_of_table = any(entry.name.lower() == f"{stem.lower()}.{ext}" for ext in EXTENSIONS)
+            if entry.name == stem or is_file_of_table:
                 places.append(entry)
         if len(places) > 1:
             names = " and ".join(place.name for place in places)
@@ -213,9 +277,9 @@ class FileSource:
         if not places:
             return []
         place = places[0]
-        if place.name != table:
+        if place.name != stem:
             if place.is_dir():
-                raise SourceError(f"{place} is a directory: expected a file, or a folder named {table}")
+                raise SourceError(f"{place} is a directory: expected a file, or a folder named {stem}")
             return [self._file(table, place, dated=False)]
         if not place.is_dir():
             raise SourceError(f"{place} has no extension: expected one of {', '.join(EXTENSIONS)}")
@@ -240,7 +304,9 @@ class FileSource:
         name = path.relative_to(self.directory).as_posix()
         if _has_bad_bytes(name):
             raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
-        source_file = SourceFile(table, name, path, extension, status.st_size, status.st_mtime_ns)
+        source_file = SourceFile(
+            table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=self.mapping.digest
+        )
         if dated:
             stem = path.name[: -len(extension) - 1]
             source_file.observed_at = instant_of(stem, self.calendar)
@@ -269,23 +335,24 @@ class FileSource:
         Raises:
             SourceError: a file cannot be read to its end, or lacks a needed column.
         """
+        read = ReadTable(table, self.mapping)
         by_shape: dict[Shape, list[SourceFile]] = {}
         of_schema: dict[str, Shape] = {}
         schemas = _schemas(connection, [each for each in files if each.extension == "parquet"])
         for each in files:
             schema = schemas.get(str(each.path))
             shape = of_schema.get(schema) if schema else None
-            shape = shape or _shape(connection, table, each)
+            shape = shape or _shape(connection, read, each)
             if schema:
                 of_schema[schema] = shape
             by_shape.setdefault(shape, []).append(each)
         for shape, alike in by_shape.items():
-            self._stage_alike(connection, table, shape, alike)
+            self._stage_alike(connection, read, shape, alike)
             if shape.form == "jsonl":
-                _require_keys(connection, table, alike)
+                _require_keys(connection, read, alike)
 
     def _stage_alike(
-        self, connection: duckdb.DuckDBPyConnection, table: SourceTable, shape: "Shape", alike: list[SourceFile]
+        self, connection: duckdb.DuckDBPyConnection, table: ReadTable, shape: "Shape", alike: list[SourceFile]
     ) -> None:
         """Stage by one statement; where the engine gives up, the halves, down to the file that it cannot read."""
         paths = {str(each.path): each for each in alike}
@@ -306,10 +373,10 @@ class FileSource:
                 self._stage_alike(connection, table, shape, alike[:half])
                 self._stage_alike(connection, table, shape, alike[half:])
             elif shape.form == "parquet":
-                raise _unreadable(table, alike[0], error) from error
+                raise _unreadable(alike[0], error) from error
             else:
                 # It gives up on csv that is sound: lines that end now in LF, now in CRLF.
-                self.stage_line_by_line(connection, table, alike[0])
+                self.stage_line_by_line(connection, table.table, alike[0])
             return
         if shape.form == "parquet":
             return
@@ -321,12 +388,13 @@ class FileSource:
         names = {row[0] for row in refused}
         for each in alike:
             if each.name in names:
-                self.stage_line_by_line(connection, table, each)
+                self.stage_line_by_line(connection, table.table, each)
 
     def stage_line_by_line(
         self, connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile
     ) -> None:
         """Stage a csv or jsonl file again, each row with its line and text."""
+        read = ReadTable(table, self.mapping)
         connection.execute(f"delete from _staged_{table.name} where file = ?", [source_file.name])
         connection.execute(
             "create or replace temp table staged_paths as select ? as staged_path, ? as staged_file,"
@@ -335,10 +403,11 @@ class FileSource:
         )
         if source_file.extension.startswith("jsonl"):
             records, names = _json_records(source_file), ["line", "raw_text", "refused"]
-            select = _json_select(table, "select *, ? as filename from lines")
+            select = _json_select(read, "select *, ? as filename from lines")
         else:
-            records, names = _csv_records(source_file, table), [*table.columns, "line", "raw_text", "refused"]
-            select = "select *, ? as filename from lines"
+            records, names = _csv_records(source_file, read), [*read.theirs, "line", "raw_text", "refused"]
+            values = read.values({name: name for name in read.theirs})
+            select = f"select {values}, line, raw_text, refused, ? as filename from lines"
         schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
         try:
             for batch in _batches(records):
@@ -347,29 +416,37 @@ class FileSource:
                 ]
                 connection.register("lines", pa.table(columns, schema=schema))
                 connection.execute(
-                    self._insert(table, dict.fromkeys(table.columns, "VARCHAR"), select),
+                    self._insert(read, dict.fromkeys(read.columns, "VARCHAR"), select),
                     [str(source_file.path)],
                 )
                 connection.unregister("lines")
         except (OSError, EOFError, zlib.error) as error:
-            raise _unreadable(table, source_file, error) from error
+            raise _unreadable(source_file, error) from error
 
-    def _insert(self, table: SourceTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
+    def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
         """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
-        typed, problems = [], []
+        typed, problems, clocks, time = [], [], "", self.mapping.time
         for name, kind in table.columns.items():
-            typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
+            if kind == INSTANT and time != Time():
+                clocks += f", {_clock(types[name], name, time)}"
+                typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
+            elif name == "event_type" and self.mapping.event_types is not None:
+                typed.append(f"{_stage(_text(types[name], name), self.mapping.event_types)} as typed_{name}")
+            else:
+                typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
             if kind != TEXT:
                 given = _text(types[name], name) if types[name] == "VARCHAR" else name
                 is_wrong = f"{given} is not null and typed_{name} is null"
                 problems.append((is_wrong, name, _NOT_A[kind]))
-            if name in table.required:
+            if name in table.table.required:
                 problems.append((f"typed_{name} is null", name, "missing"))
+        made = {"event_id": _content_id(table)} if table.name == "events" and self.mapping.makes_event_ids else {}
+        problems = [each for each in problems if each[1] not in made]
+        values = ", ".join(f"{made.get(name, f'typed_{name}')} as {name}" for name in table.columns)
         columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
         reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
-        values = ", ".join(f"typed_{name} as {name}" for name in table.columns)
         week = _week_of(self.calendar, "typed_created_at") if table.name == "events" else "null"
-        is_dated = "observed_at" in TABLES[table.target].names
+        is_dated = "observed_at" in TABLES[table.table.target].names
         observed_at = "staged_at" if is_dated else "null"
         paths = "join staged_paths on filename = staged_path" if is_dated else ""
         return (
@@ -378,7 +455,7 @@ class FileSource:
             f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
             f"select *, case when refused is not null then null {columns} end as column_name,"
             f" case when refused is not null then refused {reasons} end as reason from ("
-            f"select *, {', '.join(typed)} from ({select}) {paths}))"
+            f"select *, {', '.join(typed)} from (select *{clocks} from ({select}) {paths})))"
         )
 
 
@@ -396,6 +473,59 @@ def _week_of(calendar: Calendar, instant: str) -> str:
     return f"date_trunc('week', ({local})::date)::date"
 
 
+@functools.cache
+def _instant_of_clock(name: str, calendar: Calendar) -> str:
+    """The UTC instant of a time read off a zone's clock, as SQL over `clock_` and `is_utc_` of a column.
+
+    An hour that a change of clocks repeats is its first pass; one that it skips is read by the offset before.
+    """
+    changes = calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
+    clock, cases = f"clock_{name}", []
+    for (until, before), (_until, offset) in itertools.pairwise(changes):
+        assert until
+        cases.append(f"when {clock} >= timestamp '{until + max(before, offset)}' then {_minus(clock, offset)}")
+    first = _minus(clock, changes[0][1])
+    instant = f"case when is_utc_{name} then {clock} {' '.join(reversed(cases))} else {first} end"
+    # A day within the bounds of instants, whatever the offset.
+    return f"if({clock} between timestamp '1970-01-02' and timestamp '9999-12-30', {instant}, null)"
+
+
+def _minus(clock: str, offset: dt.timedelta) -> str:
+    return f"{clock} - to_seconds({int(offset.total_seconds())})"
+
+
+def _content_id(table: ReadTable) -> str:
+    """What an event without an id is told by, as SQL: equal for events that hold the same."""
+    held = ", ".join(f"typed_{name}::varchar" for name in table.columns if name != "event_id")
+    return f"md5(to_json([{held}])::varchar)"
+
+
+# Text with an offset or a zone after its time.
+_WITH_OFFSET = r":[0-9]{2}([.][0-9]+)?\s*([A-Za-z]|[+-][0-9]).*$"
+
+
+def _clock(source_type: str, name: str, time: Time) -> str:
+    """What a column's value reads on the clock, and whether that is UTC's, as SQL: `clock_` and `is_utc_`."""
+    text = _text(source_type, name)
+    clock, is_utc = f"try_cast({text} as timestamptz) at time zone 'UTC'", f"regexp_matches({text}, '{_WITH_OFFSET}')"
+    if source_type in _WITH_ZONE:
+        clock, is_utc = f"{name}::timestamptz at time zone 'UTC'", "true"
+    elif source_type.startswith(("TIMESTAMP", "DATE")):
+        clock, is_utc = f"try_cast({name} as timestamp)", "false"
+    elif time.format:
+        clock, is_utc = f"try_strptime({text}, {_literal(time.format)})", "false"
+        if "%z" in time.format or "%Z" in time.format:
+            clock, is_utc = f"{clock} at time zone 'UTC'", "true"
+    return f"{clock} as clock_{name}, {is_utc} as is_utc_{name}"
+
+
+def _stage(text: str, stages: dict[str, Stage]) -> str:
+    """The stage of a store's event type, as SQL; a type that is none stays, and bears no stage's name."""
+    cases = " ".join(f"when {_literal(theirs)} then '{stage}'" for theirs, stage in stages.items())
+    others = " ".join(f"when '{stage}' then 'other {stage}'" for stage in STAGES if stage not in stages)
+    return f"case {text} {cases} {others} else {text} end"
+
+
 @dataclass(frozen=True)
 class Shape:
     """Files that one statement reads: csv with equal headers, parquet with equal columns, or jsonl."""
@@ -403,36 +533,36 @@ class Shape:
     form: str
     columns: tuple[tuple[str, str], ...] = ()
 
-    def types(self, table: SourceTable) -> dict[str, str]:
-        """The engine's type of each of the table's columns, as `select` gives them."""
+    def types(self, table: ReadTable) -> dict[str, str]:
+        """The engine's type of each of our columns, as `select` gives them."""
         given = dict(self.columns)
-        return {name: given.get(name, "VARCHAR") for name in table.columns}
+        return {name: given.get(table.theirs.get(name, ""), "VARCHAR") for name in table.columns}
 
-    def raw_text(self, table: SourceTable) -> str:
+    def raw_text(self, table: ReadTable) -> str:
         """A row as it was read, as SQL over what `select` gives."""
         if self.form != "parquet":
             return "raw_text"
         # Of the row as given, not as typed: those stand beside it.
-        return f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in table.columns)}))::varchar"
+        return f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in table.theirs)}))::varchar"
 
-    def select(self, table: SourceTable) -> str:
+    def select(self, table: ReadTable) -> str:
         """The statement with one parameter, the paths, that reads the table's columns as they are."""
         text_form = (
             f"auto_detect = false, nullstr = '{_NO_NULL}', filename = true, hive_partitioning = false,"
             " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
         )
         if self.form == "parquet":
-            names = ", ".join(table.columns)
+            values = table.values({name: f'"{column}"' for name, column in table.theirs.items()})
             return (
-                f"select {names}, read_from as filename, null::bigint as line, null as refused"
+                f"select {values}, read_from as filename, null::bigint as line, null as refused"
                 " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
             )
         if self.form == "csv":
             header = [name for name, _type in self.columns]
-            places = ", ".join(f"c{header.index(name)} as {name}" for name in table.columns)
+            values = table.values({name: f"c{header.index(column)}" for name, column in table.theirs.items()})
             columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
             return (
-                f"select {places}, filename, null::bigint as line, null as refused, null as raw_text"
+                f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
                 f" from read_csv(?, columns = {columns}, header = true, delim = ',', quote = '\"',"
                 f" escape = '\"', {text_form})"
             )
@@ -448,9 +578,9 @@ class Shape:
 _NO_NULL = "\x02"
 
 
-def _require_keys(connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
+def _require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
     """Refuse jsonl files in which no line has a column of the table. Columns that may be NULL may be left out."""
-    columns = [name for name in table.columns if name not in _LEFT_OUT]
+    columns = [name for name in table.theirs if name not in _LEFT_OUT]
     counts = connection.execute(
         f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
         " where list_contains(?::varchar[], file)",
@@ -458,12 +588,8 @@ def _require_keys(connection: duckdb.DuckDBPyConnection, table: SourceTable, fil
     ).fetchall()[0]
     if not counts[0] or all(counts[1:]):
         return
-    found: set[str] = set()
-    for _line, raw_text, _refused in itertools.islice(_json_records(files[0]), SAMPLED_LINES):
-        with contextlib.suppress(ValueError, RecursionError):
-            document = json.loads(str(raw_text))
-            found |= set(document) if isinstance(document, dict) else set()
-    missing = [name for name in columns if name not in found]
+    found = _json_names(files[0])
+    missing = [table.theirs[name] for name in columns if table.theirs[name] not in found]
     if found and missing:
         raise SourceError(
             f"{files[0].path}: the table {table.name} lacks {', '.join(missing)}; columns found:"
@@ -472,14 +598,14 @@ def _require_keys(connection: duckdb.DuckDBPyConnection, table: SourceTable, fil
 
 
 # What writers of jsonl leave out where it is NULL.
-_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status")
+_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status", PRICE_OF_EVENT)
 SAMPLED_LINES = 1000
 
 
-def _json_select(table: SourceTable, lines: str) -> str:
+def _json_select(table: ReadTable, lines: str) -> str:
     """The statement that takes the table's columns from lines of JSON: raw_text, filename, line and refused."""
-    paths = [f"$.{name}" for name in table.columns]
-    values = ", ".join(f"fields[{place}] as {name}" for place, name in enumerate(table.columns, 1))
+    paths = [f'$."{column}"' for column in table.theirs.values()]
+    values = table.values({name: f"fields[{place}]" for place, name in enumerate(table.theirs, 1)})
     return (
         f"select {values}, filename, line, raw_text,"
         " coalesce(refused, if(json_type(document) = 'OBJECT', null, 'not a JSON object')) as refused"
@@ -501,9 +627,31 @@ def _schemas(connection: duckdb.DuckDBPyConnection, files: list[SourceFile]) -> 
         return {}
 
 
-def _shape(connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile) -> Shape:
+def _columns_of(connection: duckdb.DuckDBPyConnection, source_file: SourceFile) -> list[str]:
+    """The names of a file's columns; of jsonl, those in its first lines."""
+    if source_file.extension == "parquet":
+        try:
+            described = "select column_name from (describe from read_parquet(?, hive_partitioning = false))"
+            return [row[0] for row in connection.execute(described, [_escape_glob(str(source_file.path))]).fetchall()]
+        except duckdb.Error as error:
+            raise _unreadable(source_file, error) from error
+    if source_file.extension.startswith("jsonl"):
+        return sorted(_json_names(source_file))
+    return _header(source_file)
+
+
+def _json_names(source_file: SourceFile) -> set[str]:
+    found: set[str] = set()
+    for _line, raw_text, _refused in itertools.islice(_json_records(source_file), SAMPLED_LINES):
+        with contextlib.suppress(ValueError, RecursionError):
+            document = json.loads(str(raw_text))
+            found |= set(document) if isinstance(document, dict) else set()
+    return found
+
+
+def _shape(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_file: SourceFile) -> Shape:
     if source_file.extension.endswith(".gz"):
-        _require_whole(table, source_file)
+        _require_whole(source_file)
     if source_file.extension.startswith("jsonl"):
         return Shape("jsonl")
     if source_file.extension == "parquet":
@@ -513,16 +661,16 @@ def _shape(connection: duckdb.DuckDBPyConnection, table: SourceTable, source_fil
                 [_escape_glob(str(source_file.path))],
             ).fetchall()
         except duckdb.Error as error:
-            raise _unreadable(table, source_file, error) from error
-        columns = tuple((row[0], row[1]) for row in found if row[0] in table.columns)
+            raise _unreadable(source_file, error) from error
+        columns = tuple((row[0], row[1]) for row in found if row[0] in table.theirs.values())
         _require_columns(table, source_file, [row[0] for row in found])
         return Shape("parquet", columns)
-    header = _header(table, source_file)
+    header = _header(source_file)
     _require_columns(table, source_file, header)
     return Shape("csv", tuple((name, "VARCHAR") for name in header))
 
 
-def _require_whole(table: SourceTable, source_file: SourceFile) -> None:
+def _require_whole(source_file: SourceFile) -> None:
     """Read a compressed file to its end: the engine overlooks a wrong checksum."""
     try:
         if not source_file.size:
@@ -531,12 +679,13 @@ def _require_whole(table: SourceTable, source_file: SourceFile) -> None:
             while stream.read(1 << 20):
                 pass
     except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(table, source_file, error) from error
+        raise _unreadable(source_file, error) from error
 
 
-def _require_columns(table: SourceTable, source_file: SourceFile, found: list[str]) -> None:
-    missing = [name for name in table.columns if name not in found]
-    twice = sorted({name for name in table.columns if found.count(name) > 1})
+def _require_columns(table: ReadTable, source_file: SourceFile, found: list[str]) -> None:
+    theirs = dict.fromkeys(table.theirs.values())
+    missing = [name for name in theirs if name not in found]
+    twice = sorted(name for name in theirs if found.count(name) > 1)
     if missing or twice:
         what = f"lacks {', '.join(missing)}" if missing else f"has twice {', '.join(twice)}"
         raise SourceError(
@@ -544,9 +693,9 @@ def _require_columns(table: SourceTable, source_file: SourceFile, found: list[st
         )
 
 
-def _unreadable(table: SourceTable, source_file: SourceFile, error: Exception) -> SourceError:
+def _unreadable(source_file: SourceFile, error: Exception) -> SourceError:
     reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-    return SourceError(f"{source_file.path}: the table {table.name} cannot be read to its end: {reason}")
+    return SourceError(f"{source_file.path}: the table {source_file.table} cannot be read to its end: {reason}")
 
 
 def _escape_glob(path: str) -> str:
@@ -554,6 +703,7 @@ def _escape_glob(path: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
+_WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 _NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number"}
 
 
@@ -571,7 +721,7 @@ def _typed(kind: str, source_type: str, name: str) -> str:
     if kind == COUNT:
         is_whole = f"regexp_full_match({text}, '\\s*[+-]?[0-9]+([.]0*)?\\s*')"
         return f"if({is_whole}, try_cast({text} as bigint), null)"
-    if source_type in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):
+    if source_type in _WITH_ZONE:
         instant = f"{name}::timestamptz at time zone 'UTC'"
     elif source_type.startswith(("TIMESTAMP", "DATE")):
         instant = f"try_cast({name} as timestamp)"
@@ -590,15 +740,15 @@ def _text_lines(source_file: SourceFile, newline: str | None) -> io.TextIOWrappe
     return io.TextIOWrapper(_open(source_file), "utf-8-sig", "surrogateescape", newline)
 
 
-def _header(table: SourceTable, source_file: SourceFile) -> list[str]:
+def _header(source_file: SourceFile) -> list[str]:
     try:
         for _line, raw_text, fields, _problem in _csv_rows(source_file):
             if _has_bad_bytes(raw_text):
-                raise SourceError(f"{source_file.path}: the header of the table {table.name} is not UTF-8")
+                raise SourceError(f"{source_file.path}: the header of the table {source_file.table} is not UTF-8")
             return [name.strip() for name in fields]
         return []
     except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(table, source_file, error) from error
+        raise _unreadable(source_file, error) from error
 
 
 def _kept(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
@@ -655,13 +805,13 @@ def _spaced_fields(text: str) -> list[str] | None:
 Record = tuple[str | int | None, ...]
 
 
-def _csv_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record]:
-    """The rows of a csv file: the table's columns as text, line, raw_text, and why it is refused or None."""
+def _csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
+    """The rows of a csv file: the columns that are read as text, line, raw_text, and why it is refused or None."""
     rows = _csv_rows(source_file)
     _line, _text, names, _problem = next(rows)
     header = [name.strip() for name in names]
-    pick = operator.itemgetter(*(header.index(name) for name in table.columns))
-    nothing: Record = (None,) * len(table.columns)
+    places = [header.index(name) for name in table.theirs.values()]
+    nothing: Record = (None,) * len(places)
     for line, raw_text, fields, refused in rows:
         if not raw_text:
             continue
@@ -669,7 +819,7 @@ def _csv_records(source_file: SourceFile, table: SourceTable) -> Iterator[Record
             raw_text, refused = _replaced(raw_text), "not UTF-8"
         elif not refused and len(fields) != len(header):
             refused = f"{len(fields)} fields, expected {len(header)}"
-        values = nothing if refused else pick(fields)
+        values = nothing if refused else tuple(fields[place] for place in places)
         yield *values, line, raw_text, refused
 
 
@@ -706,9 +856,11 @@ def _batches(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
         yield batch
 
 
-def staged_columns(table: SourceTable) -> str:
+def staged_columns(table: SourceTable, mapping: StoreMapping | None = None) -> str:
     """The DDL of a staged table's columns: those of its target in order, then what was found of each row."""
+    read = ReadTable(table, mapping or StoreMapping())
     target = {column.name: column.sql_type for column in TABLES[table.target].columns}
     found = {"observed_at": "timestamp", "week": "date", "file": "varchar", "line": "bigint"}
     found |= dict.fromkeys(("raw_text", "column_name", "reason"), "varchar")
-    return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target)).items())
+    others = {name: SQL_TYPES[kind] for name, kind in read.columns.items() if name not in table.columns}
+    return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target) | others).items())

@@ -46,25 +46,32 @@ def last_known_names(product_snapshots: ibis.Table) -> ibis.Table:
 
 
 def events_with_products(
-    events: ibis.Table, order_items: ibis.Table, product_snapshots: ibis.Table, offsets: Offsets
+    events: ibis.Table,
+    order_items: ibis.Table,
+    product_snapshots: ibis.Table,
+    offsets: Offsets,
+    has_order_items: bool = True,
 ) -> ibis.Table:
     """Every event with its date, step and products. One row per event and product, as `int_events`."""
     names = last_known_names(product_snapshots).rename(named_product_id="product_id")
-    with_product = products_of_events(events, order_items, offsets)
+    with_product = products_of_events(events, order_items, offsets, has_order_items)
     named = with_product.left_join(names, with_product.product_id == names.named_product_id)
     return named.select(TABLES["int_events"].names)
 
 
-def products_of_events(events: ibis.Table, order_items: ibis.Table, offsets: Offsets) -> ibis.Table:
-    """As `int_events`, without the products' names."""
+def products_of_events(
+    events: ibis.Table, order_items: ibis.Table, offsets: Offsets, has_order_items: bool = True
+) -> ibis.Table:
+    """As `int_events`, without the products' names. In a store without order items, an event has its own product."""
     items = order_items.select("order_id", item_product_id="product_id").distinct()
-    own_order = events.event_type.isin(ORDER_STAGES).ifelse(events.order_id, ibis.null("string"))
+    is_told_by_order = events.event_type.isin(ORDER_STAGES if has_order_items else ())
+    own_order = is_told_by_order.ifelse(events.order_id, ibis.null("string"))
     steps = [(events.event_type == stage, step) for step, stage in enumerate(STAGES, start=1)]
     dated = events.mutate(
         event_date=local_date(events.created_at, offsets),
         session_step=ibis.cases(*steps).cast("int64"),
         items_order_id=own_order,
-        own_product_id=events.event_type.isin(ORDER_STAGES).ifelse(ibis.null("string"), events.product_id),
+        own_product_id=is_told_by_order.ifelse(ibis.null("string"), events.product_id),
     ).drop("product_id")
     with_items = dated.left_join(items, dated.items_order_id == items.order_id, rname="{name}_of_items")
     with_product = with_items.mutate(product_id=ibis.coalesce(_.item_product_id, _.own_product_id))

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from itertools import pairwise
 
 import ibis
 import pandas as pd
@@ -230,27 +231,28 @@ def _named(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     return named.mutate(product_name=names)
 
 
-def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
-    """The steps from each stage to the next, with what is lost. One row per step."""
-    whole = funnel.iloc[0]
+def funnel_steps(funnel: pd.DataFrame, stages: Sequence[str] = STAGES) -> pd.DataFrame:
+    """The steps from each of the stages to the next, with what is lost. One row per step."""
+    whole, rate_of = funnel.iloc[0], dict(zip(STAGES, RATES, strict=True))
     rows = []
-    for start in range(len(STAGES) - 1):
-        sessions_from, sessions_to = int(whole[STAGES[start]]), int(whole[STAGES[start + 1]])
+    for start, end in pairwise(stages):
+        sessions_from, sessions_to = int(whole[start]), int(whole[end])
         has_rates = int(whole["page_view"]) > 0
         rows.append(
             {
-                "from_stage": STAGES[start],
-                "to_stage": STAGES[start + 1],
+                "from_stage": start,
+                "to_stage": end,
                 "sessions_from": sessions_from,
                 "sessions_to": sessions_to,
                 "lost": sessions_from - sessions_to,
                 "step_rate": sessions_to / sessions_from if sessions_from else None,
                 "overall_rate": sessions_to / int(whole["page_view"]) if has_rates else None,
-                "points_lost": int(whole[RATES[start]]) - int(whole[RATES[start + 1]]) if has_rates else None,
+                "points_lost": int(whole[rate_of[start]]) - int(whole[rate_of[end]]) if has_rates else None,
             }
         )
-    steps = pd.DataFrame(rows).astype({"step_rate": "Float64", "overall_rate": "Float64", "points_lost": "Int64"})
-    steps["is_largest_by_count"] = steps.index == steps["lost"].idxmax()
+    steps = pd.DataFrame(rows, columns=TABLES["funnel_steps"].names[:-2])
+    steps = steps.astype({"step_rate": "Float64", "overall_rate": "Float64", "points_lost": "Int64"})
+    steps["is_largest_by_count"] = steps.index == (steps["lost"].idxmax() if rows else -1)
     has_step_rate = steps["step_rate"].notna().any()
     steps["is_largest_by_rate"] = steps.index == (steps["step_rate"].idxmin() if has_step_rate else -1)
     return steps[TABLES["funnel_steps"].names]

@@ -21,6 +21,7 @@ from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.loading import Plan
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.files import SOURCE_TABLES, FileSource, staged_columns
+from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import STAGED, WeekRange, open_warehouse
 
 LOG = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class Store:
         """Plan, then write the raw tables as a run does; the other weekly tables are noted as written."""
         with open_warehouse(self.settings) as warehouse:
             planned = plan_run(warehouse, as_of, LOG, **chosen)
-            warehouse.remember_store(planned.first_week)
+            warehouse.remember_store(planned.first_week, planned.stages)
             for first, last in planned.ranges:
                 weeks = WeekRange(warehouse.calendar, first, last)
                 planned.load.write_events(weeks, "run")
@@ -140,10 +141,11 @@ class Store:
 
     def staged(self, table: str, columns: str) -> list[tuple[Any, ...]]:
         """What reading a table's files gives before anything is judged or loaded."""
-        source = FileSource(self.folder, self.settings.calendar)
+        mapping = mapping_of(self.settings)
+        source = FileSource(self.folder, self.settings.calendar, mapping)
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            connection.execute(f"create table {STAGED}{table} ({staged_columns(SOURCE_TABLES[table])})")
+            connection.execute(f"create table {STAGED}{table} ({staged_columns(SOURCE_TABLES[table], mapping)})")
             source.stage(connection, SOURCE_TABLES[table], source.list_files()[table])
             return connection.execute(f"select {columns} from {STAGED}{table} order by all").fetchall()
 

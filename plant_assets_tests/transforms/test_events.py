@@ -41,10 +41,15 @@ def version(product_id: str, name: str | None, valid_from: str = "2021-02-01", v
 
 
 def int_events(
-    events: Sequence[Row], items: Sequence[Row] = (), versions: Sequence[Row] = (), zone: Calendar = UTC
+    events: Sequence[Row],
+    items: Sequence[Row] = (),
+    versions: Sequence[Row] = (),
+    zone: Calendar = UTC,
+    has_order_items: bool = True,
 ) -> list[Row]:
     offsets = zone.offsets(at("2021-01-01"), at("2022-01-01"))
-    expr = events_with_products(table("raw_events"), table("raw_order_items"), table("product_snapshots"), offsets)
+    tables = (table(name) for name in ("raw_events", "raw_order_items", "product_snapshots"))
+    expr = events_with_products(*tables, offsets, has_order_items)
     return DUCKDB.rows("int_events", expr, raw_events=events, raw_order_items=items, product_snapshots=versions)
 
 
@@ -66,6 +71,12 @@ def test_a_view_and_a_cart_carry_the_events_product(stage: str) -> None:
 def test_a_checkout_and_a_shipment_have_a_row_per_product_of_the_order(stage: str) -> None:
     rows = int_events([event("e1", stage, order_id="o1")], FERN_AND_MOSS)
     assert picked(rows, "event_id", "order_id", "product_id") == [("e1", "o1", "fern"), ("e1", "o1", "moss")]
+
+
+@pytest.mark.parametrize("stage", ["page_view", "checkout", "package_shipped"])
+def test_in_a_store_without_order_items_every_event_has_its_own_product(stage: str) -> None:
+    rows = int_events([event("e1", stage, order_id="o1", product_id="fern")], has_order_items=False)
+    assert picked(rows, "event_id", "order_id", "product_id") == [("e1", "o1", "fern")]
 
 
 def test_a_product_that_an_order_lists_twice_is_one_row() -> None:

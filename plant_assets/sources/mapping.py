@@ -1,0 +1,249 @@
+"""How a store's own tables, columns, event types and instants become ours: the file that PLANT_MAPPING names.
+
+Nothing here reads the store. The file's names reach SQL only as quoted names and literals, by `files`.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+
+from plant_assets.contracts import STAGES, TABLES
+from plant_assets.settings import Settings
+from plant_assets.sources.errors import SourceError
+
+NONE = "none"
+# A column of events that only products made from events have use for.
+PRICE_OF_EVENT = "price"
+
+TableName = Literal["events", "products", "order_items", "orders"]
+Stage = Literal["page_view", "add_to_cart", "checkout", "package_shipped"]
+# Names are quoted where they reach the engine; a quote in a name would need another rule in each format.
+FileStem = Annotated[str, StringConstraints(pattern=r"""^[^."'\\/\x00-\x1f][^"'\\/\x00-\x1f]*$""")]
+ColumnName = Annotated[str, StringConstraints(pattern=r"""^[^"'\\\x00-\x1f]+$""")]
+Constant = StrictStr | StrictInt | StrictFloat
+
+
+class MappingError(SourceError):
+    """The mapping's file cannot be used; the message names file, line and field."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Time(_Section):
+    """How the store writes instants: a format of strptime, and the zone of those without an offset."""
+
+    format: str | None = None
+    zone: str = "UTC"
+
+    @field_validator("format")
+    @classmethod
+    def _names_an_instant(cls, value: str | None) -> str | None:
+        instant = dt.datetime(2001, 12, 31, tzinfo=dt.UTC)
+        try:
+            if value is None or dt.datetime.strptime(instant.strftime(value), value).date() == instant.date():
+                return value
+        except ValueError:
+            pass
+        raise ValueError("a format of strptime that names year, month and day, like %d.%m.%Y %H:%M:%S")
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("a name of the IANA time zone database, like Europe/Berlin") from None
+        return value
+
+
+class StoreMapping(_Section):
+    """What a store calls what we read. Without a file, everything has our name."""
+
+    tables: dict[TableName, FileStem] = {}
+    columns: dict[TableName, dict[str, ColumnName]] = {}
+    constants: dict[TableName, dict[str, Constant]] = {}
+    event_types: Annotated[dict[str, Stage], Field(min_length=1)] | None = None
+    time: Time = Time()
+
+    @cached_property
+    def digest(self) -> str:
+        """What rows read by another mapping are told by; nothing where all names are ours."""
+        given = self.model_dump_json(exclude_defaults=True)
+        return "" if given == "{}" else hashlib.sha256(given.encode()).hexdigest()[:16]
+
+    def table(self, name: str) -> str | None:
+        """The store's name of a table; None where it says that it has none."""
+        theirs = self.tables.get(name, name)  # type: ignore[call-overload]
+        return None if theirs == NONE else theirs
+
+    @property
+    def makes_products(self) -> bool:
+        """Whether products are made from the events that name them."""
+        return self.table("products") is None
+
+    @property
+    def has_order_items(self) -> bool:
+        """Whether an order's products are told by its items; else an event names its own."""
+        return self.table("order_items") is not None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that the store has, in order."""
+        return STAGES if self.event_types is None else tuple(s for s in STAGES if s in self.event_types.values())
+
+    def columns_read(self, table: str, names: Iterable[str]) -> dict[str, str]:
+        """Of our columns those that the store's files have, each with the name there."""
+        given, constants = self._of(self.columns, table), self._of(self.constants, table)
+        theirs = {name: given.get(name, name) for name in names if name not in constants}
+        return {name: column for name, column in theirs.items() if column != NONE}
+
+    def constant(self, table: str, name: str) -> str | None:
+        """The value that stands in every row of a column that the store's files do not have."""
+        value = self._of(self.constants, table).get(name)
+        return None if value is None else str(value)
+
+    @property
+    def makes_event_ids(self) -> bool:
+        """Whether an event is told by what it holds, as the store gives it no id."""
+        return self._of(self.columns, "events").get("event_id") == NONE
+
+    def _of(self, section: dict[Any, dict[str, Any]], table: str) -> dict[str, Any]:
+        return section.get(table, {})
+
+
+def mapping_of(settings: Settings) -> StoreMapping:
+    """The mapping of the settings' source, read now; the sample store has our names.
+
+    Raises:
+        MappingError: the file cannot be used; the message names file, line and field.
+    """
+    return read_mapping(settings.mapping) if settings.mapping and not settings.is_sample else StoreMapping()
+
+
+def read_mapping(path: Path) -> StoreMapping:
+    """Read and validate a mapping.
+
+    Raises:
+        MappingError: the file cannot be used; the message names file, line and field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MappingError(f"PLANT_MAPPING={path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is not UTF-8") from error
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+        given = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}" if mark else ""
+        raise MappingError(f"{path}{place}: no YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise MappingError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    lines = _Lines(path, root)
+    if given is not None and not isinstance(given, dict):
+        raise lines.error((), f"expected the sections {', '.join(StoreMapping.model_fields)}")
+    lines.require_distinct_keys()
+    try:
+        mapping = StoreMapping.model_validate(given or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise lines.error(first["loc"], _what_is_allowed(first)) from None
+    _require_sense(mapping, lines)
+    return mapping
+
+
+class _Lines:
+    """Where in the file each field stands."""
+
+    def __init__(self, path: Path, root: yaml.Node | None) -> None:
+        self._path, self._root = path, root
+
+    def error(self, field: tuple[int | str, ...], problem: str) -> MappingError:
+        """The error of a field; it stands in the line of its key."""
+        line, node, names = 1, self._root, []
+        for part in field:
+            keys = node.value if isinstance(node, yaml.MappingNode) else []
+            found = next(((key, value) for key, value in keys if key.value == str(part)), None)
+            if found is None:
+                break
+            names.append(str(part))
+            line, node = found[0].start_mark.line + 1, found[1]
+        place = f"{'.'.join(names)}: " if names else ""
+        return MappingError(f"{self._path}, line {line}: {place}{problem}")
+
+    def require_distinct_keys(self) -> None:
+        """Refuse a key that is given twice: YAML's readers take the last without a word."""
+        nodes = [self._root]
+        while nodes:
+            node = nodes.pop()
+            if not isinstance(node, yaml.MappingNode):
+                continue
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in seen:
+                    raise MappingError(
+                        f"{self._path}, line {line}: {key.value}: given twice, first in line {seen[key.value]}"
+                    )
+                seen[str(key.value)] = line
+                nodes.append(value)
+
+
+def _what_is_allowed(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        fields = Time.model_fields if error["loc"][0] == "time" else StoreMapping.model_fields
+        return f"not known; allowed: {', '.join(fields)}"
+    if error["type"] == "literal_error":
+        return f"{error['input']} is not allowed; allowed: {error['ctx']['expected']}".replace("'", "")
+    if error["type"] == "string_pattern_mismatch":
+        return f"{error['input']!r} is not allowed: a name without quotes, backslashes and control characters"
+    if error["type"] == "value_error":
+        return f"{error['input']!r} is not allowed: {message}"
+    return message[0].lower() + message[1:]
+
+
+def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
+    """Refuse what each field allows by itself, but the tables do not."""
+    if mapping.table("events") is None:
+        raise lines.error(("tables", "events"), "a store without events has nothing to read")
+    for section, given in (("columns", mapping.columns), ("constants", mapping.constants)):
+        for table, names in given.items():
+            target, constants = TABLES[f"raw_{table}"], mapping.constants.get(table, {})
+            allowed = [name for name in target.names if name != "observed_at"]
+            if table == "events" and mapping.makes_products and section == "columns":
+                allowed.append(PRICE_OF_EVENT)
+            if mapping.table(table) is None:
+                raise lines.error((section, table), f"the table {table} is {NONE}")
+            for name in names:
+                field = (section, table, name)
+                if name not in allowed:
+                    raise lines.error(field, f"not known; allowed: {', '.join(allowed)}")
+                if section == "constants":
+                    if mapping.columns.get(table, {}).get(name, NONE) != NONE:
+                        raise lines.error(field, "is a column already: keep one of them")
+                    if name in target.key:
+                        raise lines.error(field, "tells rows apart: it cannot be the same in all")
+                elif names[name] == NONE and name in target.required and name not in ("event_id", *constants):
+                    raise lines.error(field, f"must be there: a row without {name} cannot be loaded")

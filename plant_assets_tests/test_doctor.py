@@ -1,0 +1,172 @@
+"""What `plant-assets doctor` says of stores that a run can read, and of those that it cannot."""
+
+import datetime as dt
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from plant_assets.doctor import Diagnosis, diagnose
+from plant_assets.settings import Settings, read_settings
+from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
+from plant_assets_tests.conftest import END
+from plant_assets_tests.loading.stores import AS_OF, Store, csv_text, event, new_store, product
+from plant_assets_tests.test_commands import one_sentence, plant_assets
+
+
+def lines(diagnosis: Diagnosis, section: str) -> dict[str, str]:
+    return dict(diagnosis.sections.get(section, []))
+
+
+def diagnosis_of(store: Store, as_of: dt.datetime = AS_OF) -> Diagnosis:
+    return diagnose(store.settings, as_of, ["--source", "a b"])
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_store_that_is_loaded(built: Settings) -> None:
+    before = files_below(built.warehouse_path.parent)
+    found = diagnose(built, END, [])
+    assert (found.odd, found.error, found.next_command) == ([], None, "plant-assets answers")
+    assert files_below(built.warehouse_path.parent) == before
+    source = lines(found, "Source")
+    assert source["events"].startswith("21 files, ")
+    assert source["weeks"] == "4, from 2026-09-21 to 2026-10-18"
+    assert source["observations"] == "82, from 2026-09-24 00:00:00 to 2026-10-14 06:00:00 UTC"
+    assert source["products"].endswith(" in the last observation")
+    warehouse = lines(found, "Warehouse")
+    assert warehouse["store"] == built.source
+    assert warehouse["published"].endswith("UTC, 4 weeks, the last 2026-10-12")
+
+
+def test_a_source_that_changed_since_is_to_be_run(built: Settings, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(str(built.source), moved)
+    same = built.model_copy(update={"source": str(moved)})
+    found = diagnose(same, END, ["--warehouse", "w.duckdb"])
+    assert "holds the store with source" in str(found.error)
+    assert found.next_command == "plant-assets run --accept-source --warehouse w.duckdb"
+    (moved / "events.csv").touch()
+    assert "gives the table events twice" in str(diagnose(same, END, []).error)
+    newer = moved / "events" / "2026-10-14.csv"
+    os.utime(Path(str(built.source)) / "events" / newer.name, (2e9, 2e9))
+    assert diagnose(built, END, []).next_command == "plant-assets run"
+
+
+def test_a_store_of_clicks(tmp_path: Path) -> None:
+    found = diagnosis_of(new_shop(tmp_path), AS_OF)
+    assert found.sections["Configuration"][2:] == [
+        ("PLANT_HOME", str(tmp_path / "home")),
+        ("mapping", str(tmp_path / "mapping.yaml")),
+        ("stages", "page_view, add_to_cart, checkout"),
+    ]
+    assert found.sections["Source"] == [
+        ("events (clicks)", "1 file, 9 rows"),
+        ("products", "none"),
+        ("orders", "none"),
+        ("order_items", "none"),
+        ("first event", "2021-02-23 10:00:00 UTC"),
+        ("last event", "2021-03-01 11:00:00 UTC"),
+        ("weeks", "2, from 2021-02-22 to 2021-03-07"),
+        ("sessions", "3"),
+        ("event types", "page_view 5, add_to_cart 1, checkout 1, other package_shipped 1, remove_from_cart 1"),
+        ("observations", "products are made from the events, at the latest one"),
+    ]
+    assert found.odd == [
+        "no stage, and in no funnel: other package_shipped (1), remove_from_cart (1); event_types of PLANT_MAPPING"
+        " makes stages of them",
+        "the last event is of 2021-03-01 11:00:00 UTC: raw_events_are_fresh warns from 12 hours on",
+    ]
+    assert (found.error, found.next_command) == (None, "plant-assets run --source 'a b'")
+
+
+def test_what_is_odd(tmp_path: Path) -> None:
+    store = new_store(tmp_path, max_rejected=0.5, start=dt.date(2021, 3, 1))
+    store.remove("products/2021-02-08.csv")
+    store.folder.joinpath("products").rmdir()
+    store.put("products.csv", [product("p1")])
+    store.put(
+        "events.csv",
+        [
+            event("e1", "2021-02-20 00:00:00"),
+            event("e2", "2021-03-03 11:00:00"),
+            event("e3", "2021-03-09 00:00:00", event_type="wish"),
+            event("e4", "soon"),
+        ],
+    )
+    found = diagnosis_of(store)
+    assert lines(found, "Source")["events"] == "1 file, 4 rows, 1 of them refused"
+    assert lines(found, "Source")["observations"] == "one at each run: the file is not dated"
+    assert found.odd == [
+        "there is no order_items: checkout and package_shipped count for no product",
+        "no stage, and in no funnel: wish (1); event_types of PLANT_MAPPING makes stages of them",
+        "no event is of the stage add_to_cart or checkout or package_shipped: its counts are 0; event_types of"
+        " PLANT_MAPPING says which stages there are",
+        "products.csv is not dated: stock has a history from the first run on, as fine as the runs",
+        "1 event over a day ahead: refused until then",
+        "1 of 4 rows of events refused, first events.csv, line 5, created_at: not a timestamp",
+        "there are events before PLANT_START=2021-03-01: they are refused",
+    ]
+
+
+def test_a_store_that_a_run_would_refuse(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.put("events.csv", [event("e1", "2021-03-03"), event("e2", "soon")])
+    found = diagnosis_of(store)
+    assert "1 of 2 rows of the table events cannot be loaded, more than PLANT_MAX_REJECTED=0.05" in str(found.error)
+
+
+@pytest.mark.parametrize("name", ["clicks.csv", "clicks.parquet", "clicks.jsonl.gz", "clicks/2021/1.csv"])
+def test_a_store_with_other_names_is_told_what_is_found(tmp_path: Path, name: str) -> None:
+    store = new_store(tmp_path)
+    store.put(name, CLICKS)
+    found = diagnosis_of(store)
+    assert "has no table events" in str(found.error)
+    assert found.odd[0].startswith(f"{name} has the columns ")
+    assert "user_session" in found.odd[0]
+    assert found.odd[2].startswith("a store with other names is read by PLANT_MAPPING, which makes of them: events has")
+    assert found.next_command == "plant-assets doctor --source 'a b'"
+
+
+def test_columns_that_are_not_found_are_named(tmp_path: Path) -> None:
+    shop = new_shop(tmp_path, MAPPING.replace("user_session", "session"))
+    assert "the table events lacks session; columns found: event_time, " in str(diagnosis_of(shop).error)
+
+
+def test_an_empty_source(tmp_path: Path) -> None:
+    shop = new_shop(tmp_path, content=csv_text([click("", "", None, None, None)]).splitlines()[0] + "\n")
+    found = diagnosis_of(shop)
+    assert (found.error, found.odd[-1]) == (None, "there is no event")
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"PLANT_SOURCE": "nowhere"}, "is not a directory: expected the store's tables"),
+        ({"PLANT_SOURCE": "."}, "has no table events"),
+        ({"PLANT_SOURCE": ".", "PLANT_TIMEZONE": "Berlin"}, "PLANT_TIMEZONE=Berlin is not allowed"),
+        ({"PLANT_SOURCE": ".", "PLANT_MAPPING": "nowhere.yaml"}, "nowhere.yaml cannot be read: No such file"),
+    ],
+)
+def test_what_cannot_be_read_ends_with_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = plant_assets("doctor", PLANT_HOME=str(tmp_path / "home"), **environment)
+    assert done.returncode == 2
+    assert problem in one_sentence(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_source_the_sample_store_comes_next(tmp_path: Path) -> None:
+    done = plant_assets("doctor", PLANT_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Next: plant-assets run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_secret_is_not_shown(tmp_path: Path) -> None:
+    settings = read_settings(home=tmp_path, alert_url="json://user:pass1word@example.org")
+    assert "pass1word" not in str(diagnose(settings, AS_OF, []))

@@ -1,0 +1,147 @@
+"""The mapping's file: what it may say, how it is refused, and the answers of a store that is read by it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plant_assets.answers import read_answers
+from plant_assets.contracts import STAGES
+from plant_assets.runs import Outcome
+from plant_assets.settings import read_settings
+from plant_assets.sources.mapping import MappingError, StoreMapping, mapping_of, read_mapping
+from plant_assets.storage import open_marts
+from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
+from plant_assets_tests.loading.stores import AS_OF
+from plant_assets_tests.tables import contents, mart_rows, rows
+
+COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, order_id, product_id"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("table:\n  events: clicks", 1, "table: not known; allowed: tables, columns, constants, event_types, time"),
+        ("tables:\n  event: clicks", 2, "tables.event: event is not allowed; allowed: events, products, order_items"),
+        ("tables:\n  events: none", 2, "tables.events: a store without events has nothing to read"),
+        ("tables:\n  events: ../clicks", 2, "tables.events: '../clicks' is not allowed: a name without quotes"),
+        ("tables: clicks", 1, "tables: input should be a valid dictionary"),
+        (
+            "columns:\n\n  events:\n    created: event_time",
+            4,
+            f"columns.events.created: not known; allowed: {COLUMNS}",
+        ),
+        ("columns:\n  events:\n    price: price", 3, f"columns.events.price: not known; allowed: {COLUMNS}"),
+        ("columns:\n  events:\n    event_type: 7", 3, "columns.events.event_type: input should be a valid string"),
+        (
+            "columns:\n  events:\n    user_id: 'a\"b'",
+            3,
+            "columns.events.user_id: 'a\"b' is not allowed: a name without",
+        ),
+        ("columns:\n  events:\n    session_id: none", 3, "columns.events.session_id: must be there: a row without"),
+        ("tables: {orders: none}\ncolumns:\n  orders: {}", 3, "columns.orders: the table orders is none"),
+        ("constants:\n  events:\n    event_id: 1", 3, "constants.events.event_id: tells rows apart: it cannot"),
+        ("constants:\n  events: {url: x}", 2, f"constants.events.url: not known; allowed: {COLUMNS}"),
+        ("constants:\n  events: {user_id: [1]}", 2, "constants.events.user_id: input should be a valid string"),
+        (
+            "columns: {events: {user_id: user}}\nconstants: {events: {user_id: x}}",
+            2,
+            "constants.events.user_id: is a column already",
+        ),
+        ("event_types:\n  view: pageview", 2, "event_types.view: pageview is not allowed; allowed: page_view, add_to"),
+        ("event_types: {}", 1, "event_types: dictionary should have at least 1 item"),
+        ("event_types:\n  1: page_view", 2, "event_types.1: input should be a valid string"),
+        ("time:\n  zone: Berlin", 2, "time.zone: 'Berlin' is not allowed: a name of the IANA time zone database"),
+        ("time:\n  format: '%H:%M'", 2, "time.format: '%H:%M' is not allowed: a format of strptime that names year"),
+        ("time:\n  form: x", 2, "time.form: not known; allowed: format, zone"),
+        ("tables:\n  events: a\n  events: b", 3, "events: given twice, first in line 2"),
+        ("tables:\n\tevents: clicks", 2, "no YAML: found character '\\t' that cannot start any token"),
+        ("tables: {events: clicks", 1, "no YAML: expected ',' or '}'"),
+        ("- tables", 1, "expected the sections tables, columns, constants, event_types, time"),
+    ],
+)
+def test_what_is_wrong_is_named_by_line_and_field(tmp_path: Path, text: str, line: int, problem: str) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text(text)
+    with pytest.raises(MappingError) as error:
+        read_mapping(path)
+    assert str(error.value).startswith(f"{path}, line {line}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "No such file or directory"), (b"tables: {events: \xff}", "it is not UTF-8")]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, problem: str) -> None:
+    path = tmp_path / "mapping.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MappingError, match=rf"PLANT_MAPPING=.*mapping\.yaml cannot be read: {problem}"):
+        read_mapping(path)
+
+
+def test_a_file_that_says_nothing_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text("# Our names.\n")
+    assert read_mapping(path) == StoreMapping()
+    assert (StoreMapping().digest, StoreMapping().stages) == ("", STAGES)
+
+
+def test_the_sample_store_has_our_names(tmp_path: Path) -> None:
+    assert mapping_of(read_settings(mapping=tmp_path / "nowhere.yaml")) == StoreMapping()
+
+
+def test_a_store_of_clicks_has_the_four_answers(tmp_path: Path, refresh: Callable[..., Outcome]) -> None:
+    shop = new_shop(tmp_path)
+    outcome = refresh(shop.settings, as_of=AS_OF)
+    assert (outcome.failures, outcome.failed_errors) == ([], [])
+    with open_marts(shop.settings) as marts:
+        answers = read_answers(marts)
+        assert marts.stages() == ("page_view", "add_to_cart", "checkout")
+    assert answers.to_text().splitlines() == [
+        "Week 2021-03-01 to 2021-03-07; it is not complete",
+        "Inventory changed      none",
+        "Most fluctuating       none",
+        "Out of stock, 3 weeks  none",
+        "Funnel, sessions       page_view 3 (100 %), add_to_cart 1 (33 %), checkout 1 (33 %)",
+        "Largest drop-offs      page_view to add_to_cart: 2 lost (67 points);"
+        " add_to_cart to checkout: 0 lost (0 points)",
+    ]
+    printed = json.loads(answers.to_json())
+    assert printed["funnel"]["package_shipped"] == 0
+    assert len(printed["largest_drop_offs"]) == 3
+    by_product = "select product_id, product_name, page_view, add_to_cart, checkout from funnel_by_product order by 1"
+    assert mart_rows(shop.settings, by_product) == [("fern", "fern", 1, 1, 1), ("moss", "moss", 2, 0, 0)]
+
+
+def test_a_store_that_grew_has_the_funnels_of_a_rebuild(tmp_path: Path, refresh: Callable[..., Outcome]) -> None:
+    shop = new_shop(tmp_path)
+    assert not refresh(shop.settings, as_of=AS_OF).failures
+    before = contents(shop.settings)
+    assert not refresh(shop.settings, as_of=AS_OF).failures
+    assert contents(shop.settings) == before
+    shop.put("clicks/2.csv", [click("2021-03-02 10:00:00", "purchase", "palm", "20", "s3")])
+    shop.put("clicks/1.csv", [*CLICKS, click("2021-02-25 10:00:00", "cart", "rose", "7", "s2")])
+    assert not refresh(shop.settings, as_of=AS_OF).failures
+    rebuilt = shop.under(warehouse=tmp_path / "rebuilt" / "w.duckdb").settings
+    assert not refresh(rebuilt, as_of=AS_OF).failures
+    # Products are seen by each run with new events, at a rebuild once.
+    seen = ("raw_products", "raw_observations", "product_snapshots", "inventory", "inventory_changes", "marts")
+    assert contents(shop.settings, without=seen) == contents(rebuilt, without=seen)
+    current = "select product_id, price from product_snapshots where is_current order by 1"
+    assert rows(shop.settings, current) == rows(rebuilt, current)
+    assert len(rows(shop.settings, current)) == 4
+
+
+def test_another_mapping_makes_every_table_anew(tmp_path: Path, refresh: Callable[..., Outcome]) -> None:
+    shop = new_shop(tmp_path)
+    assert not refresh(shop.settings, as_of=AS_OF).failures
+    (tmp_path / "mapping.yaml").write_text(MAPPING.replace("cart: add_to_cart", "remove_from_cart: add_to_cart"))
+    assert not refresh(shop.settings, as_of=AS_OF).failures
+    rebuilt = shop.under(warehouse=tmp_path / "rebuilt" / "w.duckdb").settings
+    assert not refresh(rebuilt, as_of=AS_OF).failures
+    assert contents(shop.settings) == contents(rebuilt)
+    assert mart_rows(shop.settings, "select product_id, add_to_cart from funnel_by_product order by 1") == [
+        ("fern", 0),
+        ("moss", 1),
+    ]
