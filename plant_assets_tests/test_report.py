@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from plant_assets.alerts import mark_page
+from plant_assets.answers import read_answers
 from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
 from plant_assets.report.figures import Figures, read_figures, weeks_with_figures
@@ -20,6 +21,7 @@ from plant_assets.report.tables import count_change, headline, names, rate_chang
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_marts, open_warehouse
+from plant_assets_tests.clicks import new_shop
 from plant_assets_tests.conftest import END
 from plant_assets_tests.pages import NASTY_NAMES, marts_for_writing, tables_of
 from plant_assets_tests.tables import mart_rows
@@ -353,8 +355,8 @@ def test_the_command_makes_a_page_that_is_not_there(built: Settings) -> None:
 def test_the_command_refuses_what_it_cannot_show(built: Settings, tmp_path: Path) -> None:
     for arguments, message in (
         (["--week", "2020-01-06"], "no figures of the week 2020-01-06: there are 2026-09-21 to 2026-10-12"),
-        (["--week", "2026-10-13"], "it is no Monday; its week is 2026-10-12"),
-        (["--week", "soon"], "--week soon is not allowed: a Monday, as 2021-03-01"),
+        (["--week", "2026-10-13"], "2026-10-13 is no Monday; its week is 2026-10-12"),
+        (["--week", "soon"], "--week soon is not allowed: a Monday, as 2021-02-08"),
         (["--warehouse", str(tmp_path / "none.duckdb")], "no answers yet in"),
     ):
         given = arguments if "--warehouse" in arguments else [*arguments, "--warehouse", str(built.warehouse_path)]
@@ -365,3 +367,24 @@ def test_the_command_refuses_what_it_cannot_show(built: Settings, tmp_path: Path
 
 def test_the_page_is_as_old_as_its_run(built: Settings) -> None:
     assert figures(built, RUNNING).as_of == END
+
+
+def test_a_stage_that_the_store_lacks_is_left_out(
+    tmp_path: Path, refresh: Callable[..., Outcome], instance: dg.DagsterInstance
+) -> None:
+    shop = new_shop(tmp_path)
+    outcome = refresh(shop.settings, as_of=dt.datetime(2021, 3, 1, 12))
+    assert (outcome.failures, outcome.failed_errors) == ([], [])
+    page = page_path(shop.settings).read_text()
+    assert "Checked out" in page
+    assert "Package shipped" not in page
+    # As a type of the store's own it is named by the check that warns.
+    assert page.replace("other package_shipped 1", "").count("package_shipped") == 0
+    assert "No stock was observed in it" in page
+    with open_marts(shop.settings) as marts:
+        assert marts.rows("select page_view, checkout, package_shipped from funnel") == [(3, 1, 0)]
+        found = read_answers(marts)
+    assert "package_shipped" not in found.to_text()
+    assert found.funnel["package_shipped"] == 0
+    metadata = instance.get_latest_materialization_event(dg.AssetKey("funnel")).asset_materialization.metadata
+    assert metadata["package_shipped"].value == 0

@@ -191,7 +191,7 @@ def headline(figures: Figures, calendar: Calendar) -> str:
             step = f"{_stage(largest['from_stage'])} and {_stage(largest['to_stage'])}"
             first += f", and most were lost between {step} ({_signless(int(largest['lost']))})"
     moved = int((figures.changes["change"].fillna(0) != 0).sum())
-    if not len(figures.products) or figures.products["state"].isna().all():
+    if figures.products["inventory"].isna().all():
         return f"{first}. No stock was observed in it."
     stock = f"The stock of {_products(moved)} changed" if moved else "No product's stock changed"
     out = f"{_products(figures.out_at_end)} {'is' if figures.out_at_end == 1 else 'are'}"
