@@ -58,6 +58,7 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         ("tables:\n  events: a\n  events: b", 3, "events: given twice, first in line 2"),
         ("tables:\n\tevents: clicks", 2, "no YAML: found character '\\t' that cannot start any token"),
         ("tables: {events: clicks", 1, "no YAML: expected ',' or '}'"),
+        ("columns: &all\n  events: *all", 2, "columns.events.events: "),
         ("- tables", 1, "expected the sections tables, columns, constants, event_types, time"),
     ],
 )
