@@ -4,10 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from plant_assets.answers import read_answers
 from plant_assets.contracts import STAGES
+from plant_assets.definitions import build_defs
+from plant_assets.partitions import AS_OF as AS_OF_TAG
 from plant_assets.runs import Outcome
 from plant_assets.settings import read_settings
 from plant_assets.sources.mapping import MappingError, StoreMapping, mapping_of, read_mapping
@@ -58,6 +61,7 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         ("tables:\n  events: a\n  events: b", 3, "events: given twice, first in line 2"),
         ("tables:\n\tevents: clicks", 2, "no YAML: found character '\\t' that cannot start any token"),
         ("tables: {events: clicks", 1, "no YAML: expected ',' or '}'"),
+        ("columns: &all\n  events: *all", 2, "columns.events.events: "),
         ("- tables", 1, "expected the sections tables, columns, constants, event_types, time"),
     ],
 )
@@ -145,3 +149,23 @@ def test_another_mapping_makes_every_table_anew(tmp_path: Path, refresh: Callabl
         ("fern", 0),
         ("moss", 1),
     ]
+
+
+def test_products_of_events_are_materialized_alone(
+    tmp_path: Path, refresh: Callable[..., Outcome], instance: dg.DagsterInstance
+) -> None:
+    shop = new_shop(tmp_path)
+    assert not refresh(shop.settings, as_of=AS_OF).failures
+    before = contents(shop.settings)
+    for selected in (["raw_products", "raw_observations"], ["raw_events"]):
+        done = (
+            build_defs(shop.settings)
+            .resolve_job_def("refresh")
+            .execute_in_process(
+                instance=instance,
+                tags={"dagster/partition": "2021-02-22", AS_OF_TAG: AS_OF.isoformat()},
+                asset_selection=[dg.AssetKey(name) for name in selected],
+            )
+        )
+        assert done.success
+    assert contents(shop.settings) == before

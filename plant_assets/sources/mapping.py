@@ -92,7 +92,7 @@ class StoreMapping(_Section):
 
     def table(self, name: str) -> str | None:
         """The store's name of a table; None where it says that it has none."""
-        theirs = self.tables.get(name, name)  # type: ignore[call-overload]
+        theirs = next((theirs for ours, theirs in self.tables.items() if ours == name), name)
         return None if theirs == NONE else theirs
 
     @property
@@ -194,11 +194,13 @@ class _Lines:
 
     def require_distinct_keys(self) -> None:
         """Refuse a key that is given twice: YAML's readers take the last without a word."""
-        nodes = [self._root]
+        # An alias may stand within what it names.
+        nodes, known = [self._root], set[int]()
         while nodes:
             node = nodes.pop()
-            if not isinstance(node, yaml.MappingNode):
+            if not isinstance(node, yaml.MappingNode) or id(node) in known:
                 continue
+            known.add(id(node))
             seen: dict[str, int] = {}
             for key, value in node.value:
                 line = key.start_mark.line + 1
