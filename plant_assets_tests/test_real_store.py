@@ -46,7 +46,7 @@ def test_answers(store: Settings) -> None:
     with open_marts(store) as marts:
         answers = read_answers(marts)
     assert (answers.week, answers.previous_week) == (dt.date(2021, 3, 1), dt.date(2021, 2, 22))
-    assert answers.inventory_changed == [
+    assert [each.name for each in answers.inventory_changed] == [
         "Bamboo",
         "Monstera",
         "Philodendron",
@@ -54,8 +54,10 @@ def test_answers(store: Settings) -> None:
         "String of pearls",
         "ZZ Plant",
     ]
-    assert answers.most_fluctuating == ["Monstera", "Philodendron", "Pothos", "String of pearls"]
-    assert answers.out_of_stock == ["Pothos", "String of pearls"]
+    fluctuating = {each.name: each.changes for each in answers.most_fluctuating}
+    assert fluctuating == dict.fromkeys(["Monstera", "Philodendron", "Pothos", "String of pearls"], 3)
+    # A week each.
+    assert [(each.name, each.hours) for each in answers.out_of_stock] == [("Pothos", 168), ("String of pearls", 168)]
     assert list(answers.funnel.values()) == [578, 467, 361, 335, 100, 81, 62, 58]
     assert [(step["from"], step["lost"], step["points_lost"]) for step in answers.largest_drop_offs] == [
         ("page_view", 111, 19),
