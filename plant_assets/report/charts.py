@@ -15,6 +15,10 @@ from plant_assets.report.tables import STAGE_WORDS, store_share
 from plant_assets.zones import Calendar
 
 Spec = dict[str, Any]
+# The rows of a chart by the name of their dataset, and the one that most charts have.
+Records = dict[str, list[dict[str, Any]]]
+ROWS = "rows"
+Drawn = tuple[Any, Records]
 
 # Told apart by the colour-blind, and readable on white and on black.
 COLORS = ["#3b82c4", "#d9822b", "#2a9d6f", "#b0579b"]
@@ -35,10 +39,10 @@ def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
         "changes": _changes(figures),
         "stockouts": _stockouts(figures, calendar) if len(figures.stockouts) else None,
     }
-    return {name: _finished(chart) for name, chart in found.items() if chart is not None}
+    return {name: _finished(*drawn) for name, drawn in found.items() if drawn is not None}
 
 
-def _finished(chart: Any) -> Spec:
+def _finished(chart: Any, rows: Records) -> Spec:
     axis: dict[str, Any] = {
         "labelColor": INK,
         "titleColor": INK,
@@ -63,11 +67,8 @@ def _finished(chart: Any) -> Spec:
     spec: Spec = configured.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding")).to_dict(
         validate=False
     )
-    return spec
-
-
-def _data(records: list[dict[str, Any]]) -> alt.InlineData:
-    return alt.InlineData(values=records)
+    # Altair would copy rows within the chart again and again.
+    return {**spec, "datasets": rows}
 
 
 def _rows() -> Any:
@@ -81,7 +82,7 @@ def _height(rows: int) -> int:
     return ROW_HEIGHT * rows
 
 
-def _funnel(figures: Figures) -> Any:
+def _funnel(figures: Figures) -> Drawn:
     against = figures.comparison
     weeks = [("This week", figures.funnel)]
     if against and any(against.before.values()):
@@ -94,7 +95,7 @@ def _funnel(figures: Figures) -> Any:
         for stage in figures.stages
     ]
     order = [STAGE_WORDS[stage] for stage in figures.stages]
-    base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
+    base = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(records))).encode(
         y=alt.Y("stage:N", sort=order, title=None),
         yOffset=alt.YOffset("week:N", sort=[week for week, _counts in weeks]),
         x=alt.X("sessions:Q", title="sessions", axis=alt.Axis(tickMinStep=1, tickCount=5)),
@@ -108,10 +109,10 @@ def _funnel(figures: Figures) -> Any:
     )
     bars = base.mark_bar(cornerRadiusEnd=2).encode(color=color)
     labels = base.mark_text(align="left", dx=4, color=INK).encode(text=alt.Text("sessions:Q", format=","))
-    return (bars + labels).properties(description="Sessions that reached each stage of the funnel.")
+    return (bars + labels).properties(description="Sessions that reached each stage of the funnel."), {ROWS: records}
 
 
-def _dates(figures: Figures, calendar: Calendar) -> Any:
+def _dates(figures: Figures, calendar: Calendar) -> Drawn:
     known_until = figures.events_until or figures.ends_at
     records = []
     for row in figures.dates.to_dict("records"):
@@ -128,7 +129,7 @@ def _dates(figures: Figures, calendar: Calendar) -> Any:
             for stage in figures.stages
         ]
     order = [STAGE_WORDS[stage] for stage in figures.stages]
-    base = alt.Chart(_data(records), width="container", height=240).encode(
+    base = alt.Chart(alt.NamedData(ROWS), width="container", height=240).encode(
         x=alt.X(
             "date:T",
             title=None,
@@ -146,10 +147,11 @@ def _dates(figures: Figures, calendar: Calendar) -> Any:
     settled = alt.datum["is"] == "settled"
     points = base.mark_point(filled=True, size=30).transform_filter(settled)
     young = base.mark_point(filled=False, size=40).transform_filter(~settled)
-    return (base.mark_line() + points + young).properties(description="Sessions that reached each stage, by date.")
+    drawn = (base.mark_line() + points + young).properties(description="Sessions that reached each stage, by date.")
+    return drawn, {ROWS: records}
 
 
-def _products(figures: Figures) -> Any:
+def _products(figures: Figures) -> Drawn | None:
     frame = figures.products[figures.products["page_view"] >= FEWEST].head(MOST_ROWS)
     records = []
     for number, row in enumerate(frame.to_dict("records")):
@@ -161,7 +163,7 @@ def _products(figures: Figures) -> Any:
             records.append({"row": f"{number} {name}", "product": name, **bounds})
     if not records:
         return None
-    base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
+    base = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(records))).encode(
         y=_rows(),
         tooltip=["product:N", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("rate", "low", "high"))],
     )
@@ -169,12 +171,13 @@ def _products(figures: Figures) -> Any:
         x=alt.X("low:Q", title="purchase rate, 95 % interval", axis=alt.Axis(format="%", tickCount=5)), x2="high:Q"
     )
     point = base.mark_point(filled=True, size=50, opacity=1, color=COLORS[0]).encode(x="rate:Q")
-    average = alt.Chart(_data([{"average": store_share(figures.products)}]))
+    average = alt.Chart(alt.NamedData("store"))
     line = average.mark_rule(strokeDash=[4, 4], color=INK).encode(x="average:Q")
-    return (rule + point + line).properties(description="Purchase rate of the products, with the average as a line.")
+    drawn = (rule + point + line).properties(description="Purchase rate of the products, with the average as a line.")
+    return drawn, {ROWS: records, "store": [{"average": store_share(figures.products)}]}
 
 
-def _changes(figures: Figures) -> Any:
+def _changes(figures: Figures) -> Drawn | None:
     frame = figures.changes[figures.changes["change"].fillna(0) != 0].head(MOST_ROWS)
     records = [
         {
@@ -187,16 +190,17 @@ def _changes(figures: Figures) -> Any:
     ]
     if not records:
         return None
-    base = alt.Chart(_data(records), width="container", height=_height(len(records))).encode(
+    base = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(records))).encode(
         y=_rows(),
         x=alt.X("change:Q", title="units", axis=alt.Axis(tickMinStep=1, tickCount=5, format="+,d")),
         tooltip=["product:N", "change:Q"],
     )
     color = alt.Color("is:N", scale=alt.Scale(domain=["more", "less"], range=[COLORS[2], COLORS[1]]), legend=None)
-    return base.mark_bar(cornerRadiusEnd=2).encode(color=color).properties(description="Change of stock, in units.")
+    drawn = base.mark_bar(cornerRadiusEnd=2).encode(color=color).properties(description="Change of stock, in units.")
+    return drawn, {ROWS: records}
 
 
-def _stockouts(figures: Figures, calendar: Calendar) -> Any:
+def _stockouts(figures: Figures, calendar: Calendar) -> Drawn:
     shown = figures.stockouts["product_name"].drop_duplicates().head(MOST_ROWS)
     frame = figures.stockouts[figures.stockouts["product_name"].isin(shown)]
 
@@ -216,9 +220,11 @@ def _stockouts(figures: Figures, calendar: Calendar) -> Any:
         }
         for row in frame.to_dict("records")
     ]
-    chart = alt.Chart(_data(records), width="container", height=_height(len(shown))).mark_bar(height=10, minBandSize=2)
+    chart = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(shown))).mark_bar(
+        height=10, minBandSize=2
+    )
     kinds = ["still out", "restocked or gone"]
-    return chart.encode(
+    drawn = chart.encode(
         y=alt.Y("product:N", sort=None, title=None),
         x=alt.X(
             "from:T", title=None, scale=STORES_CLOCK, axis=alt.Axis(format="%d %b", tickCount=6, labelOverlap=True)
@@ -227,3 +233,4 @@ def _stockouts(figures: Figures, calendar: Calendar) -> Any:
         color=alt.Color("is:N", scale=alt.Scale(domain=kinds, range=[COLORS[1], "#8b98a5"])),
         tooltip=["product:N", "out since:N", "until:N", "hours:Q"],
     ).properties(description="Times without stock.")
+    return drawn, {ROWS: records}
