@@ -214,7 +214,7 @@ def _events_in_words(settings: Settings, events: Events) -> Lines:
     return [
         ("first event", f"{events.first} UTC"),
         ("last event", f"{events.last} UTC"),
-        ("weeks", f"{len(weeks)}, from {weeks[0]} to {weeks[-1] + WEEK - dt.timedelta(days=1)}"),
+        ("weeks of events", f"{len(weeks)}, from {weeks[0]} to {weeks[-1] + WEEK - dt.timedelta(days=1)}"),
         ("sessions", str(events.sessions)),
         ("event types", _some(types, len(events.types))),
     ]

@@ -34,7 +34,7 @@ def test_a_store_that_is_loaded(built: Settings) -> None:
     assert files_below(built.warehouse_path.parent) == before
     source = lines(found, "Source")
     assert source["events"].startswith("21 files, ")
-    assert source["weeks"] == "4, from 2026-09-21 to 2026-10-18"
+    assert source["weeks of events"] == "4, from 2026-09-21 to 2026-10-18"
     assert source["observations"] == "82, from 2026-09-24 00:00:00 to 2026-10-14 06:00:00 UTC"
     assert source["products"].endswith(" in the last observation")
     warehouse = lines(found, "Warehouse")
@@ -70,7 +70,7 @@ def test_a_store_of_clicks(tmp_path: Path) -> None:
         ("order_items", "none"),
         ("first event", "2021-02-23 10:00:00 UTC"),
         ("last event", "2021-03-01 11:00:00 UTC"),
-        ("weeks", "2, from 2021-02-22 to 2021-03-07"),
+        ("weeks of events", "2, from 2021-02-22 to 2021-03-07"),
         ("sessions", "3"),
         ("event types", "page_view 5, add_to_cart 1, checkout 1, other package_shipped 1, remove_from_cart 1"),
         ("observations", "products are made from the events, at the latest one"),
