@@ -20,7 +20,7 @@ import filelock
 import ibis
 import pandas as pd
 
-from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, Table
+from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
 from plant_assets.settings import Settings, UsageError
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
@@ -362,6 +362,16 @@ class Warehouse:
         )
         return sorted(row[0] for row in rows)
 
+    def add_columns(self) -> None:
+        """Add the columns that weekly tables of an older version lack, and have their weeks written again."""
+        for name in WEEKLY:
+            stored = self.column_types(name)
+            missing = [column for column in TABLES[name].columns if stored and column.name not in stored]
+            for column in missing:
+                self.execute(f"alter table {name} add column {identifier(column.name)} {column.sql_type}")
+            if missing:
+                self.execute("delete from _writes where table_name = ?", [name])
+
     def publisher(self) -> str | None:
         """Who published these marts."""
         found: str | None = self.value(
@@ -526,7 +536,9 @@ def open_warehouse(
             for table in TABLES.values():
                 if table.name.startswith("raw_") or table.name == "rejected_rows":
                     connection.execute(create_table(table))
-            yield Warehouse(connection, settings)
+            opened = Warehouse(connection, settings)
+            opened.add_columns()
+            yield opened
             drop_staged(connection)
         finally:
             connection.close()

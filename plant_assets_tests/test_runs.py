@@ -19,6 +19,7 @@ from plant_assets.definitions import build_defs
 from plant_assets.instance import fail_dead_runs, hold_run
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
+from plant_assets.storage import open_warehouse
 from plant_assets_tests.tables import contents, rows
 
 LOG = logging.getLogger("test")
@@ -137,3 +138,12 @@ def test_an_event_that_comes_late_is_found_and_its_week_done(store: Settings, id
     assert job.execute_in_process(instance=idle, tags=request.tags).success
     assert rows(store, "select event_date::varchar from int_events where event_id = 'late'") == [("2026-10-01",)]
     assert _evaluate(store, idle).skip_message == "no closed week differs from what was loaded"
+
+
+def test_a_warehouse_of_an_older_version_gets_its_new_columns(built: Settings, refresh: Callable[..., Outcome]) -> None:
+    with open_warehouse(built) as warehouse:
+        before = warehouse.rows("from int_session_days order by all")
+        warehouse.execute("alter table int_session_days drop column events")
+    assert not refresh(built).failures
+    with open_warehouse(built) as warehouse:
+        assert warehouse.rows("from int_session_days order by all") == before
