@@ -6,13 +6,12 @@ import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
-from plant_assets.zones import Calendar
+from plant_assets.zones import Calendar, known_zone
 
 PREFIX = "PLANT_"
 # The umask of processes that write: some files are made by DuckDB and by Dagster, which take no mode.
@@ -73,14 +72,7 @@ class Settings(BaseSettings):
             raise ValueError(f"a directory is read; {scheme}:// is not supported by this version")
         return str(Path(value).expanduser().resolve()) if value else None
 
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("a name of the IANA time zone database, like Europe/Berlin") from None
-        return value
+    _known_zone = field_validator("timezone")(known_zone)
 
     @field_validator("memory_limit")
     @classmethod

@@ -6,7 +6,7 @@ Nothing here knows Dagster, a clock or an engine. Instants are naive UTC datetim
 import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 WEEK = dt.timedelta(days=7)
 
@@ -69,3 +69,16 @@ class Calendar:
 def weeks_between(first: dt.date, last: dt.date) -> list[dt.date]:
     """The Mondays from `first` to `last`, both included; none where `last` is earlier."""
     return [first + WEEK * n for n in range((last - first).days // 7 + 1)]
+
+
+def known_zone(name: str) -> str:
+    """The name, if it is one of a time zone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("a name of the IANA time zone database, like Europe/Berlin") from None
+    return name

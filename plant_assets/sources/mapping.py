@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import (
@@ -27,6 +26,7 @@ from pydantic import (
 from plant_assets.contracts import STAGES, TABLES
 from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
+from plant_assets.zones import known_zone
 
 NONE = "none"
 # A column of events that only products made from events have use for.
@@ -65,14 +65,7 @@ class Time(_Section):
             pass
         raise ValueError("a format of strptime that names year, month and day, like %d.%m.%Y %H:%M:%S")
 
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("a name of the IANA time zone database, like Europe/Berlin") from None
-        return value
+    _known_zone = field_validator("zone")(known_zone)
 
 
 class StoreMapping(_Section):
