@@ -141,6 +141,10 @@ class Warehouse:
         """The rows of a small expression."""
         return self.execute(to_sql(expression)).df()
 
+    def count(self, expression: ibis.Table) -> int:
+        """The rows of an expression."""
+        return int(self.value(to_sql(expression.count().as_table())))
+
     def has(self, name: str) -> bool:
         return bool(
             self.value(

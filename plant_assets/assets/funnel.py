@@ -13,6 +13,9 @@ from plant_assets.storage import Since, Warehouse, to_sql
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
 
+# The sessions and products of more than these are grouped in portions, to need less memory.
+EVENTS_AT_ONCE = 35_000_000
+
 
 def int_funnel_weeks(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], int_session_days: ibis.Table
@@ -39,10 +42,18 @@ def int_product_funnel_weeks(
     have an unknown one, items of an order those of its events.
     """
     name = "int_product_funnel_weeks"
-    events = _with_products(context, warehouse, raw_events, raw_order_items)
     since = _products_changed_since(context, warehouse, name)
     if since is None:
-        return Since(transforms.product_funnel_weeks(events, product_snapshots), "week_start_date", None)
+        portions = 1 + warehouse.count(raw_events) // EVENTS_AT_ONCE
+        parts = [transforms.of_portion(raw_events, number, portions) for number in range(portions)]
+        counts = [
+            transforms.product_funnel_weeks(
+                _with_products(context, warehouse, part, raw_order_items), product_snapshots
+            )
+            for part in parts
+        ]
+        return Since(transforms.summed_weeks(counts), "week_start_date", None)
+    events = _with_products(context, warehouse, raw_events, raw_order_items)
     spans = _first_instant(warehouse, int_session_days, since), warehouse.calendar.starts_at(since)
     return Since(transforms.product_funnel_weeks(events, product_snapshots, spans), "week_start_date", since)
 

@@ -63,19 +63,18 @@ def products_of_events(
     events: ibis.Table, order_items: ibis.Table, offsets: Offsets, has_order_items: bool = True
 ) -> ibis.Table:
     """As `int_events`, without the products' names. In a store without order items, an event has its own product."""
-    items = order_items.select("order_id", item_product_id="product_id").distinct()
-    is_told_by_order = events.event_type.isin(ORDER_STAGES if has_order_items else ())
-    own_order = is_told_by_order.ifelse(events.order_id, ibis.null("string"))
     steps = [(events.event_type == stage, step) for step, stage in enumerate(STAGES, start=1)]
     dated = events.mutate(
-        event_date=local_date(events.created_at, offsets),
-        session_step=ibis.cases(*steps).cast("int64"),
-        items_order_id=own_order,
-        own_product_id=is_told_by_order.ifelse(ibis.null("string"), events.product_id),
-    ).drop("product_id")
-    with_items = dated.left_join(items, dated.items_order_id == items.order_id, rname="{name}_of_items")
-    with_product = with_items.mutate(product_id=ibis.coalesce(_.item_product_id, _.own_product_id))
-    return with_product.select([name for name in TABLES["int_events"].names if name != "product_name"])
+        event_date=local_date(events.created_at, offsets), session_step=ibis.cases(*steps).cast("int64")
+    )
+    columns = [name for name in TABLES["int_events"].names if name != "product_name"]
+    if not has_order_items:
+        return dated.select(columns)
+    # Apart, since a join of all events costs several times that of an order's.
+    is_of_order = dated.event_type.isin(ORDER_STAGES)
+    of_orders = dated.filter(is_of_order).drop("product_id")
+    with_items = of_orders.left_join(order_items, "order_id", rname="{name}_of_items")
+    return ibis.union(dated.filter(~is_of_order).select(columns), with_items.select(columns))
 
 
 def session_days(events: ibis.Table, offsets: Offsets) -> ibis.Table:

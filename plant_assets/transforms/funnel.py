@@ -65,6 +65,21 @@ def product_funnel_weeks(
     return _with_product_id(first_reached, product_snapshots)
 
 
+def of_portion(events: ibis.Table, portion: int, portions: int) -> ibis.Table:
+    """The events of one of that many portions of the sessions, told by a hash. One row per event."""
+    if portions == 1:
+        return events
+    return events.filter((events.session_id.hash() % portions).abs() == portion)
+
+
+def summed_weeks(counts: Sequence[ibis.Table]) -> ibis.Table:
+    """What `product_funnel_weeks` has counted of portions of the sessions. One row per week and product."""
+    if len(counts) == 1:
+        return counts[0]
+    sums = {stage: _[stage].sum().cast("int64") for stage in STAGES}
+    return ibis.union(*counts).group_by("week_start_date", "product_id").aggregate(**sums)
+
+
 def _pairs(events: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     """The stage events with what they count for. One row per event and product: a boolean per stage."""
     staged = events.filter(_.session_step.notnull()).select("session_id", "event_date", "event_type", "product_id")

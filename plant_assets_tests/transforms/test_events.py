@@ -79,11 +79,6 @@ def test_in_a_store_without_order_items_every_event_has_its_own_product(stage: s
     assert picked(rows, "event_id", "order_id", "product_id") == [("e1", "o1", "fern")]
 
 
-def test_a_product_that_an_order_lists_twice_is_one_row() -> None:
-    twice = [{"order_id": "o1", "product_id": "fern", "quantity": quantity} for quantity in (1, 2)]
-    assert picked(int_events([event("e1", "checkout", order_id="o1")], twice), "product_id") == ["fern"]
-
-
 def test_an_unknown_order_is_one_row_without_a_product() -> None:
     rows = int_events([event("e1", "checkout", order_id="o9")], FERN_AND_MOSS)
     assert picked(rows, "event_id", "order_id", "product_id") == [("e1", "o9", None)]

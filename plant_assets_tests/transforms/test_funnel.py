@@ -20,9 +20,11 @@ from plant_assets.transforms.funnel import (
     funnel_steps,
     funnel_to_date,
     funnel_weeks,
+    of_portion,
     product_funnel_repeats,
     product_funnel_weeks,
     spanning_sessions,
+    summed_weeks,
     whole_funnel,
     whole_percent,
 )
@@ -527,3 +529,18 @@ def test_steps_have_the_contracts_columns_and_types(counts: tuple[int, ...]) -> 
     assert [found[column.name].dtype.kind for column in TABLES["funnel_steps"].columns] == [
         kinds[column.type] for column in TABLES["funnel_steps"].columns
     ]
+
+
+def test_portions_of_the_sessions_add_up_to_all() -> None:
+    portions = [of_portion(EVENTS, number, 3) for number in range(3)]
+    events = [
+        staged(f"s{number}", stage, product, str(dt.date(2021, 2, 8) + dt.timedelta(days=number)))
+        for number in range(20)
+        for stage, product in (("page_view", "fern"), ("page_view", "weed"), ("checkout", "moss"))
+    ]
+    given = {"int_events": events, "product_snapshots": [FERN, MOSS]}
+    summed = summed_weeks([product_funnel_weeks(portion, VERSIONS) for portion in portions])
+    assert DUCKDB.rows("int_product_funnel_weeks", summed, **given) == DUCKDB.rows(
+        "int_product_funnel_weeks", PRODUCT_WEEKS, **given
+    )
+    assert all(DUCKDB.rows("int_events", portion, int_events=events) for portion in portions)
