@@ -53,9 +53,12 @@ def int_product_funnel_weeks(
             for part in parts
         ]
         return Since(transforms.summed_weeks(counts), "week_start_date", None)
-    events = _with_products(context, warehouse, raw_events, raw_order_items)
-    spans = _first_instant(warehouse, int_session_days, since), warehouse.calendar.starts_at(since)
-    return Since(transforms.product_funnel_weeks(events, product_snapshots, spans), "week_start_date", since)
+    first, starts_at = _first_instant(warehouse, int_session_days, since), warehouse.calendar.starts_at(since)
+    recent, earlier = (
+        _with_products(context, warehouse, events, raw_order_items)
+        for events in transforms.recent_and_earlier(raw_events, first, starts_at)
+    )
+    return Since(transforms.product_funnel_weeks(recent, product_snapshots, earlier), "week_start_date", since)
 
 
 def int_product_funnel_repeats(

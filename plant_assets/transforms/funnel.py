@@ -45,24 +45,28 @@ def funnel_weeks(session_days: ibis.Table, since: dt.date | None = None) -> ibis
 
 
 def product_funnel_weeks(
-    events: ibis.Table,
-    product_snapshots: ibis.Table,
-    spans: tuple[dt.datetime, dt.datetime] | None = None,
+    events: ibis.Table, product_snapshots: ibis.Table, earlier: ibis.Table | None = None
 ) -> ibis.Table:
     """How many sessions reached each stage with a product for the first time in a week. One row per week and product.
 
-    As `funnel_weeks`, over distinct sessions and products. With `spans` only the weeks from the second instant on, of
-    whose sessions the first is before all their events. Products that were never observed are one, `(unknown)`.
+    As `funnel_weeks`, over distinct sessions and products, in the weeks of `events`; `earlier` are those that their
+    sessions had before (`recent_and_earlier`). Products that were never observed are one, `(unknown)`.
     """
-    unit = ["session_id", "product_number"]
-    if spans is None:
-        return _with_product_id(_first_reached(_pairs(events, product_snapshots), None, unit), product_snapshots)
-    first, starts_at = (ibis.literal(instant, "timestamp(6)") for instant in spans)
-    recent = events.filter(_.created_at >= starts_at)
-    earlier = events.filter((_.created_at >= first) & (_.created_at < starts_at))
-    again = earlier.semi_join(recent.select("session_id").distinct(), "session_id")
-    first_reached = _first_reached(_pairs(recent, product_snapshots), _pairs(again, product_snapshots), unit)
+    before = _pairs(earlier, product_snapshots) if earlier is not None else None
+    first_reached = _first_reached(_pairs(events, product_snapshots), before, ["session_id", "product_number"])
     return _with_product_id(first_reached, product_snapshots)
+
+
+def recent_and_earlier(events: ibis.Table, first: dt.datetime, starts_at: dt.datetime) -> tuple[ibis.Table, ibis.Table]:
+    """The events from `starts_at` on, and those of their sessions before, none of which is before `first`.
+
+    One row per event.
+    """
+    recent = events.filter(_.created_at >= ibis.literal(starts_at, "timestamp(6)"))
+    before = events.filter(
+        (_.created_at >= ibis.literal(first, "timestamp(6)")) & (_.created_at < ibis.literal(starts_at, "timestamp(6)"))
+    )
+    return recent, before.semi_join(recent.select("session_id").distinct(), "session_id")
 
 
 def of_portion(events: ibis.Table, portion: int, portions: int) -> ibis.Table:

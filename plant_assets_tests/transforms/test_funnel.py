@@ -23,6 +23,7 @@ from plant_assets.transforms.funnel import (
     of_portion,
     product_funnel_repeats,
     product_funnel_weeks,
+    recent_and_earlier,
     spanning_sessions,
     summed_weeks,
     whole_funnel,
@@ -195,8 +196,9 @@ WEEKS, PRODUCT_WEEKS = funnel_weeks(DAYS), product_funnel_weeks(EVENTS, VERSIONS
 WEEKS_SINCE = {since: funnel_weeks(DAYS, since) for since in MONDAYS}
 DATES_SINCE = {since: funnel_by_date(DAYS, since) for since in MONDAYS}
 PRODUCT_WEEKS_SINCE = {
-    since: product_funnel_weeks(EVENTS, VERSIONS, (dt.datetime(2021, 2, 8), dt.datetime.combine(since, dt.time())))
+    since: product_funnel_weeks(recent, VERSIONS, earlier)
     for since in MONDAYS
+    for recent, earlier in [recent_and_earlier(EVENTS, dt.datetime(2021, 2, 8), dt.datetime.combine(since, dt.time()))]
 }
 some_examples = settings(max_examples=30, derandomize=True, deadline=None)
 
