@@ -38,11 +38,10 @@ def monday(date: ibis.Value) -> ibis.Value:
 
 
 def last_known_names(product_snapshots: ibis.Table) -> ibis.Table:
-    """The last name of each product, also after it left. One row per product: product_id, product_name."""
-    is_nameless = product_snapshots.name.isnull()
-    by_recency = ibis.window(group_by="product_id", order_by=[is_nameless, ibis.desc("valid_from")])
-    ranked = product_snapshots.mutate(recency=ibis.row_number().over(by_recency))
-    return ranked.filter(_.recency == 0).select("product_id", product_name="name")
+    """The last name of each product, also after it left. One row per product with a name: product_id, product_name."""
+    named = product_snapshots.filter(_.name.notnull())
+    latest = named.group_by("product_id").aggregate(valid_from=_.valid_from.max())
+    return named.join(latest, ["product_id", "valid_from"]).select("product_id", product_name="name")
 
 
 def events_with_products(
