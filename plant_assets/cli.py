@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
 FAILED, WRONG_USE = 1, 2
+# Of plant_assets.services, whose import every command would wait for.
+SERVICES = ("code", "daemon", "web")
 OUT = Console(highlight=False, soft_wrap=True, emoji=False)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
@@ -285,22 +287,50 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
     """Start Dagster's web server and daemon on this warehouse."""
     with one_sentence(debug):
         from plant_assets.instance import environment, prepare_home
-        from plant_assets.runs import find_first_week
 
         settings = read_settings(source=source, warehouse=warehouse)
         prepare_home(settings)
-        if settings.first_week is None:
-            with Steps("looking for the first week"):
-                find_first_week(settings)
+        learn_first_week(settings)
         ERR.print(f"http://127.0.0.1:{port}  (records in {settings.dagster_home})", markup=False)
         arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
 
 
 @main.command()
+@click.argument("service", type=click.Choice(SERVICES))
+@store_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address that code or web listens on.")
+@click.option("--port", type=click.INT, help="Port that it listens on; default 4000 for code, 3000 for web.")
+@click.option("--code", "code_server", default="127.0.0.1:4000", show_default=True, help="Where the code server is.")
+@click.option("--read-only", is_flag=True, help="A web server that shows, and starts or changes nothing.")
+def serve(
+    service: str,
+    source: str | None,
+    warehouse: str | None,
+    debug: bool,
+    host: str,
+    port: int | None,
+    code_server: str,
+    read_only: bool,
+) -> None:
+    """Start one of Dagster's parts, to run as a service: code server, daemon or web server."""
+    with one_sentence(debug):
+        from plant_assets.instance import environment, prepare_home
+        from plant_assets.services import PORTS, Address, command_of, parse_address
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        listens, asked = Address(host, port or PORTS.get(service, 0)), parse_address(code_server)
+        prepare_home(settings, is_at_warehouse=service == "code")
+        if service == "code":
+            learn_first_week(settings)
+        command = command_of(service, settings, listens, asked, read_only)
+        os.execvpe(command[0], command, {**os.environ, **environment(settings)})
+
+
+@main.command()
 @store_options
 def env(source: str | None, warehouse: str | None, debug: bool) -> None:
-    """Print the lines that point bare dagster and dg commands to this warehouse."""
+    """Print the lines that point bare dagster and dg commands to this warehouse; no password is among them."""
     with one_sentence(debug):
         import shlex
 
@@ -309,7 +339,19 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
         settings = read_settings(source=source, warehouse=warehouse)
         prepare_home(settings)
         for name, value in environment(settings).items():
+            if name in settings.secrets():
+                # The environment has it, and this may end in a log.
+                continue
             OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
+
+
+def learn_first_week(settings: Settings) -> None:
+    """Have the first week known before the definitions load."""
+    if settings.first_week is None:
+        from plant_assets.runs import find_first_week
+
+        with Steps("looking for the first week"):
+            find_first_week(settings)
 
 
 def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08") -> dt.date:

@@ -14,6 +14,11 @@ import plant_assets
 from plant_assets.zones import Calendar, known_zone
 
 PREFIX = "PLANT_"
+# Strict where clients read a URL in two ways: one might take a part of the password for the host, and name it.
+PART = r"(?:[^\s:/?#@%]|%[0-9A-Fa-f]{2})*"
+DATABASE_URL = (
+    rf"postgres(ql)?://({PART}(:{PART})?@)?([^\s:/?#@,\[\]]*|\[[0-9a-fA-F:.]+\])(:\d+)?(/{PART})?(\?[^\s#]*)?"
+)
 # The umask of processes that write: some files are made by DuckDB and by Dagster, which take no mode.
 FOR_OWNER_ONLY = 0o077
 
@@ -46,6 +51,7 @@ class Settings(BaseSettings):
     memory_limit: str = "50%"
     alert_url: SecretStr | None = None
     ui_url: str = "http://127.0.0.1:3000"
+    records: SecretStr | None = None
 
     @field_validator("home")
     @classmethod
@@ -86,6 +92,15 @@ class Settings(BaseSettings):
     def _monday(cls, value: dt.date | None) -> dt.date | None:
         if value and value.weekday() != 0:
             raise ValueError(f"a Monday, like {value - dt.timedelta(days=value.weekday())}")
+        return value
+
+    @field_validator("records")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(DATABASE_URL, value.get_secret_value()):
+            raise ValueError(
+                "postgresql://user:password@host:5432/database, signs like @ or / in the password as %40, %2F"
+            )
         return value
 
     @property
@@ -144,6 +159,14 @@ class Settings(BaseSettings):
             for name, value in values.items()
         }
 
+    def secrets(self) -> set[str]:
+        """The variables whose values are shown to nobody."""
+        return {PREFIX + name.upper() for name in type(self).model_fields if _is_secret(name)}
+
+
+def _is_secret(name: str) -> bool:
+    return Settings.model_fields[name].annotation == SecretStr | None
+
 
 def read_settings(**given: Any) -> Settings:
     """The settings of the environment, with those given instead.
@@ -155,7 +178,8 @@ def read_settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper()
+        field = str(first["loc"][0])
+        name = PREFIX + field.upper()
         allowed = first["msg"].removeprefix("Value error, ")
-        value = re.sub(r"://[^@]*@", "://***@", str(first["input"]))
+        value = "***" if _is_secret(field) else re.sub(r"://[^@]*@", "://***@", str(first["input"]))
         raise UsageError(f"{name}={value} is not allowed: {allowed}") from None
