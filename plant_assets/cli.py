@@ -337,7 +337,8 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
         from plant_assets.instance import environment, prepare_home
 
         settings = read_settings(source=source, warehouse=warehouse)
-        prepare_home(settings)
+        # From afar, as in the container of a daemon, a database is not made this warehouse's.
+        prepare_home(settings, is_at_warehouse=settings.warehouse_path.exists())
         for name, value in environment(settings).items():
             if name in settings.secrets():
                 # The environment has it, and this may end in a log.
