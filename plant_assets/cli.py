@@ -110,7 +110,8 @@ def one_sentence(debug: bool) -> Iterator[None]:
         if debug:
             raise
         reason = " ".join(str(error).split("\n[SQL:")[0].split("\n(Background")[0].split())
-        fail(f"{reason}; what was not finished is as it was, run again to go on", FAILED)
+        where = "the database of PLANT_RECORDS: " if type(error).__module__.startswith("dagster_postgres") else ""
+        fail(f"{where}{reason}; what was not finished is as it was, run again to go on", FAILED)
     except KeyboardInterrupt:
         fail("stopped; what was not finished is as it was, run again to go on", 130)
 
@@ -120,7 +121,9 @@ def machine_errors() -> tuple[type[Exception], ...]:
     import duckdb
     from sqlalchemy.exc import SQLAlchemyError
 
-    return OSError, duckdb.Error, SQLAlchemyError
+    # Loaded by who has records there only.
+    postgres = sys.modules.get("dagster_postgres.utils")
+    return OSError, duckdb.Error, SQLAlchemyError, *([postgres.DagsterPostgresException] if postgres else [])
 
 
 def dagster_records() -> "dg.DagsterInstance":
@@ -330,20 +333,19 @@ def serve(
 @main.command()
 @store_options
 def env(source: str | None, warehouse: str | None, debug: bool) -> None:
-    """Print the lines that point bare dagster and dg commands to this warehouse; no password is among them."""
+    """Print the lines that point bare dagster and dg commands to this warehouse."""
     with one_sentence(debug):
         import shlex
 
         from plant_assets.instance import environment, prepare_home
 
-        settings = read_settings(source=source, warehouse=warehouse)
+        settings, inherited = read_settings(source=source, warehouse=warehouse), dict(os.environ)
         # From afar, as in the container of a daemon, a database is not made this warehouse's.
         prepare_home(settings, is_at_warehouse=settings.warehouse_path.exists())
         for name, value in environment(settings).items():
-            if name in settings.secrets():
-                # The environment has it, and this may end in a log.
-                continue
-            OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
+            # A URL may have a password in it. The environment that it is from keeps it.
+            if "://" not in value or inherited.get(name) != value:
+                OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
 
 
 def learn_first_week(settings: Settings) -> None:

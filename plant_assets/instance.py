@@ -18,6 +18,7 @@ from pathlib import Path
 import dagster as dg
 import filelock
 
+from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import write_atomically
 
@@ -65,12 +66,12 @@ def _require_records(settings: Settings, is_at_warehouse: bool) -> None:
         return
     if not find_spec("dagster_postgres"):
         raise UsageError("PLANT_RECORDS needs an extra: python -m pip install 'plant-assets[postgres]'")
-    from plant_assets.shared_records import address_of, require_own
+    from plant_assets.shared_records import require_own
 
-    url = settings.records.get_secret_value()
+    url = PostgresUrl(settings.records.get_secret_value())
     new_id = str(uuid.uuid4()) if is_at_warehouse else None
     own_id = require_own(url, settings.warehouse_path, facts.get("id"), new_id)
-    wanted = {"id": own_id, "database": address_of(url)}
+    wanted = {"id": own_id, "database": url.shown}
     if own_id and facts != wanted:
         write_atomically(facts_path, json.dumps(wanted))
 

@@ -11,14 +11,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
+from plant_assets.postgres_url import PostgresUrl
 from plant_assets.zones import Calendar, known_zone
 
 PREFIX = "PLANT_"
-# Strict where clients read a URL in two ways: one might take a part of the password for the host, and name it.
-PART = r"(?:[^\s:/?#@%]|%[0-9A-Fa-f]{2})*"
-DATABASE_URL = (
-    rf"postgres(ql)?://({PART}(:{PART})?@)?([^\s:/?#@,\[\]]*|\[[0-9a-fA-F:.]+\])(:\d+)?(/{PART})?(\?[^\s#]*)?"
-)
 # The umask of processes that write: some files are made by DuckDB and by Dagster, which take no mode.
 FOR_OWNER_ONLY = 0o077
 
@@ -97,10 +93,8 @@ class Settings(BaseSettings):
     @field_validator("records")
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.fullmatch(DATABASE_URL, value.get_secret_value()):
-            raise ValueError(
-                "postgresql://user:password@host:5432/database, signs like @ or / in the password as %40, %2F"
-            )
+        if value and "," in PostgresUrl(value.get_secret_value()).shown:
+            raise ValueError("one host: Dagster's client takes no list")
         return value
 
     @property
@@ -158,10 +152,6 @@ class Settings(BaseSettings):
             PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in values.items()
         }
-
-    def secrets(self) -> set[str]:
-        """The variables whose values are shown to nobody."""
-        return {PREFIX + name.upper() for name in type(self).model_fields if _is_secret(name)}
 
 
 def _is_secret(name: str) -> bool:

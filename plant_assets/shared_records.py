@@ -17,6 +17,7 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine
 from sqlalchemy.pool import QueuePool
 
+from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import UsageError
 
 CONNECT_SECONDS = 10
@@ -63,12 +64,7 @@ class Owner:
         return f"{self.path} on {self.host} with the id {self.id}"
 
 
-def address_of(url: str) -> str:
-    """Host, port and database of a URL, without user, password and options."""
-    return re.sub(r"^\w+://([^@/]*@)?", "", url).partition("?")[0]
-
-
-def require_own(url: str, warehouse: Path, known_id: str | None, new_id: str | None) -> str | None:
+def require_own(url: PostgresUrl, warehouse: Path, known_id: str | None, new_id: str | None) -> str | None:
     """See that the database can be used and is this warehouse's, or nobody's yet: then it is from now on.
 
     `known_id` is the warehouse's. Without one it takes `new_id`; with neither it is looked at from afar, as by a web
@@ -86,11 +82,10 @@ def require_own(url: str, warehouse: Path, known_id: str | None, new_id: str | N
         own = Owner(own_id, str(warehouse), socket.gethostname())
         if owner and not _is_same(owner, own):
             raise UsageError(
-                f"PLANT_RECORDS: the database {address_of(url)} has the records of the warehouse {owner}, not of {own}:"
+                f"PLANT_RECORDS: the database {url.shown} has the records of the warehouse {owner}, not of {own}:"
                 " give each warehouse a database of its own"
             )
         if owner != own:
-            cursor.execute("create table if not exists plant_assets_warehouse (id text, path text, host text)")
             cursor.execute("delete from plant_assets_warehouse")
             cursor.execute("insert into plant_assets_warehouse values (%s, %s, %s)", [own.id, own.path, own.host])
     return own_id
@@ -102,42 +97,31 @@ def _is_same(owner: Owner, own: Owner) -> bool:
     return owner.id == own.id and not is_copied
 
 
-def _owner(cursor: Any, url: str) -> Owner | None:
+def _owner(cursor: Any, url: PostgresUrl) -> Owner | None:
+    """Whose the database is, None where it is nobody's yet; from the first look on it is no other Dagster's."""
     cursor.execute("select to_regclass('plant_assets_warehouse'), to_regclass('runs')")
     [(is_owned, has_runs)] = cursor.fetchall()
-    if is_owned:
-        cursor.execute("select id, path, host from plant_assets_warehouse")
-        return next((Owner(*row) for row in cursor.fetchall()), None)
-    if has_runs:
-        raise UsageError(
-            f"PLANT_RECORDS: the database {address_of(url)} has the records of another Dagster: give the warehouse a"
-            " database of its own"
-        )
-    return None
+    if not is_owned:
+        if has_runs:
+            raise UsageError(
+                f"PLANT_RECORDS: the database {url.shown} has the records of another Dagster: give the warehouse a"
+                " database of its own"
+            )
+        cursor.execute("create table plant_assets_warehouse (id text, path text, host text)")
+    cursor.execute("select id, path, host from plant_assets_warehouse")
+    return next((Owner(*row) for row in cursor.fetchall()), None)
 
 
 @contextlib.contextmanager
-def _connected(url: str) -> Iterator[Any]:
+def _connected(url: PostgresUrl) -> Iterator[Any]:
     """A cursor in a transaction, with what goes wrong in it as one sentence."""
     try:
-        with contextlib.closing(psycopg2.connect(url, connect_timeout=CONNECT_SECONDS)) as connection:
+        with contextlib.closing(psycopg2.connect(url.with_defaults(connect_timeout=CONNECT_SECONDS))) as connection:
             with connection, connection.cursor() as cursor:
                 cursor.execute("set local lock_timeout = '30s'")
                 yield cursor
-    except psycopg2.OperationalError as error:
-        raise UsageError(f"PLANT_RECORDS: no connection to {address_of(url)}: {_reason(error)}") from None
-    except psycopg2.errors.InsufficientPrivilege as error:
-        raise UsageError(
-            f"PLANT_RECORDS: the user may not write to {address_of(url)}, {_reason(error)}: let it own the database"
-        ) from None
-    except psycopg2.ProgrammingError as error:
-        # It may quote the URL, with a password that has signs in it which stand for something in a URL.
-        reason = f": {_reason(error)}" if error.pgcode else ""
-        raise UsageError(
-            f"PLANT_RECORDS: {address_of(url)} cannot be used{reason}; it is postgresql://user:password@host:5432/database,"
-            " with options that PostgreSQL's client knows"
-        ) from None
-
-
-def _reason(error: psycopg2.Error) -> str:
-    return str(error).strip().splitlines()[0]
+    except psycopg2.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        for secret in url.secrets:
+            reason = reason.replace(secret, "***")
+        raise UsageError(f"PLANT_RECORDS: the database {url.shown} cannot be used: {reason}") from None
