@@ -4,7 +4,6 @@ A database is one warehouse's. A table in it says of which, so that another's ru
 """
 
 import contextlib
-import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import psycopg2
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
 from plant_assets.postgres_url import PostgresUrl
@@ -23,20 +23,22 @@ from plant_assets.settings import UsageError
 CONNECT_SECONDS = 10
 # One process at a time says whose the database is.
 TURN = 20_210_222
+# Dagster takes the server's local time for UTC.
+UTC = "-c timezone=UTC"
 # What processes ask for at once beyond the connection that each keeps.
 MORE_CONNECTIONS = 20
 
 
 class Records(DagsterPostgresStorage):
-    """Dagster's storage of `postgres_url`, over a connection that is kept.
-
-    The stock one connects anew for every event. psycopg2 is named since SQLAlchemy 2.1 takes a bare `postgresql://`
-    for another driver's.
-    """
+    """Dagster's storage of `postgres_url`, over a connection that is kept. The stock one connects for every event."""
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "Records":
-        url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", config_value["postgres_url"])
+        _scheme, _colon, rest = config_value["postgres_url"].partition("://")
+        # SQLAlchemy 2.1 takes a bare `postgresql://` for another driver's.
+        given = make_url(f"postgresql+psycopg2://{rest}")
+        options = [str(given.query.get("options", "")), UTC]
+        url = given.update_query_dict({"options": " ".join(options).strip()}).render_as_string(hide_password=False)
         records = cls(url, inst_data=inst_data)
         engine = create_pg_engine(
             url,

@@ -1,5 +1,6 @@
 """Records in a database: what is said where it cannot be used, and that it is one warehouse's."""
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -52,7 +53,10 @@ def test_runs_are_rows_of_the_database(tmp_path: Path, database: str) -> None:
     prepare_home(settings)
     with dg.DagsterInstance.get() as instance:
         instance.create_run_for_job(dg.GraphDefinition(name="nothing", node_defs=[]).to_job())
-    assert postgres.execute(database, "select pipeline_name from runs") == [("nothing",)]
+    [(name, created)] = postgres.execute(database, "select pipeline_name, create_timestamp from runs")
+    assert name == "nothing"
+    # Whatever the server's zone is.
+    assert abs(created - dt.datetime.now(dt.UTC).replace(tzinfo=None)) < dt.timedelta(minutes=2)
     assert list(settings.dagster_home.rglob("*.db")) == []
     assert postgres.PASSWORD not in "".join(
         path.read_text() for path in settings.dagster_home.rglob("*") if path.is_file()
