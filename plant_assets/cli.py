@@ -294,7 +294,7 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
         settings = read_settings(source=source, warehouse=warehouse)
         prepare_home(settings)
         learn_first_week(settings)
-        ERR.print(f"http://127.0.0.1:{port}  (records in {settings.dagster_home})", markup=False)
+        ERR.print(f"http://127.0.0.1:{port}  (records in {settings.records_name})", markup=False)
         arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
 

@@ -116,8 +116,13 @@ class Settings(BaseSettings):
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's records of this warehouse."""
+        """Dagster's records of this warehouse, or what says where they are."""
         return self.warehouse_path.with_name(self.warehouse_path.name + ".dagster")
+
+    @property
+    def records_name(self) -> str:
+        """Where Dagster's records are, for readers."""
+        return PostgresUrl(self.records.get_secret_value()).shown if self.records else str(self.dagster_home)
 
     @cached_property
     def calendar(self) -> Calendar:

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from plant_assets.partitions import RANGE_END, RANGE_START
-from plant_assets.settings import PREFIX, Settings, read_settings
+from plant_assets.services import Address, command_of, parse_address
+from plant_assets.settings import PREFIX, Settings, UsageError, read_settings
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import need
 from plant_assets_tests.server import LOCATION, Web, free_port
@@ -217,6 +218,22 @@ def test_unit_and_container_run_the_same_command() -> None:
         _program, *command = _command(name)
         in_container = COMPOSE["services"][name]["command"]
         assert in_container[: len(command)] == command == ["serve", name]
+
+
+def test_daemon_and_web_server_are_pointed_to_the_code_server(tmp_path: Path) -> None:
+    settings = read_settings(warehouse=tmp_path / "w.duckdb")
+    asked, listens = parse_address("code.internal:4001"), Address("127.0.0.1", 3001)
+    command = command_of("web", settings, listens, asked, is_read_only=True)
+    assert command[-5:] == ["--host", "127.0.0.1", "--port", "3001", "--read-only"]
+    workspace = Path(command[command.index("--workspace") + 1])
+    server = {"host": "code.internal", "port": 4001, "location_name": "plant_assets.definitions"}
+    assert yaml.safe_load(workspace.read_text()) == {"load_from": [{"grpc_server": server}]}
+
+
+@pytest.mark.parametrize("text", ["nowhere", ":4000", "host:http"])
+def test_an_address_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=f"--code {text} is not allowed: the code server's host and port"):
+        parse_address(text)
 
 
 def test_the_services_environment_is_of_settings() -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -83,6 +84,13 @@ def test_a_database_that_cannot_be_reached_is_one_sentence(
     assert message in said
     assert not {postgres.PASSWORD, "wrong%40word", "wrong@word"} & set(said.split())
     assert not (tmp_path / "w.duckdb.dagster" / "dagster.yaml").exists()
+
+
+def test_the_extra_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As Python has it where the package is not installed.
+    monkeypatch.setitem(sys.modules, "dagster_postgres", None)
+    said = _refusal(_settings(tmp_path, "postgresql://u:secret@127.0.0.1:1/d"))
+    assert said == "PLANT_RECORDS needs an extra: python -m pip install 'plant-assets[postgres]'"
 
 
 def test_a_user_who_may_make_no_tables_is_refused(tmp_path: Path, database: str) -> None:
