@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
 FAILED, WRONG_USE = 1, 2
+# Of plant_assets.services, whose import every command would wait for.
+SERVICES = ("code", "daemon", "web")
 OUT = Console(highlight=False, soft_wrap=True, emoji=False)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
@@ -108,7 +110,8 @@ def one_sentence(debug: bool) -> Iterator[None]:
         if debug:
             raise
         reason = " ".join(str(error).split("\n[SQL:")[0].split("\n(Background")[0].split())
-        fail(f"{reason}; what was not finished is as it was, run again to go on", FAILED)
+        where = "the database of PLANT_RECORDS: " if type(error).__module__.startswith("dagster_postgres") else ""
+        fail(f"{where}{reason}; what was not finished is as it was, run again to go on", FAILED)
     except KeyboardInterrupt:
         fail("stopped; what was not finished is as it was, run again to go on", 130)
 
@@ -118,7 +121,9 @@ def machine_errors() -> tuple[type[Exception], ...]:
     import duckdb
     from sqlalchemy.exc import SQLAlchemyError
 
-    return OSError, duckdb.Error, SQLAlchemyError
+    # Loaded by who has records there only.
+    postgres = sys.modules.get("dagster_postgres.utils")
+    return OSError, duckdb.Error, SQLAlchemyError, *([postgres.DagsterPostgresException] if postgres else [])
 
 
 def dagster_records() -> "dg.DagsterInstance":
@@ -285,16 +290,44 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
     """Start Dagster's web server and daemon on this warehouse."""
     with one_sentence(debug):
         from plant_assets.instance import environment, prepare_home
-        from plant_assets.runs import find_first_week
 
         settings = read_settings(source=source, warehouse=warehouse)
         prepare_home(settings)
-        if settings.first_week is None:
-            with Steps("looking for the first week"):
-                find_first_week(settings)
-        ERR.print(f"http://127.0.0.1:{port}  (records in {settings.dagster_home})", markup=False)
+        learn_first_week(settings)
+        ERR.print(f"http://127.0.0.1:{port}  (records in {settings.records_name})", markup=False)
         arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
+
+
+@main.command()
+@click.argument("service", type=click.Choice(SERVICES))
+@store_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address that code or web listens on.")
+@click.option("--port", type=click.INT, help="Port that it listens on; default 4000 for code, 3000 for web.")
+@click.option("--code", "code_server", default="127.0.0.1:4000", show_default=True, help="Where the code server is.")
+@click.option("--read-only", is_flag=True, help="A web server that shows, and starts or changes nothing.")
+def serve(
+    service: str,
+    source: str | None,
+    warehouse: str | None,
+    debug: bool,
+    host: str,
+    port: int | None,
+    code_server: str,
+    read_only: bool,
+) -> None:
+    """Start one of Dagster's parts, to run as a service: code server, daemon or web server."""
+    with one_sentence(debug):
+        from plant_assets.instance import environment, prepare_home
+        from plant_assets.services import PORTS, Address, command_of, parse_address
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        listens, asked = Address(host, port or PORTS.get(service, 0)), parse_address(code_server)
+        prepare_home(settings, is_at_warehouse=service == "code")
+        if service == "code":
+            learn_first_week(settings)
+        command = command_of(service, settings, listens, asked, read_only)
+        os.execvpe(command[0], command, {**os.environ, **environment(settings)})
 
 
 @main.command()
@@ -306,10 +339,22 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
 
         from plant_assets.instance import environment, prepare_home
 
-        settings = read_settings(source=source, warehouse=warehouse)
-        prepare_home(settings)
+        settings, inherited = read_settings(source=source, warehouse=warehouse), dict(os.environ)
+        # From afar, as in the container of a daemon, a database is not made this warehouse's.
+        prepare_home(settings, is_at_warehouse=settings.warehouse_path.exists())
         for name, value in environment(settings).items():
-            OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
+            # A URL may have a password in it. The environment that it is from keeps it.
+            if "://" not in value or inherited.get(name) != value:
+                OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
+
+
+def learn_first_week(settings: Settings) -> None:
+    """Have the first week known before the definitions load."""
+    if settings.first_week is None:
+        from plant_assets.runs import find_first_week
+
+        with Steps("looking for the first week"):
+            find_first_week(settings)
 
 
 def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08") -> dt.date:

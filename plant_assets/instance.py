@@ -9,17 +9,22 @@ import datetime as dt
 import json
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
 import filelock
 
-from plant_assets.settings import Settings
+from plant_assets.postgres_url import PostgresUrl
+from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import write_atomically
 
 SETTINGS_FILE = "dagster.yaml"
+# Where the records are, if not here: the database, and the id that it knows the warehouse by.
+RECORDS_FILE = "records.json"
 # A tick reads what is new in the source before it requests its run.
 TICK_SECONDS = "600"
 # A run is started a moment before it takes its lock.
@@ -27,15 +32,48 @@ GRACE = dt.timedelta(seconds=20)
 STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
-def prepare_home(settings: Settings) -> None:
-    """Make the warehouse's DAGSTER_HOME and point this process and its children to it."""
+def prepare_home(settings: Settings, is_at_warehouse: bool = True) -> None:
+    """Make the warehouse's DAGSTER_HOME and point this process and its children to it.
+
+    Where the records are in a database, it is looked at first; it becomes the warehouse's by a process that is at the
+    warehouse, not by a web server or daemon, which may be on another machine.
+
+    Raises:
+        UsageError: the records are elsewhere than PLANT_RECORDS says, or cannot be used.
+    """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    wanted = files("plant_assets").joinpath(SETTINGS_FILE).read_text()
+    _require_records(settings, is_at_warehouse)
+    kind = "postgres" if settings.records else "sqlite"
+    wanted = "\n".join(
+        files("plant_assets").joinpath(name).read_text() for name in (SETTINGS_FILE, f"storage-{kind}.yaml")
+    )
     wanted = wanted.replace("base_dir: DAGSTER_HOME", f"base_dir: {json.dumps(str(home))}")
     if not (home / SETTINGS_FILE).exists() or (home / SETTINGS_FILE).read_text() != wanted:
         write_atomically(home / SETTINGS_FILE, wanted)
     os.environ.update(environment(settings))
+
+
+def _require_records(settings: Settings, is_at_warehouse: bool) -> None:
+    facts_path = settings.dagster_home / RECORDS_FILE
+    facts = json.loads(facts_path.read_text()) if facts_path.exists() else {}
+    if settings.records is None:
+        if facts:
+            raise UsageError(
+                f"the records of {settings.warehouse_path} are in the database {facts['database']}: set PLANT_RECORDS;"
+                f" or remove {facts_path}, and new ones are kept beside the warehouse"
+            )
+        return
+    if not find_spec("dagster_postgres"):
+        raise UsageError("PLANT_RECORDS needs an extra: python -m pip install 'plant-assets[postgres]'")
+    from plant_assets.shared_records import require_own
+
+    url = PostgresUrl(settings.records.get_secret_value())
+    new_id = str(uuid.uuid4()) if is_at_warehouse else None
+    own_id = require_own(url, settings.warehouse_path, facts.get("id"), new_id)
+    wanted = {"id": own_id, "database": url.shown}
+    if own_id and facts != wanted:
+        write_atomically(facts_path, json.dumps(wanted))
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
+from plant_assets.postgres_url import PostgresUrl
 from plant_assets.zones import Calendar, known_zone
 
 PREFIX = "PLANT_"
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     memory_limit: str = "50%"
     alert_url: SecretStr | None = None
     ui_url: str = "http://127.0.0.1:3000"
+    records: SecretStr | None = None
 
     @field_validator("home")
     @classmethod
@@ -88,6 +90,13 @@ class Settings(BaseSettings):
             raise ValueError(f"a Monday, like {value - dt.timedelta(days=value.weekday())}")
         return value
 
+    @field_validator("records")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and "," in PostgresUrl(value.get_secret_value()).shown:
+            raise ValueError("one host: Dagster's client takes no list")
+        return value
+
     @property
     def is_sample(self) -> bool:
         return self.source is None
@@ -107,8 +116,13 @@ class Settings(BaseSettings):
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's records of this warehouse."""
+        """Dagster's records of this warehouse, or what says where they are."""
         return self.warehouse_path.with_name(self.warehouse_path.name + ".dagster")
+
+    @property
+    def records_name(self) -> str:
+        """Where Dagster's records are, for readers."""
+        return PostgresUrl(self.records.get_secret_value()).shown if self.records else str(self.dagster_home)
 
     @cached_property
     def calendar(self) -> Calendar:
@@ -145,6 +159,10 @@ class Settings(BaseSettings):
         }
 
 
+def _is_secret(name: str) -> bool:
+    return Settings.model_fields[name].annotation == SecretStr | None
+
+
 def read_settings(**given: Any) -> Settings:
     """The settings of the environment, with those given instead.
 
@@ -155,7 +173,8 @@ def read_settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper()
+        field = str(first["loc"][0])
+        name = PREFIX + field.upper()
         allowed = first["msg"].removeprefix("Value error, ")
-        value = re.sub(r"://[^@]*@", "://***@", str(first["input"]))
+        value = "***" if _is_secret(field) else re.sub(r"://[^@]*@", "://***@", str(first["input"]))
         raise UsageError(f"{name}={value} is not allowed: {allowed}") from None

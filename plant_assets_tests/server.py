@@ -15,35 +15,21 @@ from plant_assets.settings import Settings
 LOCATION = '{repositoryName: "__repository__", repositoryLocationName: "plant_assets.definitions"'
 
 
-class Server:
-    """A running `plant-assets dev`."""
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
-    def __init__(self, settings: Settings) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        arguments = ["dev", "--source", settings.source, "--warehouse", str(settings.warehouse_path)]
-        self.log = settings.warehouse_path.with_name("dev.log")
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "plant_assets.cli", *arguments, "--port", str(self.port)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+
+class Web:
+    """A web server on a port of loopback."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
 
     def address(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
-
-    def wait(self) -> None:
-        for _second in range(120):
-            try:
-                with urllib.request.urlopen(self.address("/server_info"), timeout=5):
-                    return
-            except OSError:
-                assert self.process.poll() is None, self.log.read_text()
-                time.sleep(1)
-        raise TimeoutError(self.log.read_text())
 
     def ask(self, query: str) -> Any:
         """The answer of the GraphQL API."""
@@ -71,6 +57,32 @@ class Server:
         )["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
+
+
+class Server(Web):
+    """A running `plant-assets dev`."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(free_port())
+        arguments = ["dev", "--source", settings.source, "--warehouse", str(settings.warehouse_path)]
+        self.log = settings.warehouse_path.with_name("dev.log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "plant_assets.cli", *arguments, "--port", str(self.port)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        for _second in range(120):
+            try:
+                with urllib.request.urlopen(self.address("/server_info"), timeout=5):
+                    return
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(1)
+        raise TimeoutError(self.log.read_text())
 
     def kill(self) -> None:
         """End it as a machine does that stops: with all its processes, those of runs too."""
