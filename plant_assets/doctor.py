@@ -17,7 +17,8 @@ import duckdb
 
 from plant_assets.contracts import STAGES
 from plant_assets.settings import PREFIX, Settings, UsageError
-from plant_assets.sources.files import SOURCE_TABLES, FileSource, SourceError, SourceFile, staged_columns
+from plant_assets.sources import source_of
+from plant_assets.sources.files import SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
 from plant_assets.storage import STAGED, literal, open_marts, store_mismatch
 from plant_assets.zones import WEEK, weeks_between
@@ -98,7 +99,7 @@ def _configuration(settings: Settings) -> Lines:
         if name in settings.model_fields_set and name not in ("source", "warehouse", "mapping")
     ]
     return [
-        ("source", f"{settings.source_path}{' (the sample store)' if settings.is_sample else ''}"),
+        ("source", f"{settings.source_name}{' (the sample store)' if settings.is_sample else ''}"),
         ("warehouse", str(settings.warehouse_path)),
         *lines,
     ]
@@ -125,15 +126,15 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
     Raises:
         SourceError: a run could not read the source, or would refuse it.
     """
-    source, events = FileSource(settings.source_path, settings.calendar, mapping), Events()
+    source, events = source_of(settings, as_of), Events()
     lines: Lines = []
     diagnosis.sections["Source"] = lines
-    with _engine(settings) as connection:
+    with contextlib.closing(source), _engine(settings) as connection:
         try:
             listed = source.list_files()
             found = {name: _read(connection, source, name, listed[name], events, as_of) for name in SOURCE_TABLES}
         except SourceError:
-            if source.directory.is_dir():
+            with contextlib.suppress(SourceError):
                 diagnosis.odd += _other_names(connection, source)
             raise
         events.sessions = connection.execute("select count(distinct session) from sessions").fetchall()[0][0]
@@ -154,7 +155,7 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
 
 def _read(
     connection: duckdb.DuckDBPyConnection,
-    source: FileSource,
+    source: Source,
     name: str,
     files: list[SourceFile],
     events: Events,
@@ -273,14 +274,14 @@ def _require_few_refused(settings: Settings, found: dict[str, Found]) -> None:
     for name, table in found.items():
         if table.refused > settings.max_rejected * table.rows:
             raise SourceError(
-                f"{settings.source_path}: {table.refused} of {table.rows} rows of the table {name} cannot be loaded,"
+                f"{settings.source_name}: {table.refused} of {table.rows} rows of the table {name} cannot be loaded,"
                 f" more than PLANT_MAX_REJECTED={settings.max_rejected} allows; the first is {_place(table)}"
             )
 
 
-def _other_names(connection: duckdb.DuckDBPyConnection, source: FileSource) -> list[str]:
-    """The columns of the directory's files, which may be a store's that has other names."""
-    named = [f"{each.name} has the columns {', '.join(names)}" for each, names in source.columns_found(connection)]
+def _other_names(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:
+    """The columns of what the source has, which may be a store's that has other names."""
+    named = [f"{place} has the columns {', '.join(names)}" for place, names in source.columns_found(connection)]
     if not named:
         return []
     wanted = [f"{name} has the columns {', '.join(table.columns)}" for name, table in SOURCE_TABLES.items()]
