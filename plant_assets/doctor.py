@@ -137,15 +137,17 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
             with contextlib.suppress(SourceError):
                 diagnosis.odd += _other_names(connection, source)
             raise
+        diagnosis.odd += source.oddities()
         events.sessions = connection.execute("select count(distinct session) from sessions").fetchall()[0][0]
     for name, table in found.items():
         stem = mapping.table(name)
         called = f" ({stem})" if stem not in (name, None) else ""
         refused = f", {table.refused} of them refused" if table.refused else ""
-        is_there = f"{_counted(table.files, 'file')}, {_counted(table.rows, 'row')}{refused}"
+        held = "table" if settings.database else _counted(table.files, "file")
+        is_there = f"{held}, {_counted(table.rows, 'row')}{refused}"
         lines.append((name + called, is_there if table.files else NONE))
     lines += _events_in_words(settings, events)
-    lines += _observations_in_words(mapping, listed["products"], found["products"])
+    lines += _observations_in_words(settings, mapping, listed["products"], found["products"])
     diagnosis.odd += _odd(settings, mapping, found, events, listed["products"], as_of)
     _require_few_refused(settings, found)
     changes = [each.modified_ns for files in listed.values() for each in files]
@@ -221,12 +223,13 @@ def _events_in_words(settings: Settings, events: Events) -> Lines:
     ]
 
 
-def _observations_in_words(mapping: StoreMapping, files: list[SourceFile], found: Found) -> Lines:
+def _observations_in_words(settings: Settings, mapping: StoreMapping, files: list[SourceFile], found: Found) -> Lines:
     if mapping.makes_products:
         return [("observations", "products are made from the events, at the latest one")]
     dated = sorted((each.observed_at, each.name) for each in files if each.observed_at)
     if not dated:
-        return [("observations", "one at each run: the file is not dated")]
+        why = "the table is as it is then" if settings.database else "the file is not dated"
+        return [("observations", f"one at each run: {why}")]
     return [
         ("observations", f"{len(dated)}, from {dated[0][0]} to {dated[-1][0]} UTC"),
         ("products", f"{found.rows_by_file.get(dated[-1][1], 0)} in the last observation"),

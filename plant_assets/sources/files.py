@@ -256,6 +256,10 @@ class Source(abc.ABC):
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """What could be tables of the source, whatever their names, each with its columns."""
 
+    def oddities(self) -> list[str]:
+        """What makes reading it slow, if anything."""
+        return []
+
     @abc.abstractmethod
     def close(self) -> None:
         """Let go of what reading holds."""

@@ -147,9 +147,9 @@ class Snapshot:
         with contextlib.suppress(adbc_driver_manager.Error):
             self._connection.close()
 
-    def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """The rows of a statement about tables, not of one that reads them."""
-        with self._one_sentence("cannot be read"), self._connection.cursor() as cursor:
+    def rows(self, statement: str, what: str = "cannot be read") -> list[tuple[Any, ...]]:
+        """The few rows of a statement; `what` is said where it fails."""
+        with self._one_sentence(what), self._connection.cursor() as cursor:
             cursor.execute(statement)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
@@ -197,7 +197,7 @@ class Snapshot:
     def _reason(self, error: Exception) -> str:
         """What libpq or the server say, without the statement and without what is secret, and what to do."""
         said = re.sub(r"\s*(Query was:|SQLSTATE:).*", "", str(error), flags=re.DOTALL)
-        lines = [line for line in said.splitlines() if line and line[0] not in "\t " and not line.startswith("LINE ")]
+        lines = [line for line in said.splitlines() if line and line[0] not in "\t ." and not line.startswith("LINE ")]
         reason = " ".join("; ".join(lines or [type(error).__name__]).split())
         reason = re.sub(r"^([A-Z_]+: )?(\[libpq\] )?([^:]*: )??(?=connection to|could not|ERROR:|FATAL:)", "", reason)
         reason = re.sub(r"^.*\b(ERROR|FATAL): ", "", reason) if "connection to server" not in reason else reason
@@ -271,17 +271,20 @@ class PostgresSource(Source):
         )
         return [(name, columns.split(",")) for name, columns in found]
 
-    def has_index(self) -> bool:
-        """Whether the server finds a week's events without reading all of them; true where it cannot be told."""
-        table = self._tables["events"]
-        column = ReadTable(SOURCE_TABLES["events"], self.mapping).theirs.get("created_at")
+    def oddities(self) -> list[str]:
+        """That the server reads all events to find those of a week, or that they cannot be told by week at all."""
+        table, relation = self.mapping.table("events"), _literal(self._tables["events"].relation)
+        if not self._weeks:
+            return [f"created_at of {table} is no timestamp: all events are read by each run"]
         found = self._snapshot.rows(
-            f"select relkind not in ('r', 'p', 'm') or exists (select from pg_index join pg_attribute"
-            " on pg_attribute.attrelid = pg_class.oid and attnum = indkey[0] where indrelid = pg_class.oid"
-            f" and indisvalid and attname = {_literal(column or '')}) from pg_class"
-            f" where pg_class.oid = to_regclass({_literal(table.relation)})"
+            f"select 1 from pg_class where oid = to_regclass({relation}) and relkind in ('r', 'p', 'm') and not exists"
+            " (select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]"
+            f" where indrelid = pg_class.oid and indisvalid and {_literal(self._created_at)} = '"
+            " || attname || "
+            "')"
         )
-        return bool(found[0][0])
+        slow = f"no index begins with created_at of {table}: to find a week's events, the server reads all of them"
+        return [slow] * len(found)
 
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
         """Add the rows of tables, or of weeks, to `_staged_<table>` by one statement.
@@ -392,7 +395,8 @@ class PostgresSource(Source):
         low, high = self._bound(dt.datetime(1970, 1, 2)), self._bound(self.calendar.starts_at(running + WEEK))
         at = self._snapshot.rows(
             f"select min({self._created_at})::timestamp from {table.relation}"
-            f" where {self._created_at} >= {low} and {self._created_at} < {high}"
+            f" where {self._created_at} >= {low} and {self._created_at} < {high}",
+            "the table events cannot be read",
         )[0][0]
         known = [running, *([self._first_week] if self._first_week else [])]
         if at is not None:
@@ -408,7 +412,8 @@ class PostgresSource(Source):
         bounds = self._bounds()
         rows = self._snapshot.rows(
             f"select width_bucket({self._created_at}, array[{', '.join(bounds)}]), count(*) from {table.relation}"
-            f" where {self._created_at} >= {bounds[0]} and {self._created_at} < {bounds[-1]} group by 1"
+            f" where {self._created_at} >= {bounds[0]} and {self._created_at} < {bounds[-1]} group by 1",
+            "the table events cannot be counted",
         )
         counts = dict(rows)
         for number, part in enumerate(parts, 1):

@@ -147,8 +147,8 @@ class Store:
         source = source_of(self.settings, AS_OF)
         with contextlib.closing(source), duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            columns = staged_columns(SOURCE_TABLES[table], mapping_of(self.settings))
-            connection.execute(f"create table {STAGED}{table} ({columns})")
+            definition = staged_columns(SOURCE_TABLES[table], mapping_of(self.settings))
+            connection.execute(f"create table {STAGED}{table} ({definition})")
             source.stage(connection, SOURCE_TABLES[table], source.list_files()[table])
             return connection.execute(f"select {columns} from {STAGED}{table} order by all").fetchall()
 
