@@ -25,7 +25,7 @@ from plant_assets.sources.files import SOURCE_TABLES, ReadTable, Source, SourceF
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
-# A server that is silent for a minute is gone.
+# A machine that is silent for a minute is gone.
 CONNECTION = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
