@@ -104,3 +104,38 @@ def execute(url: str, statement: str, parameters: Sequence[Any] | None = None) -
             return cursor.fetchall() if cursor.description else []
     finally:
         connection.close()
+
+
+# A store's tables with the types that a shop's database has.
+STORE = """
+    create table events (
+        event_id text, session_id text, user_id text, page_url text, created_at timestamptz, event_type text,
+        order_id text, product_id text);
+    create index on events (created_at);
+    create table products (product_id text, name text, price numeric, inventory integer);
+    create table order_items (order_id text, product_id text, quantity integer);
+    create table orders (order_id text, user_id text, created_at timestamptz, order_total numeric, status text);
+"""
+
+
+def fill(url: str, table: str, *files: Path) -> None:
+    """Add the rows of csv files to a table, by the names in their headers."""
+    connection = psycopg2.connect(url)
+    try:
+        # Text without an offset is UTC's, as it is in files.
+        with connection, connection.cursor() as cursor:
+            cursor.execute("set local TimeZone = 'UTC'")
+            for path in files:
+                with path.open() as stream:
+                    header = stream.readline().strip()
+                    cursor.copy_expert(f"copy {table} ({header}) from stdin (format csv)", stream)
+    finally:
+        connection.close()
+
+
+def fill_all(url: str, folder: Path) -> None:
+    """Make the tables of a store, with the rows of a sample store's files, and the products of its last observation."""
+    execute(url, STORE)
+    for table in ("events", "orders", "order_items"):
+        fill(url, table, *sorted((folder / table).iterdir()))
+    fill(url, "products", max((folder / "products").iterdir()))
