@@ -24,9 +24,9 @@ from typing import BinaryIO, cast
 import duckdb
 import pyarrow as pa
 
-from plant_assets.contracts import COUNT, INSTANT, PRICE, SQL_TYPES, STAGES, TABLES, TEXT
+from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, SQL_TYPES, STAGES, TABLES, TEXT
 from plant_assets.sources.errors import SourceError as SourceError
-from plant_assets.sources.mapping import PRICE_OF_EVENT, Stage, StoreMapping, Time
+from plant_assets.sources.mapping import NONE, PRICE_OF_EVENT, Stage, StoreMapping, Time
 from plant_assets.zones import Calendar
 
 EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
@@ -37,7 +37,8 @@ BATCH_ROWS = 50_000
 class SourceTable:
     """What is read of one source table, and how its rows are told apart and accounted for.
 
-    `required` must not be NULL; `bucket` is the SQL text under which a staged row is counted.
+    `required` must not be NULL, `optional` columns may be missing; `bucket` is the SQL text under which a staged row is
+    counted.
     """
 
     name: str
@@ -46,6 +47,7 @@ class SourceTable:
     required: tuple[str, ...]
     key: tuple[str, ...]
     bucket: str
+    optional: tuple[str, ...] = ()
 
     @property
     def columns(self) -> dict[str, str]:
@@ -54,6 +56,8 @@ class SourceTable:
 
 
 NO_WEEK = "no week"
+# What dbt wrote of the products: `history` makes observations of it.
+HISTORY = "products_snapshot"
 SOURCE_TABLES = {
     table.name: table
     for table in (
@@ -88,6 +92,15 @@ SOURCE_TABLES = {
             required=("order_id", "product_id"),
             key=("order_id", "product_id"),
             bucket="'all'",
+        ),
+        SourceTable(
+            HISTORY,
+            "raw_products_snapshot",
+            is_needed=False,
+            required=("product_id", "dbt_valid_from"),
+            key=("dbt_valid_from", "product_id"),
+            bucket="'all'",
+            optional=("dbt_is_deleted",),
         ),
     )
 }
@@ -133,7 +146,7 @@ def _literal(text: str) -> str:
 class SourceFile:
     """A file of a table, named relative to the source. `observed_at` is set for dated products.
 
-    `mapping` is the digest of the mapping that it is read by.
+    One without an extension is an instant of dbt's history. `mapping` is the digest of the mapping that it is read by.
     """
 
     table: str
@@ -145,6 +158,11 @@ class SourceFile:
     observed_at: dt.datetime | None = None
     mapping: str = ""
     _hash: str | None = field(default=None, repr=False)
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether a row of it has a line and a text."""
+        return self.extension.startswith(("csv", "jsonl"))
 
     @property
     def content_hash(self) -> str:
@@ -229,19 +247,26 @@ class FileSource:
         """The files of each table, in order of their names; an absent optional table has none.
 
         Raises:
-            SourceError: the directory or a needed table is missing, a table is given twice, or a products
-                file is not named by an instant, or by the instant of another.
+            SourceError: the directory or a needed table is missing, a table is given twice, a products file is not
+                named by an instant, or by the instant of another, or there is a history of products made from events.
         """
         if not self.directory.is_dir():
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
         found = {name: self._files_of(name) for name in SOURCE_TABLES}
         for name, table in SOURCE_TABLES.items():
             stem = self.mapping.table(name)
-            if table.is_needed and stem and not found[name]:
+            has_history = name == "products" and found[HISTORY]
+            if table.is_needed and stem and not found[name] and not has_history:
                 raise SourceError(
                     f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
                     f" <ext> one of {', '.join(EXTENSIONS)}"
+                    + (f"; or dbt's history, {self.mapping.table(HISTORY)}" if name == "products" else "")
                 )
+        if found[HISTORY] and self.mapping.makes_products:
+            raise SourceError(
+                f"{found[HISTORY][0].path} tells the products' history, and PLANT_MAPPING makes products from the"
+                f" events: remove `products: {NONE}` from its tables, or give `{HISTORY}: {NONE}`"
+            )
         return found
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[SourceFile, list[str]]]:
@@ -425,7 +450,8 @@ class FileSource:
 
     def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
         """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
-        typed, problems, clocks, time = [], [], "", self.mapping.time
+        # dbt's instants are the warehouse's that it wrote to, not the store's.
+        typed, problems, clocks, time = [], [], "", Time() if table.name == HISTORY else self.mapping.time
         for name, kind in table.columns.items():
             if kind == INSTANT and time != Time():
                 clocks += f", {_clock(types[name], name, time)}"
@@ -552,14 +578,17 @@ class Shape:
             " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
         )
         if self.form == "parquet":
-            values = table.values({name: f'"{column}"' for name, column in table.theirs.items()})
+            found = {column for column, _type in self.columns}
+            values = table.values({name: f'"{column}"' for name, column in table.theirs.items() if column in found})
             return (
                 f"select {values}, read_from as filename, null::bigint as line, null as refused"
                 " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
             )
         if self.form == "csv":
             header = [name for name, _type in self.columns]
-            values = table.values({name: f"c{header.index(column)}" for name, column in table.theirs.items()})
+            values = table.values(
+                {name: f"c{header.index(column)}" for name, column in table.theirs.items() if column in header}
+            )
             columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
             return (
                 f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
@@ -580,7 +609,7 @@ _NO_NULL = "\x02"
 
 def _require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
     """Refuse jsonl files in which no line has a column of the table. Columns that may be NULL may be left out."""
-    columns = [name for name in table.theirs if name not in _LEFT_OUT]
+    columns = [name for name in table.theirs if name not in (*_LEFT_OUT, *table.table.optional)]
     counts = connection.execute(
         f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
         " where list_contains(?::varchar[], file)",
@@ -598,7 +627,7 @@ def _require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files
 
 
 # What writers of jsonl leave out where it is NULL.
-_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status", PRICE_OF_EVENT)
+_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status", "dbt_valid_to", PRICE_OF_EVENT)
 SAMPLED_LINES = 1000
 
 
@@ -684,7 +713,8 @@ def _require_whole(source_file: SourceFile) -> None:
 
 def _require_columns(table: ReadTable, source_file: SourceFile, found: list[str]) -> None:
     theirs = dict.fromkeys(table.theirs.values())
-    missing = [name for name in theirs if name not in found]
+    optional = [table.theirs.get(name) for name in table.table.optional]
+    missing = [name for name in theirs if name not in found and name not in optional]
     twice = sorted(name for name in theirs if found.count(name) > 1)
     if missing or twice:
         what = f"lacks {', '.join(missing)}" if missing else f"has twice {', '.join(twice)}"
@@ -704,7 +734,7 @@ def _escape_glob(path: str) -> str:
 
 
 _WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
-_NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number"}
+_NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number", FLAG: "not true or false"}
 
 
 def _text(source_type: str, name: str) -> str:
@@ -716,6 +746,8 @@ def _typed(kind: str, source_type: str, name: str) -> str:
     text = _text(source_type, name)
     if kind == TEXT:
         return text
+    if kind == FLAG:
+        return f"try_cast({text} as boolean)"
     if kind == PRICE:
         return f"try_cast({text} as decimal(18, 4))"
     if kind == COUNT:
@@ -727,6 +759,9 @@ def _typed(kind: str, source_type: str, name: str) -> str:
         instant = f"try_cast({name} as timestamp)"
     else:
         instant = f"try_cast({text} as timestamptz) at time zone 'UTC'"
+    if name == "dbt_valid_to":
+        # What stands for an open end may be the last second of all, or infinity.
+        instant = f"least({instant}, timestamp '9999-12-31')"
     return f"if({instant} between timestamp '1970-01-01' and timestamp '9999-12-31', {instant}, null)"
 
 
@@ -810,7 +845,7 @@ def _csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
     rows = _csv_rows(source_file)
     _line, _text, names, _problem = next(rows)
     header = [name.strip() for name in names]
-    places = [header.index(name) for name in table.theirs.values()]
+    places = [header.index(name) if name in header else None for name in table.theirs.values()]
     nothing: Record = (None,) * len(places)
     for line, raw_text, fields, refused in rows:
         if not raw_text:
@@ -819,7 +854,7 @@ def _csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
             raw_text, refused = _replaced(raw_text), "not UTF-8"
         elif not refused and len(fields) != len(header):
             refused = f"{len(fields)} fields, expected {len(header)}"
-        values = nothing if refused else tuple(fields[place] for place in places)
+        values = nothing if refused else tuple(None if place is None else fields[place] for place in places)
         yield *values, line, raw_text, refused
 
 
