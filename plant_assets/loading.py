@@ -254,7 +254,7 @@ class Load:
         is_stored = HISTORY in self.added_to
         rows = "raw_products_snapshot" if is_stored else f"{history.STAGED_HISTORY} where reason is null"
         connection, accepted = self.warehouse.connection, self._accepted()
-        history.note_intervals(connection, f"(from {rows})", self.as_of + FAR_FUTURE)
+        history.note_intervals(connection, rows, self.as_of + FAR_FUTURE)
         observed, added = {each.observed_at for each in self.listed["products"]}, []
         for observed_at, content in history.observations(connection):
             file, loaded = accepted.get(observed_at, (None, None))
@@ -938,7 +938,8 @@ class Load:
             [name, self.as_of],
         )
         execute(f"delete from _loads where source_table = ? and ({of_this_load})", [name, *parameters])
-        staged = [each for each in self.listed[name] if each.name in self.staged[name]]
+        of_load = set(self.staged[name])
+        staged = [each for each in self.listed[name] if each.name in of_load]
         execute(
             "create or replace temp table contents as select unnest(?::varchar[]) as file,"
             " unnest(?::varchar[]) as content_hash, unnest(?::varchar[]) as bucket",

@@ -43,8 +43,12 @@ MADE_UP = [
     # A new one, of which nobody knows how many; one is sold out.
     [FERN, PALM, seen("ivy", "2021-02-21 23:59:59", "4.5", "0"), seen("croton", "2021-02-20", inventory=None)],
     # What was gone is back as it was, another is gone for ever.
-    [FERN, seen("ivy", "2021-02-21 23:59:59", "4.5", "0"), seen("croton", "2021-02-20", inventory=None)]
-    + [seen("moss", "2021-02-28 10:00:00")],
+    [
+        FERN,
+        seen("ivy", "2021-02-21 23:59:59", "4.5", "0"),
+        seen("croton", "2021-02-20", inventory=None),
+        seen("moss", "2021-02-28 10:00:00"),
+    ],
 ]
 
 

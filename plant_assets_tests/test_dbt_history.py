@@ -169,4 +169,6 @@ def test_a_store_of_a_history_runs_and_offers_ours_under_dbts_names(
     store.put("theirs.parquet", snapshots.table("made_up", "invalidate"))
     names = "product_id, name, price, inventory, dbt_updated_at, dbt_valid_from, dbt_valid_to"
     theirs = store.rows(f"select dbt_scd_id, {names} from '{store.folder}/theirs.parquet' order by all")
-    assert mart_rows(store.settings, f"select md5(dbt_scd_id), {names} from product_snapshot_dbt order by all") == theirs
+    assert (
+        mart_rows(store.settings, f"select md5(dbt_scd_id), {names} from product_snapshot_dbt order by all") == theirs
+    )

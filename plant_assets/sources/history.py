@@ -53,30 +53,35 @@ def note_intervals(connection: duckdb.DuckDBPyConnection, rows: str, until: dt.d
         "create or replace temp table history as select product_id, name, price, inventory,"
         " date_trunc('second', dbt_valid_from) as begins_at,"
         " if(coalesce(dbt_valid_to > ?, true), 'infinity', date_trunc('second', dbt_valid_to))::timestamp as ends_at"
-        f" from {rows} where not coalesce(dbt_is_deleted, false)",
+        f" from (from {rows}) where not coalesce(dbt_is_deleted, false)",
         [until],
     )
     connection.execute("delete from history where begins_at >= ends_at")
 
 
 def observations(connection: duckdb.DuckDBPyConnection) -> list[tuple[dt.datetime, str]]:
-    """The instants of `history` in order, each with what tells its products from others: made of all of them, in any
-    order, without having them side by side."""
+    """The instants of `history` in order, each with the sum of the hashes of its products.
+
+    The sum goes on from instant to instant with what begins and ends: the products are not had side by side.
+    """
     return connection.execute(
-        "with hashed as (select begins_at, ends_at,"
-        " md5_number(to_json([product_id, name, price::varchar, inventory::varchar])::varchar) as row_hash from history),"
-        " moves as (select begins_at as observed_at, row_hash from hashed union all select ends_at, row_hash from hashed"
-        " where isfinite(ends_at)),"
-        " steps as (select observed_at, bit_xor(row_hash) as row_hash from moves group by observed_at)"
-        " select observed_at, (bit_xor(row_hash) over (order by observed_at))::varchar from steps order by observed_at"
+        "with hashed as (select begins_at, ends_at, md5_number_lower(to_json([product_id, name, price::varchar,"
+        " inventory::varchar])::varchar)::hugeint as row_hash from history),"
+        " moves as (select begins_at as observed_at, row_hash from hashed"
+        " union all select ends_at, -row_hash from hashed where isfinite(ends_at)),"
+        " steps as (select observed_at, sum(row_hash) as step from moves group by observed_at)"
+        " select observed_at, (sum(step) over (order by observed_at))::varchar from steps order by observed_at"
     ).fetchall()
 
 
 def stage(connection: duckdb.DuckDBPyConnection, instants: list[dt.datetime]) -> None:
     """Stage, of each of these instants, the products that `history` holds valid."""
     connection.execute(
-        "insert into _staged_products by name select observed_at, product_id, name, price, inventory, file from"
-        " (select unnest(?::timestamp[]) as observed_at, unnest(?::varchar[]) as file) join history"
-        " on begins_at <= observed_at and ends_at > observed_at order by observed_at, product_id",
+        "create or replace temp table history_instants as select unnest(?::timestamp[]) as observed_at,"
+        " unnest(?::varchar[]) as file",
         [instants, [name_of(each) for each in instants]],
+    )
+    connection.execute(
+        "insert into _staged_products by name select observed_at, product_id, name, price, inventory, file from"
+        " history_instants join history on begins_at <= observed_at and ends_at > observed_at order by observed_at"
     )
