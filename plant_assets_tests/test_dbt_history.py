@@ -1,4 +1,4 @@
-"""Snapshots that dbt itself made, read as a store's history: the versions are ours from the observations that it saw."""
+"""Snapshots that dbt made, read as a store's history: the versions are ours of the observations that it saw."""
 
 import datetime as dt
 import functools

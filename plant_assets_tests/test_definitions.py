@@ -44,8 +44,8 @@ GRAPH = {
     "funnel_steps": {"funnel"},
     "marts": {
         "rejected_rows", "weeks", "product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes",
-        "inventory_fluctuations", "stockouts", "funnel", "funnel_by_date", "funnel_by_product", "funnel_to_date", "funnel_by_week",
-        "funnel_by_product_week", "funnel_steps", "int_funnel_weeks",
+        "inventory_fluctuations", "stockouts", "funnel", "funnel_by_date", "funnel_by_product", "funnel_to_date",
+        "funnel_by_week", "funnel_by_product_week", "funnel_steps", "int_funnel_weeks",
     },
     "report": {"marts"},
 }  # fmt: skip

@@ -50,9 +50,7 @@ def test_each_instant_holds_the_rows_that_are_valid_then(store: Store, name: str
     assert store.contents() == before
 
 
-@pytest.mark.parametrize(
-    "end", [None, "9999-12-31", "9999-12-31 23:59:59.999999", "infinity", "2199-01-01+02"]
-)
+@pytest.mark.parametrize("end", [None, "9999-12-31", "9999-12-31 23:59:59.999999", "infinity", "2199-01-01+02"])
 def test_an_open_end_may_be_any_date_far_ahead(store: Store, end: str | None) -> None:
     store.put("products_snapshot.csv", [valid("p1", "8", end), valid("p2", "9", end)])
     store.load()
@@ -123,9 +121,7 @@ def test_rows_that_make_no_sense_are_refused(store: Store) -> None:
 
 def test_a_table_without_dbts_columns_is_refused(store: Store) -> None:
     store.put("products_snapshot.csv", [product("p1")])
-    with pytest.raises(
-        SourceError, match="products_snapshot lacks dbt_valid_from, dbt_valid_to; columns found"
-    ):
+    with pytest.raises(SourceError, match="products_snapshot lacks dbt_valid_from, dbt_valid_to; columns found"):
         store.load()
 
 
