@@ -1,5 +1,6 @@
 """Jobs, the 6-hourly schedule and the sensors: what runs, when, and over which weeks."""
 
+import contextlib
 import datetime as dt
 import logging
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ from plant_assets.instance import fail_dead_runs
 from plant_assets.loading import Load, Plan, plan
 from plant_assets.partitions import AS_OF, ONLY_CHANGED, first_week_of, range_tags
 from plant_assets.settings import Settings, UsageError
-from plant_assets.sources.files import FileSource, SourceError
-from plant_assets.sources.mapping import mapping_of
+from plant_assets.sources import source_of
+from plant_assets.sources.errors import SourceError
 from plant_assets.storage import Warehouse, open_warehouse
 from plant_assets.zones import WEEK, weeks_between
 
@@ -35,8 +36,11 @@ def plan_run(
     weeks: tuple[dt.date, dt.date] | None = None,
     every_week: bool = False,
     extends_sample: bool = True,
+    counts_weeks: bool = False,
 ) -> Plan:
     """Read the source as of an instant and decide what a run has to do; nothing is written.
+
+    With `counts_weeks` a database counts the events of closed weeks, and those that differ are read again.
 
     Raises:
         SourceError: the source cannot be read, or too much of it is refused.
@@ -46,15 +50,19 @@ def plan_run(
     settings = warehouse.settings
     if settings.is_sample and extends_sample:
         sample.extend(settings.source_path, as_of)
-    load = Load(
-        warehouse,
-        FileSource(settings.source_path, warehouse.calendar, mapping_of(settings)),
-        as_of,
-        log,
-        accepts_changes=every_week,
-        is_forced=every_week or weeks is not None,
-    )
-    return plan(load, weeks_between(*weeks) if weeks else None, every_week)
+    anew = (dt.date.min, dt.date.max) if every_week else weeks
+    source = source_of(settings, as_of, warehouse.first_week(), anew, counts_weeks)
+    # What is read is staged, and judged: the writing needs no source.
+    with contextlib.closing(source):
+        load = Load(
+            warehouse,
+            source,
+            as_of,
+            log,
+            accepts_changes=every_week,
+            is_forced=every_week or weeks is not None,
+        )
+        return plan(load, weeks_between(*weeks) if weeks else None, every_week)
 
 
 def jobs() -> list[UnresolvedAssetJobDefinition]:
@@ -128,16 +136,20 @@ def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
             yield dg.SkipReason(f"run {going} is still going")
             return
         at = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        if settings.database and context.cursor == str(at.date()):
+            yield dg.SkipReason("the closed weeks of a database are counted once a day")
+            return
         ticks_do = settings.calendar.week_of(at) - settings.late_weeks * WEEK
         try:
             with open_warehouse(settings, context.log, holder="the sensor late_events", wait=False) as warehouse:
-                planned = plan_run(warehouse, at, context.log, extends_sample=False)
+                planned = plan_run(warehouse, at, context.log, extends_sample=False, counts_weeks=True)
                 changed = planned.load.changed_weeks() & set(planned.load.known_weeks(planned.first_week))
                 late = {week for week in changed if week < ticks_do}
                 written = warehouse.next_write_number()
         except (SourceError, UsageError) as error:
             yield dg.SkipReason(str(error))
             return
+        context.update_cursor(str(at.date()))
         if not late:
             yield dg.SkipReason("no closed week differs from what was loaded")
             return

@@ -74,7 +74,9 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log."),
         click.option("--warehouse", metavar="FILE", help="The DuckDB file; default PLANT_WAREHOUSE."),
-        click.option("--source", metavar="DIR", help="The store's tables; default PLANT_SOURCE, or a sample."),
+        click.option(
+            "--source", metavar="STORE", help="A folder or postgresql:// URL; default PLANT_SOURCE, or a sample."
+        ),
     ):
         command = option(command)
     return command
@@ -227,9 +229,13 @@ def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
         from plant_assets.doctor import diagnose
         from plant_assets.runs import now
 
+        settings = read_settings(source=source, warehouse=warehouse)
+        if settings.database:
+            # The next command is printed, and its password is not.
+            source = source and settings.source_name
         given = [("--source", source), ("--warehouse", warehouse)]
         options = [part for name, value in given if value for part in (name, value)]
-        found = diagnose(read_settings(source=source, warehouse=warehouse), now(), options)
+        found = diagnose(settings, now(), options)
         odd = [("-", each) for each in found.odd] or [("-", "nothing")]
         for title, lines in [*found.sections.items(), ("Missing or odd", odd)]:
             if lines:

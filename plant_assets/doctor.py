@@ -17,8 +17,8 @@ import duckdb
 
 from plant_assets.contracts import STAGES
 from plant_assets.settings import PREFIX, Settings, UsageError
-from plant_assets.sources import history
-from plant_assets.sources.files import HISTORY, SOURCE_TABLES, FileSource, SourceError, SourceFile, staged_columns
+from plant_assets.sources import history, source_of
+from plant_assets.sources.files import HISTORY, SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
 from plant_assets.storage import STAGED, literal, open_marts, store_mismatch
 from plant_assets.zones import WEEK, weeks_between
@@ -100,7 +100,7 @@ def _configuration(settings: Settings) -> Lines:
         if name in settings.model_fields_set and name not in ("source", "warehouse", "mapping")
     ]
     return [
-        ("source", f"{settings.source_path}{' (the sample store)' if settings.is_sample else ''}"),
+        ("source", f"{settings.source_name}{' (the sample store)' if settings.is_sample else ''}"),
         ("warehouse", str(settings.warehouse_path)),
         *lines,
     ]
@@ -127,17 +127,18 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
     Raises:
         SourceError: a run could not read the source, or would refuse it.
     """
-    source, events = FileSource(settings.source_path, settings.calendar, mapping), Events()
+    source, events = source_of(settings, as_of), Events()
     lines: Lines = []
     diagnosis.sections["Source"] = lines
-    with _engine(settings) as connection:
+    with contextlib.closing(source), _engine(settings) as connection:
         try:
             listed = source.list_files()
             found = {name: _read(connection, source, name, listed[name], events, as_of) for name in SOURCE_TABLES}
         except SourceError:
-            if source.directory.is_dir():
+            with contextlib.suppress(SourceError):
                 diagnosis.odd += _other_names(connection, source)
             raise
+        diagnosis.odd += source.oddities()
         events.sessions = connection.execute("select count(distinct session) from sessions").fetchall()[0][0]
     for name, table in found.items():
         if name == HISTORY and not table.files:
@@ -145,11 +146,12 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
         stem = mapping.table(name)
         called = f" ({stem})" if stem not in (name, None) else ""
         refused = f", {table.refused} of them refused" if table.refused else ""
-        is_there = f"{_counted(table.files, 'file')}, {_counted(table.rows, 'row')}{refused}"
+        held = "table" if settings.database else _counted(table.files, "file")
+        is_there = f"{held}, {_counted(table.rows, 'row')}{refused}"
         lines.append((name + called, is_there if table.files else NONE))
     lines += _events_in_words(settings, events)
     lines += _history_in_words(found[HISTORY])
-    lines += _observations_in_words(mapping, listed["products"], found["products"])
+    lines += _observations_in_words(settings, mapping, listed["products"], found["products"])
     diagnosis.odd += _odd(settings, mapping, found, events, listed["products"], as_of)
     _require_few_refused(settings, found)
     changes = [each.modified_ns for files in listed.values() for each in files]
@@ -159,7 +161,7 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
 
 def _read(
     connection: duckdb.DuckDBPyConnection,
-    source: FileSource,
+    source: Source,
     name: str,
     files: list[SourceFile],
     events: Events,
@@ -236,14 +238,15 @@ def _history_in_words(found: Found) -> Lines:
     return [("dbt's history", f"{_counted(len(found.instants), 'observation')}, from {first} to {last} UTC")]
 
 
-def _observations_in_words(mapping: StoreMapping, files: list[SourceFile], found: Found) -> Lines:
+def _observations_in_words(settings: Settings, mapping: StoreMapping, files: list[SourceFile], found: Found) -> Lines:
     if mapping.makes_products:
         return [("observations", "products are made from the events, at the latest one")]
     dated = sorted((each.observed_at, each.name) for each in files if each.observed_at)
     if not files:
         return []
     if not dated:
-        return [("observations", "one at each run: the file is not dated")]
+        why = "the table is as it is then" if settings.database else "the file is not dated"
+        return [("observations", f"one at each run: {why}")]
     return [
         ("observations", f"{len(dated)}, from {dated[0][0]} to {dated[-1][0]} UTC"),
         ("products", f"{found.rows_by_file.get(dated[-1][1], 0)} in the last observation"),
@@ -291,14 +294,14 @@ def _require_few_refused(settings: Settings, found: dict[str, Found]) -> None:
     for name, table in found.items():
         if table.refused > settings.max_rejected * table.rows:
             raise SourceError(
-                f"{settings.source_path}: {table.refused} of {table.rows} rows of the table {name} cannot be loaded,"
+                f"{settings.source_name}: {table.refused} of {table.rows} rows of the table {name} cannot be loaded,"
                 f" more than PLANT_MAX_REJECTED={settings.max_rejected} allows; the first is {_place(table)}"
             )
 
 
-def _other_names(connection: duckdb.DuckDBPyConnection, source: FileSource) -> list[str]:
-    """The columns of the directory's files, which may be a store's that has other names."""
-    named = [f"{each.name} has the columns {', '.join(names)}" for each, names in source.columns_found(connection)]
+def _other_names(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:
+    """The columns of what the source has, which may be a store's that has other names."""
+    named = [f"{place} has the columns {', '.join(names)}" for place, names in source.columns_found(connection)]
     if not named:
         return []
     wanted = [f"{name} has the columns {', '.join(table.columns)}" for name, table in SOURCE_TABLES.items()]

@@ -21,6 +21,7 @@ from plant_assets.sources.files import (
     NO_WEEK,
     SOURCE_TABLES,
     FileSource,
+    Source,
     SourceError,
     SourceFile,
     staged_columns,
@@ -61,7 +62,7 @@ class Load:
     """
 
     warehouse: Warehouse
-    source: FileSource
+    source: Source
     as_of: dt.datetime
     log: logging.Logger
     accepts_changes: bool = False
@@ -95,9 +96,11 @@ class Load:
         self.warehouse.execute("create or replace temp table run_weeks (week date)")
         for name in tables:
             if not self.listed[name] and self.source.mapping.table(name) and self._is_missed(name):
-                self.log.warning("%s has no table %s: it is taken as empty", self.source.directory, name)
+                self.log.warning("%s has no table %s: it is taken as empty", self.source.name, name)
             known = self._known_files(name)
-            changed = [each for each in self.listed[name] if not _is_known(each, known)]
+            changed = [
+                each for each in self.listed[name] if each.name not in known or not each.is_known(*known[each.name])
+            ]
             if name == "products":
                 changed = self._observations_to_read(changed)
             self.grown[name] = [
@@ -263,7 +266,7 @@ class Load:
                 continue
             if is_changed and not self.accepts_changes:
                 raise SourceError(
-                    f"{self.source.directory}: the table {HISTORY} says otherwise of {observed_at}Z than when it was"
+                    f"{self.source.name}: the table {HISTORY} says otherwise of {observed_at}Z than when it was"
                     " loaded: restore it, or accept it with `plant-assets run --weeks all`"
                 )
             name = history.name_of(observed_at)
@@ -284,7 +287,9 @@ class Load:
     def _record_found(self, name: str) -> None:
         """What the fresh files hold, in `found_<table>`, as `_files` will keep it."""
         self.warehouse.execute(f"create or replace temp table found_{name} as from _files where false")
-        fresh = self.fresh[name]
+        self._add_found(name, self.fresh[name])
+
+    def _add_found(self, name: str, fresh: list[SourceFile]) -> None:
         self.warehouse.execute(
             f"insert into found_{name} select ?, file, size, modified_ns, content_hash, week,"
             " coalesce(rows_read, 0) from (select unnest(?::varchar[]) as file, unnest(?::bigint[]) as size,"
@@ -298,6 +303,14 @@ class Load:
                 [each.content_hash for each in fresh],
             ],
         )
+
+    def _find_changed(self, files: list[SourceFile]) -> None:
+        """Of files of events that were taken as known and are read after all, note those that are others by now."""
+        known = self._known_files("events")
+        changed = [each for each in files if each.content_hash != known[each.name][2]]
+        if changed:
+            self.fresh["events"] += changed
+            self._add_found("events", changed)
 
     # Weeks
 
@@ -513,6 +526,7 @@ class Load:
             each for each in self.listed["events"] if each.name in holding and each.name not in self.staged["events"]
         ]
         self._stage("events", missing)
+        self._find_changed(missing)
         self.left_out += self._leave_out_kept()
 
     def _leave_out_kept(self) -> int:
@@ -546,6 +560,7 @@ class Load:
             again = [each for each in self.listed[name] if each.name in without_line and each.has_lines]
             if not again:
                 return
+            assert isinstance(self.source, FileSource)
             for each in again:
                 self.source.stage_line_by_line(self.warehouse.connection, SOURCE_TABLES[name], each)
             # The rows that were left out came back; they are counted already.
@@ -702,7 +717,7 @@ class Load:
         )[0]
         place = ", ".join(str(part) for part in (file, line and f"line {line}", column) if part)
         raise RefusedLoad(
-            f"{self.source.directory}: {rejected} of {read} rows of the table {name} cannot be loaded, more than"
+            f"{self.source.name}: {rejected} of {read} rows of the table {name} cannot be loaded, more than"
             f" PLANT_MAX_REJECTED={most} allows; the first is {place}: {reason}"
         )
 
@@ -982,18 +997,6 @@ _STORED_TWINS = (
     " and week in (select week from load_weeks) and not exists (select 1 from load_weeks"
     " where raw_events.created_at >= starts_at and raw_events.created_at < ends_at and not is_kept)"
 )
-
-
-def _is_known(each: SourceFile, known: dict[str, tuple[int, int, str]]) -> bool:
-    """By size and time, which are cheap to see; by content only where the time alone differs."""
-    if each.name not in known:
-        return False
-    size, modified_ns, content = known[each.name]
-    return (
-        each.is_read_as(content)
-        and each.size == size
-        and (each.modified_ns == modified_ns or each.content_hash == content)
-    )
 
 
 def as_ranges(weeks: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
+from plant_assets.postgres_url import SCHEMES, PostgresUrl
 from plant_assets.zones import Calendar, known_zone
 
 PREFIX = "PLANT_"
@@ -34,7 +35,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
     home: Path = Path(".plant")
-    source: str | None = None
+    source: str | None = Field(None, repr=False)
     mapping: Path | None = None
     warehouse: Path | None = None
     timezone: str = "UTC"
@@ -66,10 +67,12 @@ class Settings(BaseSettings):
 
     @field_validator("source", mode="before")
     @classmethod
-    def _files_only(cls, value: str | Path | None) -> str | None:
+    def _directory_or_database(cls, value: str | Path | None) -> str | None:
         if isinstance(value, str) and "://" in value:
             scheme = value.split("://", 1)[0]
-            raise ValueError(f"a directory is read; {scheme}:// is not supported by this version")
+            if scheme not in SCHEMES:
+                raise ValueError(f"a directory or a postgresql:// URL; {scheme}:// is not supported by this version")
+            return PostgresUrl(value).text
         return str(Path(value).expanduser().resolve()) if value else None
 
     _known_zone = field_validator("timezone")(known_zone)
@@ -93,7 +96,18 @@ class Settings(BaseSettings):
         return self.source is None
 
     @property
+    def database(self) -> PostgresUrl | None:
+        """The database that is the source; None where it is a directory."""
+        return PostgresUrl(self.source) if self.source and "://" in self.source else None
+
+    @property
+    def source_name(self) -> str:
+        """The source for readers, without a password."""
+        return self.database.shown if self.database else str(self.source_path)
+
+    @property
     def source_path(self) -> Path:
+        """The directory that is the source."""
         return Path(self.source) if self.source else self.home / "sample"
 
     @property
@@ -134,7 +148,8 @@ class Settings(BaseSettings):
 
     def store(self) -> dict[str, str]:
         """What a warehouse knows its store by."""
-        return {"source": str(self.source_path), "timezone": self.timezone}
+        source = self.database.store if self.database else str(self.source_path)
+        return {"source": source, "timezone": self.timezone}
 
     def environment(self) -> dict[str, str]:
         """The variables that make another process read these very settings."""
@@ -157,5 +172,6 @@ def read_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         allowed = first["msg"].removeprefix("Value error, ")
-        value = re.sub(r"://[^@]*@", "://***@", str(first["input"]))
+        # A URL that cannot be read may hold its password anywhere.
+        value = re.sub(r"(?s)://.*[@:?].*", "://***", str(first["input"]))
         raise UsageError(f"{name}={value} is not allowed: {allowed}") from None

@@ -187,6 +187,11 @@ class Warehouse:
             if known is not None and known != value:
                 raise store_mismatch(self.settings, name, known, value)
 
+    def first_week(self) -> dt.date | None:
+        """The first week that the store is known to have; None before the first load."""
+        known = self.meta("first_week")
+        return dt.date.fromisoformat(known) if known else None
+
     def stages(self) -> tuple[str, ...]:
         """The funnel's stages that the store has, in order; all where nothing says otherwise."""
         known = self.meta("stages")

@@ -12,6 +12,7 @@ import pytest
 from plant_assets import sample
 from plant_assets.runs import Outcome, run_checks, run_refresh
 from plant_assets.settings import Settings, read_settings
+from plant_assets_tests import postgres
 
 END = dt.datetime(2026, 10, 14, 6)
 IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
@@ -97,3 +98,18 @@ def built(built_once: Settings, tmp_path: Path) -> Settings:
     home = tmp_path / "built"
     shutil.copytree(built_once.warehouse_path.parent, home)
     return read_settings(source=built_once.source, warehouse=home / "w.duckdb")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server's database `postgres`, as its superuser."""
+    need(f"PostgreSQL {postgres.OLDEST}", postgres.binaries() is not None)
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture
+def database(postgres_server: str) -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database, as its superuser."""
+    with postgres.database(postgres_server) as url:
+        yield url

@@ -1,5 +1,6 @@
 """The source's tables, loaded once, and the events with their products, dates and sessions."""
 
+import contextlib
 from collections.abc import Iterator
 
 import dagster as dg
@@ -8,7 +9,8 @@ import ibis
 from plant_assets.io_manager import stored_metadata
 from plant_assets.loading import Load, RefusedLoad
 from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, request_id, run_weeks
-from plant_assets.sources.files import HISTORY, SOURCE_TABLES, FileSource
+from plant_assets.sources import source_of
+from plant_assets.sources.files import HISTORY, SOURCE_TABLES
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import Warehouse, WeekRange
 from plant_assets.transforms import events as transforms
@@ -67,12 +69,13 @@ def staged_load(
     if isinstance(warehouse.staged, Load):
         return warehouse.staged
     warehouse.require_store()
-    mapping = mapping_of(warehouse.settings)
-    source = FileSource(warehouse.settings.source_path, warehouse.calendar, mapping)
-    load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
-    load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
+    anew = (weeks.first, weeks.last) if weeks else None
+    source = source_of(warehouse.settings, as_of(context), warehouse.first_week(), anew)
     first_week = first_week_of(warehouse.settings)
-    load.judge(weeks.weeks() if weeks else [], first_week)
+    with contextlib.closing(source):
+        load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
+        load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
+        load.judge(weeks.weeks() if weeks else [], first_week)
     yielding = load.yielding_weeks() if weeks else set()
     if yielding:
         named = ", ".join(str(week) for week in sorted(yielding))
@@ -83,7 +86,7 @@ def staged_load(
     if weeks and load.find_first_week() < first_week:
         context.log.warning("the source begins earlier than %s: reload the code location", first_week)
         first_week = load.find_first_week()
-    warehouse.remember_store(first_week, mapping.stages)
+    warehouse.remember_store(first_week, source.mapping.stages)
     return load
 
 

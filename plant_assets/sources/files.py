@@ -4,6 +4,7 @@ Files are read by the engine into typed rows. A file in which a row is refused i
 line, so that the refusal names its line and keeps its text. Names of columns and files reach SQL quoted or not at all.
 """
 
+import abc
 import contextlib
 import csv
 import datetime as dt
@@ -16,7 +17,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -160,11 +161,6 @@ class SourceFile:
     _hash: str | None = field(default=None, repr=False)
 
     @property
-    def has_lines(self) -> bool:
-        """Whether a row of it has a line and a text."""
-        return self.extension.startswith(("csv", "jsonl"))
-
-    @property
     def content_hash(self) -> str:
         """SHA-256 of the content, and the mapping: by another one the rows are others.
 
@@ -188,6 +184,19 @@ class SourceFile:
     def has_content_of(self, content_hash: str) -> bool:
         """Whether the content has that hash, by whatever mapping."""
         return content_hash.partition(":")[0] == self.content_hash.partition(":")[0]
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether its rows are lines, so that one can be named by its line and text."""
+        return self.extension.startswith(("csv", "jsonl"))
+
+    def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
+        """Whether it is as it was: by size and time, which are cheap to see; by content where only the time differs."""
+        return (
+            self.is_read_as(content_hash)
+            and self.size == size
+            and (self.modified_ns == modified_ns or self.content_hash == content_hash)
+        )
 
     def begins_with(self, size: int, content_hash: str) -> bool:
         """Whether whole lines were only added to a file that was that long, with that hash."""
@@ -234,14 +243,100 @@ def _paths_below(folder: Path) -> Iterator[Path]:
             yield from (Path(parent, name) for name in (*folders, *names) if not name.startswith("."))
 
 
-class FileSource:
-    """A store's tables as files under one directory, by the names that the mapping gives them."""
+class Source(abc.ABC):
+    """A store's tables, by the names that the mapping gives them; `name` is the source's for readers."""
+
+    def __init__(self, name: str, calendar: Calendar, mapping: StoreMapping, prefix: str = "") -> None:
+        self.name, self.calendar, self.mapping = name, calendar, mapping
+        # What stands before the names of files in the engine.
+        self._prefix = prefix
+
+    @abc.abstractmethod
+    def list_files(self) -> dict[str, list[SourceFile]]:
+        """The files of each table, or what stands for them; an absent optional table has none."""
+
+    @abc.abstractmethod
+    def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
+        """Add files to `_staged_<table>`: typed columns, file, line, raw_text, column_name and reason.
+
+        Every row read is there; `reason` is NULL for those that can be loaded.
+
+        Raises:
+            SourceError: a file cannot be read to its end, or lacks a needed column.
+        """
+
+    @abc.abstractmethod
+    def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
+        """What could be tables of the source, whatever their names, each with its columns."""
+
+    def _lacks(self, name: str, found: Collection[str]) -> bool:
+        """Whether a table that must be there is not among those found; dbt's history tells of the products too.
+
+        Raises:
+            SourceError: there is a history, and PLANT_MAPPING makes the products of the events.
+        """
+        is_told = name == "products" and HISTORY in found
+        if is_told and self.mapping.makes_products:
+            raise SourceError(
+                f"{self.name}: the table {HISTORY} tells of the products that PLANT_MAPPING makes from the events:"
+                f" remove `products: {NONE}` from its tables, or add `{HISTORY}: {NONE}`"
+            )
+        return SOURCE_TABLES[name].is_needed and bool(self.mapping.table(name)) and name not in found and not is_told
+
+    def oddities(self) -> list[str]:
+        """What makes reading it slow, if anything."""
+        return []
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of what reading holds."""
+
+    def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
+        """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
+        # dbt's instants are the warehouse's that it wrote to, not the store's.
+        typed, problems, clocks, time = [], [], "", Time() if table.name == HISTORY else self.mapping.time
+        for name, kind in table.columns.items():
+            if kind == INSTANT and time != Time():
+                clocks += f", {_clock(types[name], name, time)}"
+                typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
+            elif name == "event_type" and self.mapping.event_types is not None:
+                typed.append(f"{_stage(_text(types[name], name), self.mapping.event_types)} as typed_{name}")
+            else:
+                typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
+            if kind != TEXT:
+                given = _text(types[name], name) if types[name] == "VARCHAR" else name
+                is_wrong = f"{given} is not null and typed_{name} is null"
+                problems.append((is_wrong, name, _NOT_A[kind]))
+            if name in table.table.required:
+                problems.append((f"typed_{name} is null", name, "missing"))
+        made = {"event_id": _content_id(table)} if table.name == "events" and self.mapping.makes_event_ids else {}
+        problems = [each for each in problems if each[1] not in made]
+        values = ", ".join(f"{made.get(name, f'typed_{name}')} as {name}" for name in table.columns)
+        columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
+        reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
+        week = _week_of(self.calendar, "typed_created_at") if table.name == "events" else "null"
+        is_dated = "observed_at" in TABLES[table.table.target].names
+        observed_at = "staged_at" if is_dated else "null"
+        paths = "join staged_paths on filename = staged_path" if is_dated else ""
+        return (
+            f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
+            f" {week} as week, substr(filename, {len(self._prefix) + 1}) as file, line, column_name, reason,"
+            f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
+            f"select *, case when refused is not null then null {columns} end as column_name,"
+            f" case when refused is not null then refused {reasons} end as reason from ("
+            f"select *, {', '.join(typed)} from (select *{clocks} from ({select}) {paths})))"
+        )
+
+
+class FileSource(Source):
+    """A store's tables as files under one directory."""
 
     def __init__(self, directory: Path, calendar: Calendar, mapping: StoreMapping | None = None) -> None:
+        super().__init__(str(directory), calendar, mapping or StoreMapping(), str(directory).rstrip("/") + "/")
         self.directory = directory
-        self.mapping = mapping or StoreMapping()
-        self._prefix = str(directory).rstrip("/") + "/"
-        self.calendar = calendar
+
+    def close(self) -> None:
+        """Let go of what reading holds: nothing, as each file is closed when it is read."""
 
     def list_files(self) -> dict[str, list[SourceFile]]:
         """The files of each table, in order of their names; an absent optional table has none.
@@ -253,24 +348,20 @@ class FileSource:
         if not self.directory.is_dir():
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
         found = {name: self._files_of(name) for name in SOURCE_TABLES}
-        for name, table in SOURCE_TABLES.items():
-            stem = self.mapping.table(name)
-            has_history = name == "products" and found[HISTORY]
-            if table.is_needed and stem and not found[name] and not has_history:
+        for name in SOURCE_TABLES:
+            if self._lacks(name, [each for each in found if found[each]]):
+                stem = self.mapping.table(name)
                 raise SourceError(
                     f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
                     f" <ext> one of {', '.join(EXTENSIONS)}"
                     + (f"; or dbt's history, {self.mapping.table(HISTORY)}" if name == "products" else "")
                 )
-        if found[HISTORY] and self.mapping.makes_products:
-            raise SourceError(
-                f"{found[HISTORY][0].path} tells the products' history, and PLANT_MAPPING makes products from the"
-                f" events: remove `products: {NONE}` from its tables, or give `{HISTORY}: {NONE}`"
-            )
         return found
 
-    def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[SourceFile, list[str]]]:
+    def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """The files of the directory, whatever their names, with their columns; the first of each folder in it."""
+        if not self.directory.is_dir():
+            return []
         firsts: dict[Path, Path] = {}
         for path in _paths_below(self.directory):
             if _extension(path.name) and path.is_file():
@@ -280,7 +371,7 @@ class FileSource:
         for path in sorted(firsts.values()):
             with contextlib.suppress(SourceError):
                 source_file = self._file(path.stem, path, dated=False)
-                found.append((source_file, _columns_of(connection, source_file)))
+                found.append((source_file.name, _columns_of(connection, source_file)))
         return found
 
     def _files_of(self, table: str) -> list[SourceFile]:
@@ -353,9 +444,7 @@ class FileSource:
                 )
 
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
-        """Add files to `_staged_<table>`: typed columns, file, line, raw_text, column_name and reason.
-
-        Every row read is there; `reason` is NULL for those that can be loaded.
+        """Add files to `_staged_<table>`, those that are alike by one statement.
 
         Raises:
             SourceError: a file cannot be read to its end, or lacks a needed column.
@@ -447,42 +536,6 @@ class FileSource:
                 connection.unregister("lines")
         except (OSError, EOFError, zlib.error) as error:
             raise _unreadable(source_file, error) from error
-
-    def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
-        """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
-        # dbt's instants are the warehouse's that it wrote to, not the store's.
-        typed, problems, clocks, time = [], [], "", Time() if table.name == HISTORY else self.mapping.time
-        for name, kind in table.columns.items():
-            if kind == INSTANT and time != Time():
-                clocks += f", {_clock(types[name], name, time)}"
-                typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
-            elif name == "event_type" and self.mapping.event_types is not None:
-                typed.append(f"{_stage(_text(types[name], name), self.mapping.event_types)} as typed_{name}")
-            else:
-                typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
-            if kind != TEXT:
-                given = _text(types[name], name) if types[name] == "VARCHAR" else name
-                is_wrong = f"{given} is not null and typed_{name} is null"
-                problems.append((is_wrong, name, _NOT_A[kind]))
-            if name in table.table.required:
-                problems.append((f"typed_{name} is null", name, "missing"))
-        made = {"event_id": _content_id(table)} if table.name == "events" and self.mapping.makes_event_ids else {}
-        problems = [each for each in problems if each[1] not in made]
-        values = ", ".join(f"{made.get(name, f'typed_{name}')} as {name}" for name in table.columns)
-        columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
-        reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
-        week = _week_of(self.calendar, "typed_created_at") if table.name == "events" else "null"
-        is_dated = "observed_at" in TABLES[table.table.target].names
-        observed_at = "staged_at" if is_dated else "null"
-        paths = "join staged_paths on filename = staged_path" if is_dated else ""
-        return (
-            f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
-            f" {week} as week, substr(filename, {len(self._prefix) + 1}) as file, line, column_name, reason,"
-            f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
-            f"select *, case when refused is not null then null {columns} end as column_name,"
-            f" case when refused is not null then refused {reasons} end as reason from ("
-            f"select *, {', '.join(typed)} from (select *{clocks} from ({select}) {paths})))"
-        )
 
 
 @functools.cache
@@ -692,10 +745,10 @@ def _shape(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_file:
         except duckdb.Error as error:
             raise _unreadable(source_file, error) from error
         columns = tuple((row[0], row[1]) for row in found if row[0] in table.theirs.values())
-        _require_columns(table, source_file, [row[0] for row in found])
+        require_columns(table, source_file.path, [row[0] for row in found])
         return Shape("parquet", columns)
     header = _header(source_file)
-    _require_columns(table, source_file, header)
+    require_columns(table, source_file.path, header)
     return Shape("csv", tuple((name, "VARCHAR") for name in header))
 
 
@@ -711,16 +764,15 @@ def _require_whole(source_file: SourceFile) -> None:
         raise _unreadable(source_file, error) from error
 
 
-def _require_columns(table: ReadTable, source_file: SourceFile, found: list[str]) -> None:
+def require_columns(table: ReadTable, place: object, found: list[str]) -> None:
+    """Refuse a table that lacks a column, or has one twice; `place` is where it was found."""
     theirs = dict.fromkeys(table.theirs.values())
     optional = [table.theirs.get(name) for name in table.table.optional]
     missing = [name for name in theirs if name not in found and name not in optional]
     twice = sorted(name for name in theirs if found.count(name) > 1)
     if missing or twice:
         what = f"lacks {', '.join(missing)}" if missing else f"has twice {', '.join(twice)}"
-        raise SourceError(
-            f"{source_file.path}: the table {table.name} {what}; columns found: {', '.join(found) or 'none'}"
-        )
+        raise SourceError(f"{place}: the table {table.name} {what}; columns found: {', '.join(found) or 'none'}")
 
 
 def _unreadable(source_file: SourceFile, error: Exception) -> SourceError:

@@ -1,5 +1,6 @@
 """Small stores written to a folder, and loaded into a warehouse as a run does it, but without Dagster."""
 
+import contextlib
 import csv
 import datetime as dt
 import gzip
@@ -8,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from plant_assets.automation import plan_run
 from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.loading import Plan
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources.files import SOURCE_TABLES, FileSource, staged_columns
+from plant_assets.sources import source_of
+from plant_assets.sources.files import SOURCE_TABLES, staged_columns
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import STAGED, WeekRange, open_warehouse
+from plant_assets_tests import postgres
 
 LOG = logging.getLogger(__name__)
 # A Wednesday; its week is the running one, and began on 2021-03-01.
@@ -115,7 +118,7 @@ class Store:
 
     def under(self, **settings: Any) -> "Store":
         """The same folder and warehouse under other settings."""
-        return Store(self.folder, self.settings.model_copy(update=settings))
+        return replace(self, settings=self.settings.model_copy(update=settings))
 
     def plan(self, as_of: dt.datetime = AS_OF, **chosen: Any) -> Plan:
         """What a run would do; nothing is written."""
@@ -142,11 +145,11 @@ class Store:
 
     def staged(self, table: str, columns: str) -> list[tuple[Any, ...]]:
         """What reading a table's files gives before anything is judged or loaded."""
-        mapping = mapping_of(self.settings)
-        source = FileSource(self.folder, self.settings.calendar, mapping)
-        with duckdb.connect() as connection:
+        source = source_of(self.settings, AS_OF)
+        with contextlib.closing(source), duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            connection.execute(f"create table {STAGED}{table} ({staged_columns(SOURCE_TABLES[table], mapping)})")
+            definition = staged_columns(SOURCE_TABLES[table], mapping_of(self.settings))
+            connection.execute(f"create table {STAGED}{table} ({definition})")
             source.stage(connection, SOURCE_TABLES[table], source.list_files()[table])
             return connection.execute(f"select {columns} from {STAGED}{table} order by all").fetchall()
 
@@ -172,6 +175,59 @@ class Store:
             return {
                 name: warehouse.rows(f"select {columns} from {name} order by all") for name, columns in CONTENTS.items()
             }
+
+
+@dataclass
+class LiveStore(Store):
+    """A store whose rows are in a database, all files of a table in one; text that is no instant is infinity there."""
+
+    held: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
+
+    def put(self, name: str, content: Content) -> Path:
+        assert isinstance(content, list)
+        table = name.partition("/")[0].partition(".")[0]
+        self.held.setdefault(table, {})[name] = content
+        self._write(table)
+        return self.folder / name
+
+    def remove(self, name: str) -> None:
+        for table, files in self.held.items():
+            if files.pop(name, None) is not None:
+                self._write(table)
+
+    def plan(self, as_of: dt.datetime = AS_OF, **chosen: Any) -> Plan:
+        return super().plan(as_of, counts_weeks=True, **chosen)
+
+    def load(self, as_of: dt.datetime = AS_OF, **chosen: Any) -> Plan:
+        return super().load(as_of, counts_weeks=True, **chosen)
+
+    def _write(self, table: str) -> None:
+        """Let the table hold the rows of its files; one that has none is not there, but for events."""
+        rows = [_row_of_table(row) for name in sorted(self.held[table]) for row in self.held[table][name]]
+        columns = list(SOURCE_TABLES[table].columns)
+        types = {"created_at": "timestamptz", "quantity": "bigint", "inventory": "bigint", "price": "numeric"}
+        definition = ", ".join(f"{name} {types.get(name, 'text')}" for name in columns)
+        statements = [f"drop table if exists {table}"]
+        if rows or table == "events":
+            statements.append(f"set TimeZone = 'UTC'; create table {table} ({definition})")
+        values = [tuple(row[name] for name in columns) for row in rows]
+        if values:
+            statements.append(f"insert into {table} values " + ", ".join(["%s"] * len(values)))
+        postgres.execute(str(self.settings.source), "; ".join(statements), values)
+
+
+def _row_of_table(row: Row) -> Row:
+    is_instant = any(letter.isdigit() for letter in row.get("created_at") or "")
+    return {**row, "created_at": row["created_at"] if is_instant else "infinity"} if row.get("created_at") else row
+
+
+def new_live_store(url: str, tmp_path: Path, **settings: Any) -> LiveStore:
+    """The same store as `new_store` in a database."""
+    home = tmp_path / "home"
+    store = LiveStore(tmp_path, read_settings(source=url, warehouse=home / "plant.duckdb", home=home, **settings))
+    store.put("products.csv", [product("p1"), product("p2")])
+    store.put("events.csv", [])
+    return store
 
 
 def new_store(tmp_path: Path, name: str = "source", **settings: Any) -> Store:
