@@ -108,7 +108,7 @@ class Load:
                 for each in changed
                 if not self.is_forced and each.name in known and each.begins_with(*known[each.name][::2])
             ]
-            is_whole = name in ("orders", "order_items", HISTORY)
+            is_whole = name in ("orders", "order_items") or (name == HISTORY and bool(self.listed[name]))
             lost = known.keys() - {each.name for each in self.listed[name]}
             lost |= {each.name for each in changed if each.name in known} - set(self.grown[name])
             if name == HISTORY and not self.is_forced and (changed or self._is_waited_for(name)):

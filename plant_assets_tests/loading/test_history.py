@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from plant_assets.sources.files import SourceError
-from plant_assets_tests.loading.stores import AS_OF, Row, Store, assert_accounted, event, new_store, product
+from plant_assets_tests import postgres
+from plant_assets_tests.loading.stores import (
+    AS_OF,
+    Row,
+    Store,
+    assert_accounted,
+    event,
+    new_live_store,
+    new_store,
+    product,
+)
 
 
 def valid(product_id: str | None, since: str | None, until: str | None = None, **others: str | None) -> Row:
@@ -201,3 +211,34 @@ def test_products_made_from_events_have_no_history_beside_them(store: Store, tmp
 def test_without_products_and_history_both_are_named(store: Store) -> None:
     with pytest.raises(SourceError, match=r"has no table products: .*; or dbt's history, products_snapshot$"):
         store.load()
+
+
+def test_a_table_of_a_database(tmp_path: Path, database: str) -> None:
+    live = new_live_store(database, tmp_path / "live")
+    live.put("events.csv", [event("e1", "2021-03-02")])
+    live.remove("products.csv")
+    postgres.execute(
+        database,
+        "create table products_snapshot (product_id uuid, name text, price float8, inventory int, dbt_scd_id text,"
+        " dbt_updated_at timestamp, dbt_valid_from timestamp, dbt_valid_to timestamp, dbt_is_deleted text);"
+        "insert into products_snapshot select md5(p)::uuid, 'Fern', 9.5, 10, 'x', since, since, until, is_deleted from"
+        " (values ('1', timestamp '2021-02-08', timestamp 'infinity', 'False'),"
+        " ('2', '2021-02-08 00:00:00.5', '2021-02-09', 'False'), ('2', '2021-02-09', 'infinity', 'True'),"
+        " ('3', '2021-02-08', '9999-12-31 23:59:59', 'False')) as given (p, since, until, is_deleted)",
+    )
+    live.load()
+    assert {at: len(seen) for at, seen in observed(live).items()} == {"08": 3, "09": 2}
+    assert_accounted(live, products=5, products_snapshot=4)
+    # dbt goes on, and products are observed by ourselves too.
+    postgres.execute(
+        database,
+        "update products_snapshot set dbt_valid_to = '2021-03-01' where product_id = md5('3')::uuid;"
+        " create table products as select distinct product_id, name, price, inventory from products_snapshot"
+        " where product_id = md5('1')::uuid",
+    )
+    live.load()
+    seen = {at: len(seen) for at, seen in observed(live).items()}
+    assert seen == {"08": 3, "09": 2, "2021-03-01": 1, "2021-03-03 12:00:00": 1}
+    postgres.execute(database, "alter table products_snapshot drop column dbt_is_deleted, drop column dbt_valid_to")
+    with pytest.raises(SourceError, match="the table products_snapshot lacks dbt_valid_to; columns found: product_id,"):
+        live.load()

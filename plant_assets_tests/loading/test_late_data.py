@@ -282,7 +282,7 @@ def test_of_files_that_have_grown_only_the_new_rows_are_added(growing: Store, tm
     growing.put("order_items/b.csv", [item("o4")])
     load = growing.load().load
     assert load.kept == {LAST_WEEK, RUNNING}
-    assert load.added_to == {"orders", "order_items", "products_snapshot"}
+    assert load.added_to == {"orders", "order_items"}
     assert growing.rows("select count(*) from raw_events where event_id = 't1'") == [(1,)]
     assert_accounted(growing, events=21, orders=2, order_items=4)
     assert_as_from_nothing(growing, tmp_path)
