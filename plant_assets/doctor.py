@@ -24,6 +24,8 @@ from plant_assets.storage import STAGED, literal, open_marts, store_mismatch
 from plant_assets.zones import WEEK, weeks_between
 
 PORTION_BYTES = 1 << 29
+# Of a week in a database.
+UNKNOWN_BYTES = PORTION_BYTES // 26
 MOST_SHOWN = 10
 # As the checks have it: two ticks.
 FRESH_WITHIN = dt.timedelta(hours=12)
@@ -171,7 +173,7 @@ def _read(
     table, found, staged = SOURCE_TABLES[name], Found(len(files)), STAGED + name
     connection.execute("create table if not exists sessions (session ubigint)")
     # What a row of dbt's history says may depend on any other.
-    for portion in [files][: len(files)] if name == HISTORY else _portions(files):
+    for portion in [files] if name == HISTORY and files else _portions(files):
         connection.execute(f"create or replace table {staged} ({staged_columns(table, source.mapping)})")
         source.stage(connection, table, portion)
         counts = connection.execute(f"select file, count(*), count(reason) from {staged} group by file").fetchall()
@@ -209,7 +211,7 @@ def _read_events(connection: duckdb.DuckDBPyConnection, events: Events, as_of: d
 def _portions(files: list[SourceFile]) -> Iterator[list[SourceFile]]:
     portion: list[SourceFile] = []
     for each in files:
-        if portion and sum(other.size for other in portion) + each.size > PORTION_BYTES:
+        if portion and sum(other.size or UNKNOWN_BYTES for other in portion) + each.size > PORTION_BYTES:
             yield portion
             portion = []
         portion.append(each)

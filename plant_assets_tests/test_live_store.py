@@ -4,8 +4,9 @@ import datetime as dt
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -21,6 +22,7 @@ from plant_assets_tests.postgres import PASSWORD, execute, fill, fill_all
 from plant_assets_tests.tables import contents, rows
 from plant_assets_tests.test_commands import one_sentence, plant_assets
 from plant_assets_tests.test_real_store import AS_OF, STORE
+from plant_assets_tests.test_schedule import tick
 
 # An observation's file is called otherwise.
 ALIKE = "raw_observations"
@@ -97,7 +99,7 @@ def test_a_real_store_has_the_same_tables(tmp_path: Path, database: str, refresh
         [found] = [path for path in STORE.rglob("*.csv") if table in (path.stem, path.parent.name)]
         shutil.copy(found, source / f"{table}.csv")
     shutil.copy(max((STORE / "products").iterdir()), source / "products.csv")
-    names = {path.stem: path.open().readline().strip() for path in source.iterdir()}
+    names = {path.stem: path.read_text().partition("\n")[0].strip() for path in source.iterdir()}
     types = {"created_at": "timestamp", "quantity": "integer", "inventory": "integer", "price": "double precision"}
     for table, header in names.items():
         columns = ", ".join(f"{name} {types.get(name, 'text')}" for name in header.split(","))
@@ -112,32 +114,40 @@ def test_a_real_store_has_the_same_tables(tmp_path: Path, database: str, refresh
     assert contents(live, without=(ALIKE,)) == contents(files, without=(ALIKE,))
 
 
-def test_a_tick_and_a_late_week(live: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def records() -> Iterator[dg.DagsterInstance]:
+    """Ticks need records that last."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def load_raw(settings: Settings, records: dg.DagsterInstance, request: dg.RunRequest) -> None:
+    """The part of a tick's run that reads the source."""
+    selection = [dg.AssetKey(name) for name in ("raw_events", "raw_products", "raw_observations")]
+    job = build_defs(settings).resolve_job_def("refresh")
+    assert job.execute_in_process(instance=records, tags=request.tags, asset_selection=selection).success
+
+
+def test_a_tick_and_a_late_week(live: Settings, records: dg.DagsterInstance) -> None:
     """As the daemon does it: the plan reads, then the run reads again."""
     started = live.model_copy(update={"start": dt.date(2026, 9, 21)})
-    schedule = build_defs(started).resolve_schedule_def("every_six_hours")
-    with dg.build_schedule_context(instance, scheduled_execution_time=END.replace(tzinfo=dt.UTC)) as context:
-        [request] = schedule.evaluate_tick(context).run_requests
-    job = build_defs(started).resolve_job_def("refresh")
-    assert job.execute_in_process(instance=instance, tags=request.tags).success
+    [request] = tick(started, records, END)
+    load_raw(started, records, request)
     assert rows(live, "select distinct observed_at from raw_products") == [(END,)]
     add = "insert into events (event_id, session_id, created_at, event_type) values (%s, 's', %s, 'page_view')"
     execute(str(live.source), add, ["late", "2026-09-25 12:00Z"])
     # By the sensor's clock more weeks are over.
     sensor = late_events_sensor(started)
-    with dg.build_sensor_context(instance) as context:
-        found = sensor.evaluate_tick(context)
-    assert found.run_requests
+
+    def look(cursor: str | None) -> Any:
+        repository = build_defs(started).get_repository_def()
+        with dg.build_sensor_context(instance=records, cursor=cursor, repository_def=repository) as context:
+            return sensor.evaluate_tick(context)
+
+    found = look(None)
     assert found.cursor == str(dt.datetime.now(dt.UTC).date())
-    with dg.build_sensor_context(instance, cursor=found.cursor) as context:
-        again = sensor.evaluate_tick(context)
-    assert again.skip_message == "the closed weeks of a database are counted once a day"
-    assert (
-        build_defs(started)
-        .resolve_job_def("refresh")
-        .execute_in_process(instance=instance, tags=found.run_requests[0].tags)
-        .success
-    )
+    assert look(found.cursor).skip_message == "the closed weeks of a database are counted once a day"
+    load_raw(started, records, found.run_requests[0])
     assert rows(live, "select created_at from raw_events where event_id = 'late'") == [(dt.datetime(2026, 9, 25, 12),)]
 
 

@@ -20,7 +20,7 @@ from plant_assets_tests.tables import contents, rows
 TICK = dt.timedelta(hours=6)
 
 
-def _tick(settings: Settings, instance: dg.DagsterInstance, at: dt.datetime) -> list[dg.RunRequest | dg.SkipReason]:
+def tick(settings: Settings, instance: dg.DagsterInstance, at: dt.datetime) -> list[dg.RunRequest | dg.SkipReason]:
     defs = build_defs(settings)
     context = dg.build_schedule_context(
         instance=instance,
@@ -84,13 +84,13 @@ def test_is_on_every_six_hours_in_utc() -> None:
 
 def test_asks_for_the_running_and_the_late_week_in_one_run(store: Settings, instance: dg.DagsterInstance) -> None:
     _extend(store, END + TICK)
-    [request] = _tick(store, instance, END + TICK)
+    [request] = tick(store, instance, END + TICK)
     assert _range(request) == ("2026-10-05", "2026-10-12")
 
 
 def test_its_run_materializes_weeks_and_the_rest(store: Settings, instance: dg.DagsterInstance) -> None:
     _extend(store, END + TICK)
-    [request] = _tick(store, instance, END + TICK)
+    [request] = tick(store, instance, END + TICK)
     result = _run(store, instance, request)
     assert result.success
     made = [(event.asset_key.to_user_string(), event.partition) for event in result.get_asset_materialization_events()]
@@ -107,7 +107,7 @@ def test_a_plain_source_file_is_observed_at_the_ticks_time(
     shutil.copytree(small_store, source, ignore=shutil.ignore_patterns("products"))
     shutil.copy(small_store / "products" / f"{END:%Y-%m-%dT%H-%M-%SZ}.csv", source / "products.csv")
     settings = read_settings(source=source, warehouse=tmp_path / "w.duckdb", start="2026-09-28")
-    [request] = _tick(settings, instance, END)
+    [request] = tick(settings, instance, END)
     assert _run(settings, instance, request).success
     assert rows(settings, "select distinct observed_at from raw_products") == [(END,)]
 
@@ -118,7 +118,7 @@ def test_the_next_tick_catches_up(
 ) -> None:
     at = END + TICK * (missed + 1)
     _extend(store, at)
-    for request in _tick(store, instance, at):
+    for request in tick(store, instance, at):
         assert _run(store, instance, request).success
     rebuilt = store.model_copy(update={"warehouse": tmp_path / "rebuilt.duckdb"})
     assert not refresh(rebuilt, as_of=at).failures
@@ -129,20 +129,20 @@ def test_skips_with_a_reason_while_a_run_is_going(store: Settings, instance: dg.
     job = build_defs(store).resolve_job_def("refresh")
     going = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     with hold_run(store, going.run_id):
-        [skip] = _tick(store, instance, END)
+        [skip] = tick(store, instance, END)
     assert skip.skip_message == f"run {going.run_id} is still going"
 
 
 def test_skips_with_a_reason_while_the_warehouse_is_in_use(store: Settings, instance: dg.DagsterInstance) -> None:
     with open_warehouse(store, holder="a test"):
-        [skip] = _tick(store, instance, END)
+        [skip] = tick(store, instance, END)
     assert "in use by a test" in skip.skip_message
 
 
 def test_a_source_that_cannot_be_read_is_shown_by_a_failed_run(store: Settings, instance: dg.DagsterInstance) -> None:
     before = contents(store)
     shutil.rmtree(store.source_path / "events")
-    [request] = _tick(store, instance, END + TICK)
+    [request] = tick(store, instance, END + TICK)
     result = _run(store, instance, request)
     assert not result.success
     [failure] = [event for event in result.all_events if event.is_step_failure]
@@ -154,7 +154,7 @@ def test_a_source_that_cannot_be_read_is_shown_by_a_failed_run(store: Settings, 
 def test_the_sample_store_is_extended_to_the_ticks_time(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     settings = read_settings(home=tmp_path)
     sample.write(settings.source_path, END, sessions=200, weeks=2, products=4)
-    _tick(settings, instance, END + TICK)
+    tick(settings, instance, END + TICK)
     manifest = sample.read_manifest(settings.source_path)
     assert manifest
     assert manifest.end == (END + TICK).isoformat()

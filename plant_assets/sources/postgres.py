@@ -25,7 +25,7 @@ from plant_assets.sources.files import SOURCE_TABLES, ReadTable, Source, SourceF
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
-# A server that is silent for a minute is gone.
+# A machine that is silent for a minute is gone.
 CONNECTION = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -265,23 +265,21 @@ class PostgresSource(Source):
         if self._opened is None:
             return []
         found = self._snapshot.rows(
-            f"select {_SHOWN_NAME}, coalesce(string_agg(attname, ',' order by attnum), '') {_FOUND_TABLES}"
-            " left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
-            " group by pg_class.oid, nspname, relname order by 1"
+            f"select {_SHOWN_NAME}, array(select attname::text from pg_attribute where attrelid = pg_class.oid"
+            f" and attnum > 0 and not attisdropped order by attnum) {_FOUND_TABLES} order by 1"
         )
-        return [(name, columns.split(",")) for name, columns in found]
+        return [(name, columns) for name, columns in found]
 
     def oddities(self) -> list[str]:
         """That the server reads all events to find those of a week, or that they cannot be told by week at all."""
         table, relation = self.mapping.table("events"), _literal(self._tables["events"].relation)
         if not self._weeks:
             return [f"created_at of {table} is no timestamp: all events are read by each run"]
+        column = ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["created_at"]
         found = self._snapshot.rows(
             f"select 1 from pg_class where oid = to_regclass({relation}) and relkind in ('r', 'p', 'm') and not exists"
             " (select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]"
-            f" where indrelid = pg_class.oid and indisvalid and {_literal(self._created_at)} = '"
-            " || attname || "
-            "')"
+            f" where indrelid = pg_class.oid and indisvalid and attname = {_literal(column)})"
         )
         slow = f"no index begins with created_at of {table}: to find a week's events, the server reads all of them"
         return [slow] * len(found)
