@@ -153,6 +153,19 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "raw_products_snapshot",
+            ("dbt_valid_from", "product_id"),
+            (
+                _PRODUCT_ID,
+                _may("name", TEXT, "Name"),
+                _may("price", PRICE, "Price, in the store's currency"),
+                _may("inventory", COUNT, "Units in stock; NULL is unknown"),
+                _must("dbt_valid_from", INSTANT, "Instant from which dbt holds the row valid, UTC"),
+                _may("dbt_valid_to", INSTANT, "Instant that ended it, not included, UTC; NULL or far ahead: open"),
+                _may("dbt_is_deleted", FLAG, "The product was gone; NULL where dbt does not say"),
+            ),
+        ),
+        Table(
             "raw_orders",
             ("order_id",),
             (
@@ -263,6 +276,21 @@ TABLES: dict[str, Table] = {
                 _must("is_current", FLAG, "The product still has this version"),
                 _may("changed_after", INSTANT, "Last observation that held the product before, UTC"),
             ),
+        ),
+        Table(
+            "product_snapshot_dbt",
+            ("product_id", "dbt_valid_from"),
+            (
+                _PRODUCT_ID,
+                _may("name", TEXT, "Name"),
+                _may("price", PRICE, "Price, in the store's currency"),
+                _may("inventory", COUNT, "Units in stock; NULL is unknown"),
+                _must("dbt_scd_id", TEXT, "The version: product_id|dbt_valid_from, of which dbt's own id is the MD5"),
+                _must("dbt_updated_at", INSTANT, "As dbt_valid_from"),
+                _must("dbt_valid_from", INSTANT, "First observation that saw this version, UTC"),
+                _may("dbt_valid_to", INSTANT, "Observation that ended it, UTC, not included; NULL: current"),
+            ),
+            is_view=True,
         ),
         Table(
             "inventory",

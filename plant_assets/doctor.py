@@ -17,8 +17,8 @@ import duckdb
 
 from plant_assets.contracts import STAGES
 from plant_assets.settings import PREFIX, Settings, UsageError
-from plant_assets.sources import source_of
-from plant_assets.sources.files import SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
+from plant_assets.sources import history, source_of
+from plant_assets.sources.files import HISTORY, SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
 from plant_assets.storage import STAGED, literal, open_marts, store_mismatch
 from plant_assets.zones import WEEK, weeks_between
@@ -44,13 +44,14 @@ class Diagnosis:
 
 @dataclass
 class Found:
-    """What the files of a table hold; `first_refusal` is file, line, column and reason."""
+    """What the files of a table hold; `first_refusal` is file, line, column and reason, `instants` are dbt's."""
 
     files: int
     rows: int = 0
     refused: int = 0
     first_refusal: tuple[Any, ...] = ()
     rows_by_file: dict[str, int] = field(default_factory=dict)
+    instants: list[dt.datetime] = field(default_factory=list)
 
 
 @dataclass
@@ -142,6 +143,8 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
         diagnosis.odd += source.oddities()
         events.sessions = connection.execute("select count(distinct session) from sessions").fetchall()[0][0]
     for name, table in found.items():
+        if name == HISTORY and not table.files:
+            continue
         stem = mapping.table(name)
         called = f" ({stem})" if stem not in (name, None) else ""
         refused = f", {table.refused} of them refused" if table.refused else ""
@@ -149,6 +152,7 @@ def _look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetim
         is_there = f"{held}, {_counted(table.rows, 'row')}{refused}"
         lines.append((name + called, is_there if table.files else NONE))
     lines += _events_in_words(settings, events)
+    lines += _history_in_words(found[HISTORY])
     lines += _observations_in_words(settings, mapping, listed["products"], found["products"])
     diagnosis.odd += _odd(settings, mapping, found, events, listed["products"], as_of)
     _require_few_refused(settings, found)
@@ -168,7 +172,8 @@ def _read(
     """Read a table's files as a load does, and keep only what is told of them."""
     table, found, staged = SOURCE_TABLES[name], Found(len(files)), STAGED + name
     connection.execute("create table if not exists sessions (session ubigint)")
-    for portion in _portions(files):
+    # What a row of dbt's history says may depend on any other.
+    for portion in [files] if name == HISTORY and files else _portions(files):
         connection.execute(f"create or replace table {staged} ({staged_columns(table, source.mapping)})")
         source.stage(connection, table, portion)
         counts = connection.execute(f"select file, count(*), count(reason) from {staged} group by file").fetchall()
@@ -182,6 +187,9 @@ def _read(
             ).fetchall()[0]
         if name == "events":
             _read_events(connection, events, as_of)
+        if name == HISTORY:
+            history.note_intervals(connection, f"{staged} where reason is null", as_of + dt.timedelta(days=1))
+            found.instants = [at for at, _content in history.observations(connection)]
         connection.execute(f"drop table {staged}")
     return found
 
@@ -225,10 +233,19 @@ def _events_in_words(settings: Settings, events: Events) -> Lines:
     ]
 
 
+def _history_in_words(found: Found) -> Lines:
+    if not found.instants:
+        return []
+    first, last = found.instants[0], found.instants[-1]
+    return [("dbt's history", f"{_counted(len(found.instants), 'observation')}, from {first} to {last} UTC")]
+
+
 def _observations_in_words(settings: Settings, mapping: StoreMapping, files: list[SourceFile], found: Found) -> Lines:
     if mapping.makes_products:
         return [("observations", "products are made from the events, at the latest one")]
     dated = sorted((each.observed_at, each.name) for each in files if each.observed_at)
+    if not files:
+        return []
     if not dated:
         why = "the table is as it is then" if settings.database else "the file is not dated"
         return [("observations", f"one at each run: {why}")]
@@ -259,7 +276,7 @@ def _odd(
             f"no event is of the stage {' or '.join(unseen)}: its counts are 0; event_types of PLANT_MAPPING says"
             " which stages there are"
         )
-    if products and not products[0].observed_at:
+    if products and not products[0].observed_at and not found[HISTORY].instants:
         odd.append(f"{products[0].name} is not dated: stock has a history from the first run on, as fine as the runs")
     if events.last is None:
         odd.append("there is no event")

@@ -11,10 +11,13 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from plant_assets.contracts import TABLES, WEEKLY
+from plant_assets.sources import history
 from plant_assets.sources.files import (
+    HISTORY,
     NO_WEEK,
     SOURCE_TABLES,
     FileSource,
@@ -27,7 +30,7 @@ from plant_assets.storage import STAGED, Warehouse, WeekRange
 from plant_assets.zones import WEEK, weeks_between
 
 # Verdicts that compare a row with others or with the clock: given anew by every load.
-VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products")
+VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products", history.BACKWARDS)
 # Refusals that say nothing about the source's quality: later runs look at them again.
 NOT_YET = ("future", "before_start", "too_few_products")
 FAR_FUTURE = dt.timedelta(days=1)
@@ -92,7 +95,7 @@ class Load:
         self.listed = self.source.list_files()
         self.warehouse.execute("create or replace temp table run_weeks (week date)")
         for name in tables:
-            if not self.listed[name] and self.source.mapping.table(name):
+            if not self.listed[name] and self.source.mapping.table(name) and self._is_missed(name):
                 self.log.warning("%s has no table %s: it is taken as empty", self.source.name, name)
             known = self._known_files(name)
             changed = [
@@ -105,10 +108,13 @@ class Load:
                 for each in changed
                 if not self.is_forced and each.name in known and each.begins_with(*known[each.name][::2])
             ]
-            is_whole = name in ("orders", "order_items")
+            is_whole = name in ("orders", "order_items") or (name == HISTORY and bool(self.listed[name]))
             lost = known.keys() - {each.name for each in self.listed[name]}
             lost |= {each.name for each in changed if each.name in known} - set(self.grown[name])
-            if is_whole and (self.is_forced or lost):
+            if name == HISTORY and not self.is_forced and (changed or self._is_waited_for(name)):
+                # What stands in one row may depend on any other of the product.
+                changed, is_whole = self.listed[name], False
+            elif is_whole and (self.is_forced or lost):
                 changed, is_whole = self.listed[name], False
             self._read_fresh(name, changed)
             if is_whole and self._only_adds(name):
@@ -120,8 +126,20 @@ class Load:
         for name in ("orders", "order_items"):
             if name in self.staged:
                 self._judge(name, partial(self._judge_duplicates, name))
+        if HISTORY in self.staged:
+            self._judge(HISTORY, self._judge_history)
         if "products" in self.staged:
+            self._add_history()
             self._judge("products", self._judge_products)
+
+    def _is_missed(self, name: str) -> bool:
+        """Whether a store without the table is told so."""
+        return name != HISTORY and not (name == "products" and self.listed[HISTORY])
+
+    def _is_waited_for(self, name: str) -> bool:
+        """Whether a row of the table was refused as of the future."""
+        refused = "from rejected_rows where source_table = ? and reason = 'future'"
+        return bool(self.warehouse.value(f"select exists ({refused})", [name]))
 
     def _read_fresh(self, name: str, files: list[SourceFile]) -> None:
         columns = staged_columns(SOURCE_TABLES[name], self.source.mapping)
@@ -196,13 +214,11 @@ class Load:
         return {file: (size, modified_ns, content) for file, size, modified_ns, content in rows}
 
     def _observations_to_read(self, changed: list[SourceFile]) -> list[SourceFile]:
-        """Each dated file once, those kept out before again, and a single file at every run."""
-        accepted = dict(
-            self.warehouse.rows(
-                "select observed_at, content_hash from raw_observations left join _loads"
-                " on source_table = 'products' and bucket = observed_at::varchar"
-            )
-        )
+        """Each dated file once, those kept out before again, and a single file at every run.
+
+        Where dbt's history was read of the same instant, the file takes its place.
+        """
+        accepted = {at: content for at, (file, content) in self._accepted().items() if not history.is_of_history(file)}
         to_read = []
         for each in self.listed["products"]:
             if each.observed_at is None:
@@ -221,6 +237,52 @@ class Load:
                     )
             to_read.append(each)
         return to_read
+
+    def _accepted(self) -> dict[dt.datetime, tuple[str, str]]:
+        """The observations that are stored, each with its file and content."""
+        rows = self.warehouse.rows(
+            "select observed_at, raw_observations.file, content_hash from raw_observations left join _loads"
+            " on source_table = 'products' and bucket = observed_at::varchar"
+        )
+        return {observed_at: (file, content) for observed_at, file, content in rows}
+
+    def _add_history(self) -> None:
+        """Stage the instants of dbt's history that are not observed, each as a file of the products.
+
+        Raises:
+            SourceError: it says otherwise of an instant than when that was loaded.
+        """
+        if HISTORY not in self.staged:
+            return
+        is_stored = HISTORY in self.added_to
+        rows = "raw_products_snapshot" if is_stored else f"{history.STAGED_HISTORY} where reason is null"
+        connection, accepted = self.warehouse.connection, self._accepted()
+        history.note_intervals(connection, rows, self.as_of + FAR_FUTURE)
+        observed, added = {each.observed_at for each in self.listed["products"]}, []
+        for observed_at, content in history.observations(connection):
+            file, loaded = accepted.get(observed_at, (None, None))
+            is_changed = history.is_of_history(file) and content != loaded
+            if observed_at in observed or (file and not is_changed):
+                continue
+            if is_changed and not self.accepts_changes:
+                raise SourceError(
+                    f"{self.source.name}: the table {HISTORY} says otherwise of {observed_at}Z than when it was"
+                    " loaded: restore it, or accept it with `plant-assets run --weeks all`"
+                )
+            name = history.name_of(observed_at)
+            added.append(SourceFile("products", name, Path(name), "", 0, 0, observed_at, _hash=content))
+        if added:
+            history.stage(connection, [each.observed_at for each in added if each.observed_at])
+            self.listed["products"] += added
+            self.fresh["products"] += added
+            self.staged["products"] += [each.name for each in added]
+            self._record_found("products")
+
+    def _judge_history(self) -> None:
+        connection = self.warehouse.connection
+        history.judge_intervals(connection, self.as_of + FAR_FUTURE)
+        self._judge_duplicates(HISTORY)
+        history.judge_overlaps(connection)
 
     def _record_found(self, name: str) -> None:
         """What the fresh files hold, in `found_<table>`, as `_files` will keep it."""
@@ -891,7 +953,8 @@ class Load:
             [name, self.as_of],
         )
         execute(f"delete from _loads where source_table = ? and ({of_this_load})", [name, *parameters])
-        staged = [each for each in self.listed[name] if each.name in self.staged[name]]
+        of_load = set(self.staged[name])
+        staged = [each for each in self.listed[name] if each.name in of_load]
         execute(
             "create or replace temp table contents as select unnest(?::varchar[]) as file,"
             " unnest(?::varchar[]) as content_hash, unnest(?::varchar[]) as bucket",

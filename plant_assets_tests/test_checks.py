@@ -54,6 +54,21 @@ BREAKS: dict[str, tuple[str, str]] = {
     ),
     "raw_products_observations_are_whole": ("select 1", "PLANT_MIN_PRODUCTS"),
     "raw_observations_keeps_its_contract": ("insert into raw_observations from raw_observations limit 1", "2026"),
+    "raw_products_snapshot_keeps_its_contract": (
+        "insert into raw_products_snapshot (product_id, dbt_valid_from)"
+        " select 'fern', timestamp '2026-10-06' from range(2)",
+        "2026-10-06 00:00:00 fern",
+    ),
+    "raw_products_snapshot_rows_are_accounted_for": (
+        "insert into _loads (source_table, bucket, file, rows_read, rows_loaded, rows_dropped, rows_rejected)"
+        " values ('products_snapshot', 'all', 's.csv', 2, 1, 0, 0)",
+        "all",
+    ),
+    "raw_products_snapshot_has_no_rejected_rows": (
+        "insert into rejected_rows (source_table, file, reason, rejected_at)"
+        " values ('products_snapshot', 's.csv', 'conflict', now())",
+        "s.csv",
+    ),
     "raw_orders_keeps_its_contract": ("insert into raw_orders from raw_orders limit 1", "-"),
     "raw_orders_rows_are_accounted_for": (
         "update _loads set rows_read = rows_read + 1 where source_table = 'orders'",
@@ -105,6 +120,8 @@ BREAKS: dict[str, tuple[str, str]] = {
         "gone",
     ),
     "product_snapshots_equal_their_rebuild": ("select 1", "2026-"),
+    # The view has what was put into product_snapshots.
+    "product_snapshot_dbt_keeps_its_contract": ("select 1", "-"),
     "inventory_keeps_its_contract": (
         "insert into inventory from inventory where week_start_date = '2026-09-28' limit 1",
         "2026",

@@ -15,7 +15,7 @@ from plant_assets.settings import PREFIX, Settings
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # A document, or those whose commands use what the first one's made.
-RUN = (("README.md", "docs/using-the-data.md"), ("docs/your-own-store.md",))
+RUN = (("README.md", "docs/using-the-data.md"), ("docs/your-own-store.md",), ("docs/coming-from-dbt.md",))
 
 
 def _commands(document: str) -> list[tuple[str, list[str]]]:

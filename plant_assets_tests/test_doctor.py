@@ -119,6 +119,22 @@ def test_a_store_that_a_run_would_refuse(tmp_path: Path) -> None:
     assert "1 of 2 rows of the table events cannot be loaded, more than PLANT_MAX_REJECTED=0.05" in str(found.error)
 
 
+def test_dbts_history_is_known(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.put("events.csv", [event("e1", "2021-03-03 11:00:00")])
+    history = {"dbt_valid_from": "2021-02-01", "dbt_valid_to": "2021-02-02", "dbt_scd_id": "x", "dbt_updated_at": None}
+    store.put("products_snapshot.csv", [product("p1", **history)])
+    source = lines(diagnosis_of(store), "Source")
+    assert source["products_snapshot"] == "1 file, 1 row"
+    assert source["dbt's history"] == "2 observations, from 2021-02-01 00:00:00 to 2021-02-02 00:00:00 UTC"
+    assert source["observations"].startswith("1, from 2021-02-08")
+    store.remove("products/2021-02-08.csv")
+    store.folder.joinpath("products").rmdir()
+    alone = diagnosis_of(store)
+    assert "observations" not in lines(alone, "Source")
+    assert (alone.error, lines(alone, "Source")["products"]) == (None, "none")
+
+
 @pytest.mark.parametrize("name", ["clicks.csv", "clicks.parquet", "clicks.jsonl.gz", "clicks/2021/1.csv"])
 def test_a_store_with_other_names_is_told_what_is_found(tmp_path: Path, name: str) -> None:
     store = new_store(tmp_path)

@@ -10,7 +10,7 @@ from plant_assets.io_manager import stored_metadata
 from plant_assets.loading import Load, RefusedLoad
 from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, request_id, run_weeks
 from plant_assets.sources import source_of
-from plant_assets.sources.files import SOURCE_TABLES
+from plant_assets.sources.files import HISTORY, SOURCE_TABLES
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import Warehouse, WeekRange
 from plant_assets.transforms import events as transforms
@@ -19,6 +19,7 @@ RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",
     "raw_products": "All products as they were seen, kept for ever; one row per product and observation.",
     "raw_observations": "The instants at which the products were seen; one row per observation.",
+    "raw_products_snapshot": "dbt's history of the products, of which observations are made; one row per dbt version.",
     "raw_orders": "The store's orders; one row per order.",
     "raw_order_items": "The products of each order; one row per order and product.",
 }
@@ -44,6 +45,8 @@ def load_source(
 
     if weeks:
         yield result("raw_events", load.write_events(weeks, run_id))
+    if "raw_products_snapshot" in selected:
+        yield result("raw_products_snapshot", load.write_whole(HISTORY, run_id))
     if selected & {"raw_products", "raw_observations"}:
         added = load.write_products(run_id)
         for name in ("raw_products", "raw_observations"):
@@ -88,7 +91,9 @@ def staged_load(
 
 
 def _is_selected(name: str, target: str, selected: set[str]) -> bool:
-    return target in selected or (name == "products" and "raw_observations" in selected)
+    if name in ("products", HISTORY) and selected & {"raw_products", "raw_observations"}:
+        return True
+    return target in selected
 
 
 def int_events(

@@ -106,6 +106,11 @@ def stockouts(product_snapshots: ibis.Table, raw_observations: ibis.Table) -> ib
     return transforms.stockouts(product_snapshots, raw_observations)
 
 
+def product_snapshot_dbt(product_snapshots: ibis.Table) -> ibis.Table:
+    """The versions under the names that dbt's snapshots have; one row per product version."""
+    return snapshots.as_dbt_names_them(product_snapshots)
+
+
 def _in_run(context: dg.AssetExecutionContext, warehouse: Warehouse, weeks: ibis.Table) -> ibis.Table:
     run = run_weeks(context, warehouse.settings)
     return weeks.filter(weeks.week_start_date.between(run.first, run.last))
@@ -114,6 +119,7 @@ def _in_run(context: dg.AssetExecutionContext, warehouse: Warehouse, weeks: ibis
 ASSETS = (
     weeks,
     product_snapshots,
+    product_snapshot_dbt,
     inventory,
     inventory_changes,
     inventory_fluctuations,

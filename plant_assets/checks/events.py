@@ -222,10 +222,12 @@ def _uncounted_events(scope: Scope) -> ibis.Table:
 CHECKS: tuple[Check, ...] = (
     _unaccounted("events", "raw_events", _events_by_week),
     _unaccounted("products", "raw_products", _products_by_observation),
+    _unaccounted("products_snapshot", "raw_products_snapshot", _all_rows("raw_products_snapshot")),
     _unaccounted("orders", "raw_orders", _all_rows("raw_orders")),
     _unaccounted("order_items", "raw_order_items", _all_rows("raw_order_items")),
     _rejected("events", "raw_events"),
     _rejected("products", "raw_products"),
+    _rejected("products_snapshot", "raw_products_snapshot"),
     _rejected("orders", "raw_orders"),
     _rejected("order_items", "raw_order_items"),
     Check(

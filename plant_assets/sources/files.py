@@ -17,7 +17,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -25,9 +25,9 @@ from typing import BinaryIO, cast
 import duckdb
 import pyarrow as pa
 
-from plant_assets.contracts import COUNT, INSTANT, PRICE, SQL_TYPES, STAGES, TABLES, TEXT
+from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, SQL_TYPES, STAGES, TABLES, TEXT
 from plant_assets.sources.errors import SourceError as SourceError
-from plant_assets.sources.mapping import PRICE_OF_EVENT, Stage, StoreMapping, Time
+from plant_assets.sources.mapping import NONE, PRICE_OF_EVENT, Stage, StoreMapping, Time
 from plant_assets.zones import Calendar
 
 EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
@@ -38,7 +38,8 @@ BATCH_ROWS = 50_000
 class SourceTable:
     """What is read of one source table, and how its rows are told apart and accounted for.
 
-    `required` must not be NULL; `bucket` is the SQL text under which a staged row is counted.
+    `required` must not be NULL, `optional` columns may be missing; `bucket` is the SQL text under which a staged row is
+    counted.
     """
 
     name: str
@@ -47,6 +48,7 @@ class SourceTable:
     required: tuple[str, ...]
     key: tuple[str, ...]
     bucket: str
+    optional: tuple[str, ...] = ()
 
     @property
     def columns(self) -> dict[str, str]:
@@ -55,6 +57,8 @@ class SourceTable:
 
 
 NO_WEEK = "no week"
+# What dbt wrote of the products: `history` makes observations of it.
+HISTORY = "products_snapshot"
 SOURCE_TABLES = {
     table.name: table
     for table in (
@@ -89,6 +93,15 @@ SOURCE_TABLES = {
             required=("order_id", "product_id"),
             key=("order_id", "product_id"),
             bucket="'all'",
+        ),
+        SourceTable(
+            HISTORY,
+            "raw_products_snapshot",
+            is_needed=False,
+            required=("product_id", "dbt_valid_from"),
+            key=("dbt_valid_from", "product_id"),
+            bucket="'all'",
+            optional=("dbt_is_deleted",),
         ),
     )
 }
@@ -134,7 +147,7 @@ def _literal(text: str) -> str:
 class SourceFile:
     """A file of a table, named relative to the source. `observed_at` is set for dated products.
 
-    `mapping` is the digest of the mapping that it is read by.
+    One without an extension is an instant of dbt's history. `mapping` is the digest of the mapping that it is read by.
     """
 
     table: str
@@ -175,7 +188,7 @@ class SourceFile:
     @property
     def has_lines(self) -> bool:
         """Whether its rows are lines, so that one can be named by its line and text."""
-        return self.extension != "parquet"
+        return self.extension.startswith(("csv", "jsonl"))
 
     def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
         """Whether it is as it was: by size and time, which are cheap to see; by content where only the time differs."""
@@ -256,6 +269,20 @@ class Source(abc.ABC):
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """What could be tables of the source, whatever their names, each with its columns."""
 
+    def _lacks(self, name: str, found: Collection[str]) -> bool:
+        """Whether a table that must be there is not among those found; dbt's history tells of the products too.
+
+        Raises:
+            SourceError: there is a history, and PLANT_MAPPING makes the products of the events.
+        """
+        is_told = name == "products" and HISTORY in found
+        if is_told and self.mapping.makes_products:
+            raise SourceError(
+                f"{self.name}: the table {HISTORY} tells of the products that PLANT_MAPPING makes from the events:"
+                f" remove `products: {NONE}` from its tables, or add `{HISTORY}: {NONE}`"
+            )
+        return SOURCE_TABLES[name].is_needed and bool(self.mapping.table(name)) and name not in found and not is_told
+
     def oddities(self) -> list[str]:
         """What makes reading it slow, if anything."""
         return []
@@ -266,7 +293,8 @@ class Source(abc.ABC):
 
     def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
         """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
-        typed, problems, clocks, time = [], [], "", self.mapping.time
+        # dbt's instants are the warehouse's that it wrote to, not the store's.
+        typed, problems, clocks, time = [], [], "", Time() if table.name == HISTORY else self.mapping.time
         for name, kind in table.columns.items():
             if kind == INSTANT and time != Time():
                 clocks += f", {_clock(types[name], name, time)}"
@@ -314,18 +342,19 @@ class FileSource(Source):
         """The files of each table, in order of their names; an absent optional table has none.
 
         Raises:
-            SourceError: the directory or a needed table is missing, a table is given twice, or a products
-                file is not named by an instant, or by the instant of another.
+            SourceError: the directory or a needed table is missing, a table is given twice, a products file is not
+                named by an instant, or by the instant of another, or there is a history of products made from events.
         """
         if not self.directory.is_dir():
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
         found = {name: self._files_of(name) for name in SOURCE_TABLES}
-        for name, table in SOURCE_TABLES.items():
-            stem = self.mapping.table(name)
-            if table.is_needed and stem and not found[name]:
+        for name in SOURCE_TABLES:
+            if self._lacks(name, [each for each in found if found[each]]):
+                stem = self.mapping.table(name)
                 raise SourceError(
                     f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
                     f" <ext> one of {', '.join(EXTENSIONS)}"
+                    + (f"; or dbt's history, {self.mapping.table(HISTORY)}" if name == "products" else "")
                 )
         return found
 
@@ -602,14 +631,17 @@ class Shape:
             " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
         )
         if self.form == "parquet":
-            values = table.values({name: f'"{column}"' for name, column in table.theirs.items()})
+            found = {column for column, _type in self.columns}
+            values = table.values({name: f'"{column}"' for name, column in table.theirs.items() if column in found})
             return (
                 f"select {values}, read_from as filename, null::bigint as line, null as refused"
                 " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
             )
         if self.form == "csv":
             header = [name for name, _type in self.columns]
-            values = table.values({name: f"c{header.index(column)}" for name, column in table.theirs.items()})
+            values = table.values(
+                {name: f"c{header.index(column)}" for name, column in table.theirs.items() if column in header}
+            )
             columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
             return (
                 f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
@@ -630,7 +662,7 @@ _NO_NULL = "\x02"
 
 def _require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
     """Refuse jsonl files in which no line has a column of the table. Columns that may be NULL may be left out."""
-    columns = [name for name in table.theirs if name not in _LEFT_OUT]
+    columns = [name for name in table.theirs if name not in (*_LEFT_OUT, *table.table.optional)]
     counts = connection.execute(
         f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
         " where list_contains(?::varchar[], file)",
@@ -648,7 +680,7 @@ def _require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files
 
 
 # What writers of jsonl leave out where it is NULL.
-_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status", PRICE_OF_EVENT)
+_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status", "dbt_valid_to", PRICE_OF_EVENT)
 SAMPLED_LINES = 1000
 
 
@@ -735,7 +767,8 @@ def _require_whole(source_file: SourceFile) -> None:
 def require_columns(table: ReadTable, place: object, found: list[str]) -> None:
     """Refuse a table that lacks a column, or has one twice; `place` is where it was found."""
     theirs = dict.fromkeys(table.theirs.values())
-    missing = [name for name in theirs if name not in found]
+    optional = [table.theirs.get(name) for name in table.table.optional]
+    missing = [name for name in theirs if name not in found and name not in optional]
     twice = sorted(name for name in theirs if found.count(name) > 1)
     if missing or twice:
         what = f"lacks {', '.join(missing)}" if missing else f"has twice {', '.join(twice)}"
@@ -753,7 +786,7 @@ def _escape_glob(path: str) -> str:
 
 
 _WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
-_NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number"}
+_NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number", FLAG: "not true or false"}
 
 
 def _text(source_type: str, name: str) -> str:
@@ -765,6 +798,8 @@ def _typed(kind: str, source_type: str, name: str) -> str:
     text = _text(source_type, name)
     if kind == TEXT:
         return text
+    if kind == FLAG:
+        return f"try_cast({text} as boolean)"
     if kind == PRICE:
         return f"try_cast({text} as decimal(18, 4))"
     if kind == COUNT:
@@ -776,6 +811,9 @@ def _typed(kind: str, source_type: str, name: str) -> str:
         instant = f"try_cast({name} as timestamp)"
     else:
         instant = f"try_cast({text} as timestamptz) at time zone 'UTC'"
+    if name == "dbt_valid_to":
+        # What stands for an open end may be the last second of all, or infinity.
+        instant = f"least({instant}, timestamp '9999-12-31')"
     return f"if({instant} between timestamp '1970-01-01' and timestamp '9999-12-31', {instant}, null)"
 
 
@@ -859,7 +897,7 @@ def _csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
     rows = _csv_rows(source_file)
     _line, _text, names, _problem = next(rows)
     header = [name.strip() for name in names]
-    places = [header.index(name) for name in table.theirs.values()]
+    places = [header.index(name) if name in header else None for name in table.theirs.values()]
     nothing: Record = (None,) * len(places)
     for line, raw_text, fields, refused in rows:
         if not raw_text:
@@ -868,7 +906,7 @@ def _csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
             raw_text, refused = _replaced(raw_text), "not UTF-8"
         elif not refused and len(fields) != len(header):
             refused = f"{len(fields)} fields, expected {len(header)}"
-        values = nothing if refused else tuple(fields[place] for place in places)
+        values = nothing if refused else tuple(None if place is None else fields[place] for place in places)
         yield *values, line, raw_text, refused
 
 

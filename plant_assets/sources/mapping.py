@@ -32,7 +32,7 @@ NONE = "none"
 # A column of events that only products made from events have use for.
 PRICE_OF_EVENT = "price"
 
-TableName = Literal["events", "products", "order_items", "orders"]
+TableName = Literal["events", "products", "order_items", "orders", "products_snapshot"]
 Stage = Literal["page_view", "add_to_cart", "checkout", "package_shipped"]
 # Names are quoted where they reach the engine; a quote in a name would need another rule in each format.
 FileStem = Annotated[str, StringConstraints(pattern=r"""^[^."'\\/\x00-\x1f][^"'\\/\x00-\x1f]*$""")]

@@ -252,8 +252,8 @@ class PostgresSource(Source):
             SourceError: the database cannot be read, or a needed table, or the events' created_at, is missing.
         """
         self._tables = self._find_tables()
-        for name, table in SOURCE_TABLES.items():
-            if table.is_needed and self.mapping.table(name) and name not in self._tables:
+        for name in SOURCE_TABLES:
+            if self._lacks(name, self._tables):
                 raise self._missing(name)
         return {
             name: [] if name not in self._tables else self._list_weeks() if name == "events" else [self._part(name)]
@@ -294,7 +294,7 @@ class PostgresSource(Source):
             return
         read, live = ReadTable(table, self.mapping), self._tables[table.name]
         require_columns(read, self.name, list(live.columns))
-        kinds = {name: live.columns[column] for name, column in read.theirs.items()}
+        kinds = {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
         selected = [f"{_as_read(_quoted(read.theirs[name]), kind)} as {_quoted(name)}" for name, kind in kinds.items()]
         clamped = [name for name, kind in kinds.items() if read.columns[name] == INSTANT and kind in _TIMESTAMPS]
         selected += [f"{_as_given(_quoted(read.theirs[name]))} as given_{name}" for name in clamped]

@@ -47,6 +47,20 @@ def product_snapshots(
     ).select(columns)
 
 
+def as_dbt_names_them(product_snapshots: ibis.Table) -> ibis.Table:
+    """The versions as dbt's snapshots have them. One row per product version.
+
+    dbt's own id is the MD5 of ours, which not every engine has.
+    """
+    began_at = product_snapshots.valid_from
+    return product_snapshots.mutate(
+        dbt_scd_id=product_snapshots.product_id + "|" + began_at.strftime("%Y-%m-%d %H:%M:%S"),
+        dbt_updated_at=began_at,
+        dbt_valid_from=began_at,
+        dbt_valid_to=product_snapshots.valid_to,
+    ).select(TABLES["product_snapshot_dbt"].names)
+
+
 def _versions(products: ibis.Table, observations: ibis.Table) -> ibis.Table:
     in_order = ibis.window(order_by="observed_at")
     numbered = observations.select("observed_at", number=ibis.row_number().over(in_order))

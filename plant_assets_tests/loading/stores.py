@@ -133,6 +133,7 @@ class Store:
             for first, last in planned.ranges:
                 weeks = WeekRange(warehouse.calendar, first, last)
                 planned.load.write_events(weeks, "run")
+                planned.load.write_whole("products_snapshot", "run")
                 planned.load.write_products("run")
                 warehouse.record_write("product_snapshots", "run")
                 for name in ("orders", "order_items"):

@@ -25,7 +25,7 @@ from plant_assets.transforms.funnel import (
     spanning_sessions,
     whole_funnel,
 )
-from plant_assets.transforms.snapshots import product_snapshots
+from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots
 from plant_assets.zones import Calendar
 from plant_assets_tests import store
 from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, Engine, Row, table
@@ -40,6 +40,7 @@ VERSIONS, OBSERVATIONS, DAYS = table("product_snapshots"), table("raw_observatio
 # In the order in which each can be derived from those before it.
 TRANSFORMS: dict[str, ibis.Table] = {
     "product_snapshots": product_snapshots(table("raw_products"), OBSERVATIONS),
+    "product_snapshot_dbt": as_dbt_names_them(VERSIONS),
     "int_events": events_with_products(EVENTS, ITEMS, VERSIONS, OFFSETS),
     "int_session_days": session_days(EVENTS, OFFSETS),
     "inventory": stock.inventory(VERSIONS, OBSERVATIONS, WEEKS),
