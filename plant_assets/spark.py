@@ -420,7 +420,7 @@ class SparkWarehouse(Warehouse):
         if table is None or name == IN_CATALOG:
             # Bookkeeping of loads, and frames: small, and changed at any time.
             names = ", ".join(identifier(column) for column in schema.names)
-            rows: pa.Table = self.execute(f"select {names} from {name}").to_arrow_table()
+            rows: pa.Table = self.connection.sql(f"select {names} from {name}").to_arrow_table()
             with _failures():
                 self.session.createDataFrame(rows.cast(schema.to_pyarrow())).createOrReplaceTempView(name)
         elif table.is_view:

@@ -14,6 +14,8 @@ from plant_assets.runs import Outcome, run_checks, run_refresh
 from plant_assets.settings import Settings, read_settings
 
 END = dt.datetime(2026, 10, 14, 6)
+# Spark's Java lives for a minute here: what its better compiler and collector cost, they would never earn.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
 
 
