@@ -73,7 +73,7 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--source, --warehouse and --debug, for the commands that need a store."""
     for option in (
         click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log."),
-        click.option("--warehouse", metavar="FILE", help="The DuckDB file; default PLANT_WAREHOUSE."),
+        click.option("--warehouse", metavar="FILE", help="A DuckDB file, or spark://...; default PLANT_WAREHOUSE."),
         click.option("--source", metavar="DIR", help="The store's tables; default PLANT_SOURCE, or a sample."),
     ):
         command = option(command)
@@ -118,7 +118,9 @@ def machine_errors() -> tuple[type[Exception], ...]:
     import duckdb
     from sqlalchemy.exc import SQLAlchemyError
 
-    return OSError, duckdb.Error, SQLAlchemyError
+    from plant_assets.storage import EngineFailed
+
+    return OSError, duckdb.Error, SQLAlchemyError, EngineFailed
 
 
 def dagster_records() -> "dg.DagsterInstance":

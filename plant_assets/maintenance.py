@@ -1,6 +1,7 @@
 """Operations on the warehouse as jobs: back up, restore, compact, prune. Each takes its turn as a run does.
 
-A file is made beside the one it replaces, read back, and moved in place: what fails leaves all as it was.
+A file is made beside the one it replaces, read back, and moved in place: what fails leaves all as it was. Where the
+tables are files that are never changed, a backup holds them too, as further names of the same files where it can.
 """
 
 import datetime as dt
@@ -57,6 +58,41 @@ def _require_same(path: Path, expected: dict[str, int]) -> None:
         raise UsageError(f"{path} does not hold what was copied to it; nothing was changed")
 
 
+def _table_files(path: Path, settings: Settings) -> tuple[Path, list[str]]:
+    """The directory of the tables that a warehouse file is the catalog of, and their files; none of any other."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(path))} as warehouse (read_only); use warehouse.analytics")
+        warehouse = Warehouse(connection, settings)
+        files = (
+            [row[0] for row in warehouse.rows("select unnest(files) from _slices")] if warehouse.has("_slices") else []
+        )
+        return settings.tables_path / (warehouse.meta("tables") or ""), files
+
+
+def _give_files(files: list[str], source: Path, target: Path) -> None:
+    """Let a directory have files of another.
+
+    Raises:
+        UsageError: one is in neither.
+    """
+    for file in files:
+        given, to = source / file, target / file
+        if to.exists():
+            continue
+        if not given.exists():
+            raise UsageError(f"{given} is missing; nothing was changed")
+        to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            os.link(given, to)
+        except OSError:
+            # Another file system, or one without links.
+            shutil.copyfile(given, to)
+
+
+def _tables_of(backup: Path) -> Path:
+    return backup.with_name(backup.name + ".tables")
+
+
 def _require_same_store(settings: Settings, backup: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(backup))} as warehouse (read_only); use warehouse.analytics")
@@ -80,9 +116,14 @@ def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> 
         shutil.copyfile(settings.warehouse_path, fresh)
         fresh.chmod(0o600)
         _require_same(fresh, _rows_of(warehouse))
+        tables, files = _table_files(fresh, settings)
+        _give_files(files, tables, _tables_of(target))
     os.replace(fresh, target)
     for old in sorted(folder.glob("*.duckdb"))[:-keep]:
         old.unlink()
+    for tables in folder.glob("*.tables"):
+        if not tables.with_suffix("").exists():
+            shutil.rmtree(tables)
     return target
 
 
@@ -104,6 +145,8 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
         shutil.copyfile(source, fresh)
         fresh.chmod(0o600)
         _require_same(fresh, expected)
+        tables, files = _table_files(fresh, settings)
+        _give_files(files, _tables_of(source), tables)
         settings.warehouse_path.with_name(settings.warehouse_path.name + ".wal").unlink(missing_ok=True)
         os.replace(fresh, settings.warehouse_path)
     with open_warehouse(settings, log, holder) as warehouse:

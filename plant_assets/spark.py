@@ -194,6 +194,7 @@ class SparkWarehouse(Warehouse):
         if there:
             names = [name for name in table.names if name in there]
             body += f"select {', '.join(names)} from {self._read(slices)}"
+        self._drop_other_kind(table.name, "view")
         try:
             self.execute(f"create or replace view {table.name} as {body}")
         except duckdb.IOException as error:
@@ -508,6 +509,8 @@ def start_session(settings: Settings, **more: str) -> "SparkSession":
         # Files are named one by one: to list them is no work for a cluster.
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        # What is kept for the UI, which is off, of every query and task.
+        **dict.fromkeys(("spark.sql.ui.retainedExecutions", "spark.ui.retainedJobs", "spark.ui.retainedStages"), "1"),
         **more,
     }
     if not master.startswith(SPARK):
