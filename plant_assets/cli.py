@@ -299,6 +299,23 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
 
 
+@main.command("import-observations")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@store_options
+def import_observations(path: Path, source: str | None, warehouse: str | None, debug: bool) -> None:
+    """Give a new warehouse the observations of products that FILE, another one of the store, has."""
+    with one_sentence(debug):
+        from plant_assets import maintenance
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        if not path.exists():
+            raise UsageError(f"no warehouse at {path}")
+        count = maintenance.import_observations(
+            settings, logging.getLogger("plant_assets"), path, "plant-assets import-observations"
+        )
+        OUT.print(f"{count} observations", markup=False)
+
+
 @main.command()
 @store_options
 def env(source: str | None, warehouse: str | None, debug: bool) -> None:

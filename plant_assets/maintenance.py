@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
+from plant_assets.contracts import TABLES
 from plant_assets.instance import hold_run
 from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse, remove_database
@@ -183,6 +184,45 @@ def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> in
                 [PRUNED, since, PRUNED],
             )
         )
+
+
+def import_observations(settings: Settings, log: logging.Logger, path: Path, holder: str) -> int:
+    """Give a new warehouse the observations of products that another one of the store has; how many.
+
+    All else is a function of the source; these may be of files that are gone.
+
+    Raises:
+        UsageError: the other is no readable warehouse or of another store, or this one has observations.
+    """
+    count_rows(path)
+    with open_warehouse(settings, log, holder) as warehouse:
+        if warehouse.value("select exists (from raw_observations)"):
+            raise UsageError(f"{settings.warehouse_path} has observations already: import them before its first run")
+        warehouse.execute(f"attach {literal(str(path))} as other (read_only)")
+        known = warehouse.value("select value from other.analytics._meta where name = 'source'")
+        if known != settings.store()["source"]:
+            raise UsageError(f"{path} holds the store with source {known}, not {settings.store()['source']}")
+        with warehouse.transaction():
+            for name in ("raw_products", "raw_observations"):
+                columns = ", ".join(TABLES[name].names)
+                warehouse.insert_rows(TABLES[name], f"select {columns} from other.analytics.{name}")
+            of_them = "source_table = 'products' and {} in (select observed_at from raw_observations)"
+            # In the order in which they were loaded, and before all that will be written here.
+            warehouse.execute(
+                "insert into _loads by name select * replace (dense_rank() over (order by write_number) as"
+                f" write_number) from other.analytics._loads where {of_them.format('try_cast(bucket as timestamp)')}"
+            )
+            warehouse.execute(
+                "insert into _writes select unnest(['raw_products', 'raw_observations']), null, max(write_number), ?,"
+                " (now() at time zone 'UTC')::timestamp, null from _loads",
+                [holder],
+            )
+            warehouse.execute("insert into _files from other.analytics._files where source_table = 'products'")
+            warehouse.execute(
+                f"insert into rejected_rows from other.analytics.rejected_rows where {of_them.format('observed_at')}"
+            )
+        warehouse.execute("detach other")
+        return int(warehouse.value("select count(*) from raw_observations"))
 
 
 def maintenance_jobs(settings: Settings) -> list[dg.JobDefinition]:
