@@ -75,7 +75,7 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--source, --warehouse and --debug, for the commands that need a store."""
     for option in (
         click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log."),
-        click.option("--warehouse", metavar="FILE", help="The DuckDB file; default PLANT_WAREHOUSE."),
+        click.option("--warehouse", metavar="FILE", help="A DuckDB file, or spark://...; default PLANT_WAREHOUSE."),
         click.option(
             "--source", metavar="STORE", help="A folder or postgresql:// URL; default PLANT_SOURCE, or a sample."
         ),
@@ -123,9 +123,17 @@ def machine_errors() -> tuple[type[Exception], ...]:
     import duckdb
     from sqlalchemy.exc import SQLAlchemyError
 
+    from plant_assets.storage import EngineFailed
+
     # Loaded by who has records there only.
     postgres = sys.modules.get("dagster_postgres.utils")
-    return OSError, duckdb.Error, SQLAlchemyError, *([postgres.DagsterPostgresException] if postgres else [])
+    return (
+        OSError,
+        duckdb.Error,
+        SQLAlchemyError,
+        EngineFailed,
+        *([postgres.DagsterPostgresException] if postgres else []),
+    )
 
 
 def dagster_records() -> "dg.DagsterInstance":
@@ -303,6 +311,23 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
         ERR.print(f"http://127.0.0.1:{port}  (records in {settings.records_name})", markup=False)
         arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
+
+
+@main.command("import-observations")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@store_options
+def import_observations(path: Path, source: str | None, warehouse: str | None, debug: bool) -> None:
+    """Give a new warehouse the observations of products that FILE, another one of the store, has."""
+    with one_sentence(debug):
+        from plant_assets import maintenance
+
+        settings = read_settings(source=source, warehouse=warehouse)
+        if not path.exists():
+            raise UsageError(f"no warehouse at {path}")
+        count = maintenance.import_observations(
+            settings, logging.getLogger("plant_assets"), path, "plant-assets import-observations"
+        )
+        OUT.print(f"{count} observations", markup=False)
 
 
 @main.command()

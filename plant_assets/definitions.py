@@ -41,7 +41,7 @@ def build_defs(
         return WarehouseIOManager(context.resources.warehouse)
 
     return dg.Definitions(
-        assets=load_assets(weekly_partitions(settings)),
+        assets=load_assets(weekly_partitions(settings), settings.engine),
         asset_checks=load_checks(),
         jobs=[*jobs(), *maintenance_jobs(settings)],
         schedules=[six_hourly_schedule(settings)],

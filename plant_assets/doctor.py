@@ -104,6 +104,7 @@ def _configuration(settings: Settings) -> Lines:
     return [
         ("source", f"{settings.source_name}{' (the sample store)' if settings.is_sample else ''}"),
         ("warehouse", str(settings.warehouse_path)),
+        *([("engine", f"{settings.warehouse}, tables in {settings.tables_path}")] if settings.spark_master else []),
         *lines,
     ]
 

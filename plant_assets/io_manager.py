@@ -139,5 +139,4 @@ def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Map
     if written is None:
         # To count a view is to make it, over all of history.
         return {"dagster/table_name": table_name}
-    rows = warehouse.value(f"select count(*) from {name}")
-    return {"dagster/row_count": rows, "dagster/table_name": table_name, "rows_written": written}
+    return {"dagster/row_count": warehouse.count_rows(name), "dagster/table_name": table_name, "rows_written": written}

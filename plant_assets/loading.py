@@ -783,10 +783,12 @@ class Load:
         with self.warehouse.transaction():
             self._forget_made_products()
             for name in ("raw_products", "raw_observations"):
-                execute(f"delete from {name} where list_contains(?::timestamp[], observed_at)", [instants])
+                self.warehouse.delete_observations(TABLES[name], instants)
                 self.warehouse.record_write(name, run_id)
-            execute(
-                "insert into raw_observations select unnest(?::timestamp[]), unnest(?::varchar[]), unnest(?::bigint[])",
+            self.warehouse.insert_rows(
+                TABLES["raw_observations"],
+                "select unnest(?::timestamp[]) as observed_at, unnest(?::varchar[]) as file,"
+                " unnest(?::bigint[]) as products",
                 [
                     [each.observed_at for each in accepted],
                     [each.file for each in accepted],
@@ -860,12 +862,16 @@ class Load:
             ):
                 return 0
             for name in ("raw_products", "raw_observations"):
-                execute(f"delete from {name} where observed_at = ?", [at])
+                self.warehouse.delete_observations(TABLES[name], [at])
                 self.warehouse.record_write(name, run_id)
             execute("delete from _loads where source_table = 'products' and bucket = ?", [str(at)])
-            execute("insert into raw_products by name from made_products")
+            self.warehouse.insert_rows(TABLES["raw_products"], "from made_products")
             products = int(value("select count(*) from made_products"))
-            execute("insert into raw_observations values (?, ?, ?)", [at, MADE_OF_EVENTS, products])
+            self.warehouse.insert_rows(
+                TABLES["raw_observations"],
+                "select ?::timestamp as observed_at, ?::varchar as file, ?::bigint as products",
+                [at, MADE_OF_EVENTS, products],
+            )
             execute(
                 "insert into _loads values ('products', ?, ?, ?, ?, ?, 0, 0, ?, ?)",
                 [
@@ -886,13 +892,11 @@ class Load:
         mapping = self.source.mapping
         made = "source_table = 'products' and file = ? and content_hash <> ?"
         given = [MADE_OF_EVENTS, mapping.digest if mapping.makes_products else ""]
-        instants = [row[0] for row in self.warehouse.rows(f"select bucket from _loads where {made}", given)]
-        if not instants:
+        rows = self.warehouse.rows(f"select bucket::timestamp from _loads where {made}", given)
+        if not rows:
             return
         for name in ("raw_products", "raw_observations"):
-            self.warehouse.execute(
-                f"delete from {name} where list_contains(?::varchar[], observed_at::varchar)", [instants]
-            )
+            self.warehouse.delete_observations(TABLES[name], [row[0] for row in rows])
         self.warehouse.execute(f"delete from _loads where {made}", given)
         self.warehouse.execute("delete from _writes where table_name = 'product_snapshots'")
 
@@ -905,7 +909,7 @@ class Load:
             of_this_load = "list_contains(?::varchar[], file)" if is_added_to else "true"
             self._account(name, f"from {STAGED}{name}", of_this_load, [self.staged[name]][:is_added_to], run_id)
             if not is_added_to:
-                self.warehouse.execute(f"delete from {table.name}")
+                self.warehouse.delete_rows(table)
             changed_since = self._first_event_of_items() if name == "order_items" else None
             written = self.warehouse.move_staged(name, table)
             self.warehouse.record_write(table.name, run_id)

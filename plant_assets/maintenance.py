@@ -1,6 +1,7 @@
 """Operations on the warehouse as jobs: back up, restore, compact, prune. Each takes its turn as a run does.
 
-A file is made beside the one it replaces, read back, and moved in place: what fails leaves all as it was.
+A file is made beside the one it replaces, read back, and moved in place: what fails leaves all as it was. Where the
+tables are files that are never changed, a backup holds them too, as further names of the same files where it can.
 """
 
 import datetime as dt
@@ -12,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
+from plant_assets.contracts import TABLES
 from plant_assets.instance import hold_run
 from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse, remove_database
@@ -57,6 +59,41 @@ def _require_same(path: Path, expected: dict[str, int]) -> None:
         raise UsageError(f"{path} does not hold what was copied to it; nothing was changed")
 
 
+def _table_files(path: Path, settings: Settings) -> tuple[Path, list[str]]:
+    """The directory of the tables that a warehouse file is the catalog of, and their files; none of any other."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(path))} as warehouse (read_only); use warehouse.analytics")
+        warehouse = Warehouse(connection, settings)
+        files = (
+            [row[0] for row in warehouse.rows("select unnest(files) from _slices")] if warehouse.has("_slices") else []
+        )
+        return settings.tables_path / (warehouse.meta("tables") or ""), files
+
+
+def _give_files(files: list[str], source: Path, target: Path) -> None:
+    """Let a directory have files of another.
+
+    Raises:
+        UsageError: one is in neither.
+    """
+    for file in files:
+        given, to = source / file, target / file
+        if to.exists():
+            continue
+        if not given.exists():
+            raise UsageError(f"{given} is missing; nothing was changed")
+        to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            os.link(given, to)
+        except OSError:
+            # Another file system, or one without links.
+            shutil.copyfile(given, to)
+
+
+def _tables_of(backup: Path) -> Path:
+    return backup.with_name(backup.name + ".tables")
+
+
 def _require_same_store(settings: Settings, backup: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(str(backup))} as warehouse (read_only); use warehouse.analytics")
@@ -80,9 +117,14 @@ def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> 
         shutil.copyfile(settings.warehouse_path, fresh)
         fresh.chmod(0o600)
         _require_same(fresh, _rows_of(warehouse))
+        tables, files = _table_files(fresh, settings)
+        _give_files(files, tables, _tables_of(target))
     os.replace(fresh, target)
     for old in sorted(folder.glob("*.duckdb"))[:-keep]:
         old.unlink()
+    for tables in folder.glob("*.tables"):
+        if not tables.with_suffix("").exists():
+            shutil.rmtree(tables)
     return target
 
 
@@ -104,6 +146,8 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
         shutil.copyfile(source, fresh)
         fresh.chmod(0o600)
         _require_same(fresh, expected)
+        tables, files = _table_files(fresh, settings)
+        _give_files(files, _tables_of(source), tables)
         settings.warehouse_path.with_name(settings.warehouse_path.name + ".wal").unlink(missing_ok=True)
         os.replace(fresh, settings.warehouse_path)
     with open_warehouse(settings, log, holder) as warehouse:
@@ -140,6 +184,45 @@ def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> in
                 [PRUNED, since, PRUNED],
             )
         )
+
+
+def import_observations(settings: Settings, log: logging.Logger, path: Path, holder: str) -> int:
+    """Give a new warehouse the observations of products that another one of the store has; how many.
+
+    All else is a function of the source; these may be of files that are gone.
+
+    Raises:
+        UsageError: the other is no readable warehouse or of another store, or this one has observations.
+    """
+    count_rows(path)
+    with open_warehouse(settings, log, holder) as warehouse:
+        if warehouse.value("select exists (from raw_observations)"):
+            raise UsageError(f"{settings.warehouse_path} has observations already: import them before its first run")
+        warehouse.execute(f"attach {literal(str(path))} as other (read_only)")
+        known = warehouse.value("select value from other.analytics._meta where name = 'source'")
+        if known != settings.store()["source"]:
+            raise UsageError(f"{path} holds the store with source {known}, not {settings.store()['source']}")
+        with warehouse.transaction():
+            for name in ("raw_products", "raw_observations"):
+                columns = ", ".join(TABLES[name].names)
+                warehouse.insert_rows(TABLES[name], f"select {columns} from other.analytics.{name}")
+            of_them = "source_table = 'products' and {} in (select observed_at from raw_observations)"
+            # In the order in which they were loaded, and before all that will be written here.
+            warehouse.execute(
+                "insert into _loads by name select * replace (dense_rank() over (order by write_number) as"
+                f" write_number) from other.analytics._loads where {of_them.format('try_cast(bucket as timestamp)')}"
+            )
+            warehouse.execute(
+                "insert into _writes select unnest(['raw_products', 'raw_observations']), null, max(write_number), ?,"
+                " (now() at time zone 'UTC')::timestamp, null from _loads",
+                [holder],
+            )
+            warehouse.execute("insert into _files from other.analytics._files where source_table = 'products'")
+            warehouse.execute(
+                f"insert into rejected_rows from other.analytics.rejected_rows where {of_them.format('observed_at')}"
+            )
+        warehouse.execute("detach other")
+        return int(warehouse.value("select count(*) from raw_observations"))
 
 
 def maintenance_jobs(settings: Settings) -> list[dg.JobDefinition]:

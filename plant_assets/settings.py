@@ -15,6 +15,8 @@ from plant_assets.postgres_url import SCHEMES, PostgresUrl
 from plant_assets.zones import Calendar, known_zone
 
 PREFIX = "PLANT_"
+SPARK = "spark://"
+SPARK_MASTERS = re.compile(r"local(\[([1-9]\d*|\*)\])?|[^,/\s:]+:\d+(,[^,/\s:]+:\d+)*")
 # The umask of processes that write: some files are made by DuckDB and by Dagster, which take no mode.
 FOR_OWNER_ONLY = 0o077
 
@@ -37,7 +39,8 @@ class Settings(BaseSettings):
     home: Path = Path(".plant")
     source: str | None = Field(None, repr=False)
     mapping: Path | None = None
-    warehouse: Path | None = None
+    warehouse: Path | str | None = None
+    tables: Path | None = None
     timezone: str = "UTC"
     start: dt.date | None = None
     late_weeks: int = Field(1, ge=0, le=520)
@@ -54,12 +57,24 @@ class Settings(BaseSettings):
     def _under_root(cls, value: Path) -> Path:
         return (project_root() / value.expanduser()).resolve()
 
-    @field_validator("warehouse")
+    @field_validator("warehouse", mode="before")
     @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
-        if value and "?" in value.name:
+    def _absolute(cls, value: Path | str | None) -> Path | str | None:
+        if isinstance(value, str) and "://" in value:
+            if not (value.startswith(SPARK) and SPARK_MASTERS.fullmatch(value.removeprefix(SPARK))):
+                raise ValueError("a DuckDB file, spark://local[*], or spark://HOST:PORT of a Spark master")
+            return value
+        path = Path(value) if value else None
+        if path and "?" in path.name:
             raise ValueError("a path without a question mark, which DuckDB takes for the start of options")
-        return value.expanduser().resolve() if value else None
+        return path.expanduser().resolve() if path else None
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _absolute_tables(cls, value: Path | str | None) -> Path | None:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError("a directory that this machine and all workers see; object stores are not supported")
+        return Path(value).expanduser().resolve() if value else None
 
     @field_validator("mapping")
     @classmethod
@@ -119,8 +134,30 @@ class Settings(BaseSettings):
         return Path(self.source) if self.source else self.home / "sample"
 
     @property
+    def spark_master(self) -> str | None:
+        """The Spark master that the warehouse's tables are made on; None where DuckDB makes them."""
+        if not isinstance(self.warehouse, str):
+            return None
+        master = self.warehouse.removeprefix(SPARK)
+        return self.warehouse if ":" in master else master
+
+    @property
+    def engine(self) -> str:
+        """The kind of engine that makes tables."""
+        return "spark" if self.spark_master else "duckdb"
+
+    @property
     def warehouse_path(self) -> Path:
-        return self.warehouse or self.home / ("sample.duckdb" if self.is_sample else "plant.duckdb")
+        """The DuckDB file: the warehouse, or the catalog of one on Spark."""
+        if isinstance(self.warehouse, Path):
+            return self.warehouse
+        suffix = "-spark" if self.warehouse else ""
+        return self.home / f"{'sample' if self.is_sample else 'plant'}{suffix}.duckdb"
+
+    @property
+    def tables_path(self) -> Path:
+        """Where a warehouse on Spark has its tables' files."""
+        return self.tables or self.warehouse_path.with_name(self.warehouse_path.name + ".tables")
 
     @property
     def marts_path(self) -> Path:

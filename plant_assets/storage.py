@@ -44,12 +44,18 @@ alter table _writes add column if not exists made_with bigint;
 
 # Readers of the marts have DuckDB of their own, often an older one.
 READERS_VERSION = "v1.2.0"
+# The sessions and products of more rows than these are grouped in portions.
+ROWS_AT_ONCE = 35_000_000
 # The prefix of the tables that a source is read into.
 STAGED = "_staged_"
 
 
 class WrongShape(Exception):
     """A result does not have the columns, types or weeks of its table's contract."""
+
+
+class EngineFailed(Exception):
+    """A distributed engine could not do what it was asked to; the message is its own, in one line."""
 
 
 class StoreMismatch(UsageError):
@@ -138,12 +144,29 @@ class Warehouse:
         return found[0] if found else None
 
     def frame(self, expression: ibis.Table) -> pd.DataFrame:
-        """The rows of a small expression."""
+        """The rows of a small expression over marts."""
         return self.execute(to_sql(expression)).df()
 
-    def count(self, expression: ibis.Table) -> int:
-        """The rows of an expression."""
-        return int(self.value(to_sql(expression.count().as_table())))
+    def answer(self, expression: ibis.Table) -> Any:
+        """The value of an expression of one row and column."""
+        return self.value(to_sql(expression))
+
+    def count_rows(self, name: str) -> int:
+        """How many rows a table or view has."""
+        return int(self.value(f"select count(*) from {name}"))
+
+    def count_each(self, expressions: Sequence[ibis.Table]) -> list[int]:
+        """How many rows each expression has, asked for in one query."""
+        bodies = ", ".join(f"(select count(*) from ({to_sql(each)}))" for each in expressions)
+        return list(self.rows(f"select {bodies}")[0])
+
+    def first_texts(self, expression: ibis.Table, most: int) -> list[str]:
+        """The first rows, in order, of an expression of one text column."""
+        return [row[0] for row in self.rows(f"from ({to_sql(expression)}) order by all limit {most}")]
+
+    def portions(self, name: str) -> int:
+        """In how many portions to group what a table has of sessions and products, to need less memory."""
+        return 1 + self.count_rows(name) // ROWS_AT_ONCE
 
     def has(self, name: str) -> bool:
         return bool(
@@ -235,17 +258,28 @@ class Warehouse:
         """
         table = TABLES[name]
         require_shape(table, data.schema())
-        body = to_sql(data)
         with self.transaction():
             if table.is_view:
-                self._drop_other_kind(name, "view")
-                self.execute(f"create or replace view {name} as {body}")
+                self._replace_view(table, data)
                 written = 0
+            elif since and since.start:
+                written = self._replace_since(table, data, since)
             else:
-                self._drop_other_kind(name, "table")
-                written = self._replace(table, body, weeks, since)
+                written = self._replace_rows(table, data, weeks)
             self.record_write(name, run_id, weeks.weeks() if weeks else None)
         return written
+
+    def insert_rows(self, table: Table, query: str, parameters: Any = None) -> None:
+        """Add the rows of a statement, by name."""
+        self.execute(f"insert into {table.name} by name {query}", parameters)
+
+    def delete_rows(self, table: Table) -> None:
+        """Delete all rows of a table."""
+        self.execute(f"delete from {table.name}")
+
+    def delete_observations(self, table: Table, instants: Sequence[dt.datetime]) -> None:
+        """Delete the rows of these observations."""
+        self.execute(f"delete from {table.name} where list_contains(?::timestamp[], observed_at)", [list(instants)])
 
     def move_staged(
         self, source_name: str, table: Table, weeks: WeekRange | None = None, may_become: bool = True
@@ -307,14 +341,14 @@ class Warehouse:
         if is_other:
             self.execute(f"drop {other} {name}")
 
-    def _replace(self, table: Table, body: str, weeks: WeekRange | None, since: Since | None) -> int:
-        return (
-            self._replace_since(table, body, since) if since and since.start else self._replace_rows(table, body, weeks)
-        )
+    def _replace_view(self, table: Table, data: ibis.Table) -> None:
+        self._drop_other_kind(table.name, "view")
+        self.execute(f"create or replace view {table.name} as {to_sql(data)}")
 
-    def _replace_since(self, table: Table, body: str, since: Since) -> int:
+    def _replace_since(self, table: Table, data: ibis.Table, since: Since) -> int:
+        self._drop_other_kind(table.name, "table")
         # The new rows may be made from the old ones.
-        self.execute(f"create or replace temp table replacing as {body}")
+        self.execute(f"create or replace temp table replacing as {to_sql(data)}")
         is_replaced = f"{since.column} >= ? or {since.column} is null"
         self.execute(f"delete from {table.name} where {is_replaced}", [since.start])
         written = int(self.value(f"insert into {table.name} by name from replacing"))
@@ -324,7 +358,9 @@ class Warehouse:
             raise WrongShape(f"{table.name}: {written - inside} rows have a {since.column} before {since.start}")
         return written
 
-    def _replace_rows(self, table: Table, body: str, weeks: WeekRange | None) -> int:
+    def _replace_rows(self, table: Table, data: ibis.Table, weeks: WeekRange | None) -> int:
+        self._drop_other_kind(table.name, "table")
+        body = to_sql(data)
         if weeks is None:
             self.execute(create_table(table).replace("create table if not exists", "create or replace table"))
             return int(self.value(f"insert into {table.name} by name {body}"))
@@ -370,6 +406,17 @@ class Warehouse:
             [list(MARTS), run_id],
         )
         return sorted(row[0] for row in rows)
+
+    def prepare(self) -> None:
+        """Make what loads and runs expect to find, and what an older version lacks."""
+        for table in TABLES.values():
+            if table.name.startswith("raw_") or table.name == "rejected_rows":
+                self.execute(create_table(table))
+        self.add_columns()
+
+    def close(self) -> None:
+        """Let go of what was held for this warehouse alone."""
+        self.connection.close()
 
     def add_columns(self) -> None:
         """Add the columns that weekly tables of an older version lack, and have their weeks written again."""
@@ -518,6 +565,20 @@ def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop table {identifier(name)}")
 
 
+def warehouse_class(settings: Settings) -> type[Warehouse]:
+    """What opens the warehouse of these settings.
+
+    Raises:
+        UsageError: it is on an engine that is not installed.
+    """
+    if settings.spark_master is None:
+        return Warehouse
+    from plant_assets.spark import SparkWarehouse, require_spark
+
+    require_spark(settings)
+    return SparkWarehouse
+
+
 @contextlib.contextmanager
 def open_warehouse(
     settings: Settings,
@@ -533,24 +594,22 @@ def open_warehouse(
         UsageError: it is in use and `wait` is false, or is no warehouse.
     """
     log = log or logging.getLogger(__name__)
+    kind = warehouse_class(settings)
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(settings, log, holder, wait):
         is_new = not settings.warehouse_path.exists()
         connection = connect(settings.warehouse_path, settings, log)
+        opened = kind(connection, settings)
         try:
             if is_new:
                 settings.warehouse_path.chmod(0o600)
             connection.execute("use warehouse; " + INTERNAL_DDL)
             drop_staged(connection)
-            for table in TABLES.values():
-                if table.name.startswith("raw_") or table.name == "rejected_rows":
-                    connection.execute(create_table(table))
-            opened = Warehouse(connection, settings)
-            opened.add_columns()
+            opened.prepare()
             yield opened
             drop_staged(connection)
         finally:
-            connection.close()
+            opened.close()
 
 
 @contextlib.contextmanager

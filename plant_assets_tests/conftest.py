@@ -15,6 +15,8 @@ from plant_assets.settings import Settings, read_settings
 from plant_assets_tests import postgres
 
 END = dt.datetime(2026, 10, 14, 6)
+# Spark's Java lives for a minute here: what its better compiler and collector cost, they would never earn.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
 
 

@@ -1,14 +1,24 @@
 """Operations on the warehouse, as the jobs that the UI shows."""
 
 import datetime as dt
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from plant_assets.contracts import TABLES
 from plant_assets.definitions import build_defs
-from plant_assets.maintenance import PRUNED, backups_path
-from plant_assets.settings import Settings
+from plant_assets.maintenance import PRUNED, back_up, backups_path, compact, import_observations, restore
+from plant_assets.runs import Outcome
+from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.storage import open_warehouse
+from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, mart_rows, rows
+
+LOG = logging.getLogger(__name__)
 
 
 def _do(settings: Settings, instance: dg.DagsterInstance, job: str, **config: object) -> dg.ExecuteInProcessResult:
@@ -79,3 +89,67 @@ def test_pruning_forgets_old_text_and_keeps_the_reason(built: Settings, instance
         ("new.csv", "missing", "kept"),
         ("old.csv", "missing", PRUNED),
     ]
+
+
+@pytest.fixture
+def on_spark(built: Settings, tmp_path: Path) -> Settings:
+    """A warehouse on Spark with what loads write, which they do without it."""
+    need("java", shutil.which("java") is not None)
+    settings = read_settings(source=built.source, warehouse="spark://local[2]", home=tmp_path / "spark")
+    assert import_observations(settings, LOG, built.warehouse_path, "a test") > 1
+    return settings
+
+
+def test_a_new_warehouse_gets_the_observations_of_another_whose_files_are_gone(
+    built: Settings, tmp_path: Path, refresh: Callable[..., Outcome]
+) -> None:
+    source = tmp_path / "store"
+    shutil.copytree(built.source_path, source)
+    for path in sorted((source / "products").iterdir())[:-2]:
+        path.unlink()
+    rows(built, "update _meta set value = ? where name = 'source'", [str(source)])
+    anew = read_settings(source=source, warehouse=tmp_path / "anew" / "w.duckdb")
+    import_observations(anew, LOG, built.warehouse_path, "a test")
+    for _time in range(2):
+        outcome = refresh(anew)
+        assert (outcome.failures, outcome.failed_errors) == ([], [])
+        assert contents(anew) == contents(built)
+    with pytest.raises(UsageError, match="has observations already: import them before its first run"):
+        import_observations(anew, LOG, built.warehouse_path, "a test")
+    other = read_settings(source=tmp_path, warehouse=tmp_path / "other" / "w.duckdb")
+    with pytest.raises(UsageError, match=f"holds the store with source {source}, not {tmp_path}"):
+        import_observations(other, LOG, built.warehouse_path, "a test")
+
+
+def test_observations_go_to_a_warehouse_on_spark_and_back(built: Settings, on_spark: Settings, tmp_path: Path) -> None:
+    rows(on_spark, "insert into _meta select 'source', ?", [built.source])
+    back = read_settings(source=built.source, warehouse=tmp_path / "back" / "w.duckdb")
+    import_observations(back, LOG, on_spark.warehouse_path, "a test")
+    statement = "select (select count(*) from raw_products), bucket, file, rows_loaded from _loads join"
+    statement += " raw_observations using (file) where source_table = 'products' order by all"
+    assert rows(back, statement) == rows(on_spark, statement) == rows(built, statement)
+    assert rows(back, "from raw_products order by all") == rows(built, "from raw_products order by all")
+
+
+def test_a_backup_on_spark_restores_files_that_were_lost(on_spark: Settings) -> None:
+    before = rows(on_spark, "from raw_products order by all")
+    copy = back_up(on_spark, LOG, 7, "a test")
+    with open_warehouse(on_spark) as warehouse, warehouse.transaction():
+        warehouse.delete_rows(TABLES["raw_products"])
+    shutil.rmtree(on_spark.tables_path)
+    assert restore(on_spark, LOG, copy.name, "a test") == copy
+    assert rows(on_spark, "from raw_products order by all") == before
+    compact(on_spark, LOG, "a test")
+    assert rows(on_spark, "from raw_products order by all") == before
+
+
+def test_a_backup_on_spark_without_its_files_changes_nothing(on_spark: Settings) -> None:
+    copy = back_up(on_spark, LOG, 7, "a test")
+    before = rows(on_spark, "from raw_products order by all")
+    with open_warehouse(on_spark) as warehouse, warehouse.transaction():
+        warehouse.delete_observations(TABLES["raw_products"], [row[0] for row in before[:1]])
+    now = rows(on_spark, "from raw_products order by all")
+    shutil.rmtree(copy.with_name(copy.name + ".tables"))
+    with pytest.raises(UsageError, match=r"\.parquet is missing; nothing was changed"):
+        restore(on_spark, LOG, copy.name, "a test")
+    assert rows(on_spark, "from raw_products order by all") == now

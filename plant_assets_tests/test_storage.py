@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
 import time
@@ -28,6 +29,7 @@ from plant_assets.storage import (
     open_marts,
     open_warehouse,
 )
+from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, rows
 
 WEEK = dt.date(2026, 10, 5)
@@ -64,12 +66,19 @@ def settings(tmp_path: Path) -> Settings:
     return read_settings(source=tmp_path, warehouse=tmp_path / "plants & 'pots'.duckdb")
 
 
-@pytest.fixture
-def warehouse(settings: Settings) -> Warehouse:
+@pytest.fixture(params=["duckdb", "spark"])
+def warehouse(settings: Settings, request: pytest.FixtureRequest) -> Warehouse:
+    if request.param == "spark":
+        settings = _on_spark(settings.warehouse_path.parent)
     with open_warehouse(settings) as opened:
         opened.execute("create temp table one as select 1::bigint as one")
         opened.execute(create_table(DAYS))
         yield opened
+
+
+def _on_spark(home: Path) -> Settings:
+    need("java", shutil.which("java") is not None)
+    return read_settings(source=home, warehouse="spark://local[2]", home=home / "plants & 'pots'", memory_limit="2GB")
 
 
 def _stored(warehouse: Warehouse) -> list[tuple[dt.date, str]]:
@@ -192,9 +201,12 @@ def test_a_view_and_a_table_replace_one_another(warehouse: Warehouse) -> None:
     assert warehouse.value("select count(*) from duckdb_views() where view_name = 'int_events'") == 1
 
 
-def test_files_are_for_their_owner_only(warehouse: Warehouse, settings: Settings) -> None:
-    mode = stat.S_IMODE(settings.warehouse_path.stat().st_mode)
+def test_files_are_for_their_owner_only(warehouse: Warehouse) -> None:
+    mode = stat.S_IMODE(warehouse.settings.warehouse_path.stat().st_mode)
     assert mode == 0o600
+    if warehouse.settings.spark_master:
+        [tables] = warehouse.settings.tables_path.iterdir()
+        assert stat.S_IMODE(tables.stat().st_mode) == 0o700
 
 
 def test_the_connection_is_closed_after_an_error(settings: Settings) -> None:

@@ -17,24 +17,23 @@ GROUPS: dict[str, ModuleType] = {
     "funnel": funnel,
 }
 OWNERS = ["team:analytics"]
-ENGINE_KIND = "duckdb"
 LAYER = "plant/layer"
 
 
-def load_assets(weeks: dg.PartitionsDefinition) -> Sequence[Any]:
-    """Every asset, with what its contract says of it; the weekly ones are cut by `weeks`."""
+def load_assets(weeks: dg.PartitionsDefinition, engine: str) -> Sequence[Any]:
+    """Every asset, with what its contract says of it; the weekly ones are cut by `weeks`, made by a kind of engine."""
     with warnings.catch_warnings():
         # Dagster 1.13 calls the backfill policy and the links to code beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.with_source_code_references(_load_assets(weeks))
+        return dg.with_source_code_references(_load_assets(weeks, engine))
 
 
-def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     loaded: list[dg.AssetsDefinition | dg.AssetSpec] = []
     for group, module in GROUPS.items():
-        loaded += [_asset(body, group, weeks) for body in module.ASSETS]
+        loaded += [_asset(body, group, weeks, engine) for body in module.ASSETS]
     sources = [
-        _spec(name, description, "raw", weeks if TABLES[name].week_column else None)
+        _spec(name, description, "raw", engine, weeks if TABLES[name].week_column else None)
         for name, description in events.RAW_TABLES.items()
     ]
     loaded.append(
@@ -50,7 +49,7 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
         description=publish.MARTS,
         group_name="publish",
         owners=OWNERS,
-        kinds={ENGINE_KIND, "file"},
+        kinds={"duckdb", "file"},
         tags={LAYER: "published"},
         deps=list(PUBLISHED),
         skippable=True,
@@ -65,7 +64,7 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
         description=publish.REPORT,
         group_name="publish",
         owners=OWNERS,
-        kinds={ENGINE_KIND, "html"},
+        kinds={"duckdb", "html"},
         tags={LAYER: "published"},
         deps=["marts"],
         partitions_def=weeks,
@@ -75,7 +74,7 @@ def _load_assets(weeks: dg.PartitionsDefinition) -> list[dg.AssetsDefinition | d
             publish.write_report
         )
     )
-    refused = _spec("rejected_rows", events.REJECTED_ROWS, "raw")
+    refused = _spec("rejected_rows", events.REJECTED_ROWS, "raw", "duckdb")
     loaded.append(refused.replace_attributes(deps=[spec.key for spec in sources]))
     return loaded
 
@@ -87,25 +86,27 @@ def _layer(name: str) -> dict[str, str]:
     return {LAYER: "raw" if name.startswith("raw_") else "intermediate"}
 
 
-def _spec(name: str, description: str, group: str, weeks: dg.PartitionsDefinition | None = None) -> dg.AssetSpec:
+def _spec(
+    name: str, description: str, group: str, engine: str, weeks: dg.PartitionsDefinition | None = None
+) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
         description=description,
         group_name=group,
         partitions_def=weeks,
         owners=OWNERS,
-        kinds={ENGINE_KIND, "table"},
+        kinds={engine, "table"},
         tags=_layer(name),
         metadata={"dagster/column_schema": column_schema(TABLES[name])},
     )
 
 
-def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition, engine: str) -> dg.AssetsDefinition:
     table = TABLES[body.__name__]
     return dg.asset(
         group_name=group,
         owners=OWNERS,
-        kinds={ENGINE_KIND, "view" if table.is_view else "table"},
+        kinds={engine, "view" if table.is_view else "table"},
         tags=_layer(table.name),
         metadata={"dagster/column_schema": column_schema(table)},
         partitions_def=weeks if table.week_column else None,

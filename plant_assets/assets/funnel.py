@@ -9,12 +9,9 @@ import pandas as pd
 from plant_assets.contracts import UNKNOWN_PRODUCT
 from plant_assets.partitions import is_only_changed, offsets_of
 from plant_assets.sources.mapping import mapping_of
-from plant_assets.storage import Since, Warehouse, to_sql
+from plant_assets.storage import Since, Warehouse
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
-
-# The sessions and products of more than these are grouped in portions, to need less memory.
-EVENTS_AT_ONCE = 35_000_000
 
 
 def int_funnel_weeks(
@@ -44,7 +41,7 @@ def int_product_funnel_weeks(
     name = "int_product_funnel_weeks"
     since = _products_changed_since(context, warehouse, name)
     if since is None:
-        portions = 1 + warehouse.count(raw_events) // EVENTS_AT_ONCE
+        portions = warehouse.portions("raw_events")
         parts = [transforms.of_portion(raw_events, number, portions) for number in range(portions)]
         counts = [
             transforms.product_funnel_weeks(
@@ -175,7 +172,7 @@ def _products_changed_since(context: dg.AssetExecutionContext, warehouse: Wareho
 
 def _first_instant(warehouse: Warehouse, session_days: ibis.Table, since: dt.date) -> dt.datetime:
     """Where the events begin of the sessions that are there from `since` on."""
-    earlier: dt.date | None = warehouse.value(to_sql(transforms.earlier_date(session_days, since)))
+    earlier: dt.date | None = warehouse.answer(transforms.earlier_date(session_days, since))
     return warehouse.calendar.starts_at(earlier or since)
 
 

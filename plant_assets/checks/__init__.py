@@ -15,7 +15,7 @@ from plant_assets.checks import events, funnel, inventory
 from plant_assets.checks.facts import Check, Scope, keys
 from plant_assets.contracts import ORDER_STAGES, TABLES, Table
 from plant_assets.partitions import RANGE_START, as_of, run_weeks
-from plant_assets.storage import Warehouse, to_sql
+from plant_assets.storage import Warehouse
 
 MOST_KEYS = 10
 CHECKS = (*events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
@@ -118,16 +118,9 @@ def results(warehouse: Warehouse, checks: list[Check], scope: Scope) -> Iterator
         for check in checks:
             yield _result(check, len(misfits), misfits)
         return
-    statements = {check.name: to_sql(check.offending(scope)) for check in checks}
-    counts = warehouse.rows("select " + ", ".join(f"(select count(*) from ({body}))" for body in statements.values()))[
-        0
-    ]
-    for check, count in zip(checks, counts, strict=True):
-        found = []
-        if count:
-            body = statements[check.name]
-            found = [row[0] for row in warehouse.rows(f"select key from ({body}) order by key limit {MOST_KEYS}")]
-        yield _result(check, count, found)
+    offending = [check.offending(scope) for check in checks]
+    for check, offences, count in zip(checks, offending, warehouse.count_each(offending), strict=True):
+        yield _result(check, count, warehouse.first_texts(offences, MOST_KEYS) if count else [])
 
 
 def _result(check: Check, count: int, found: list[str]) -> dg.AssetCheckResult:

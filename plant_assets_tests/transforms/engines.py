@@ -1,4 +1,4 @@
-"""Runs an ibis expression over given rows on a real engine: DuckDB, the warehouse's own, or DataFusion.
+"""Runs an ibis expression over given rows on a real engine: DuckDB and Spark, the warehouses' own, or DataFusion.
 
 Expressions stand on the contract's tables by name. Ibis compiles them, the engine gets the SQL and Arrow tables of the
 contract's types: a NULL count stays NULL, no type is guessed, and what comes out is cast to the contract's types.
@@ -7,20 +7,26 @@ Instants and dates are ISO text on the way in and out, so that rows in tests are
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import datafusion
 import duckdb
 import ibis
 import pyarrow as pa
+import pytest
 import sqlglot
 from ibis.backends.datafusion.udfs import extract_epoch_seconds_timestamp
 from ibis.backends.sql.dialects import DataFusion
 
 from plant_assets.contracts import DATE, INSTANT, PRICE, TABLES
+from plant_assets.settings import read_settings
+from plant_assets_tests.conftest import need
 
 Row = dict[str, Any]
 
@@ -89,7 +95,8 @@ def _shown(value: Any) -> Any:
 
 @functools.cache
 def _compiled(op: Any, dialect: str) -> str:
-    return str(ibis.to_sql(op.to_expr(), dialect=dialect))
+    # Spark's backend has options that some expressions need, and `ibis.to_sql` alone does not bring in.
+    return str(ibis.pyspark.compile(op.to_expr()) if dialect == "pyspark" else ibis.to_sql(op.to_expr(), dialect))
 
 
 @functools.cache
@@ -134,5 +141,62 @@ def _in_parentheses(sql: str) -> str:
     return sqlglot.parse_one(sql, read=DataFusion).transform(parenthesized).sql(DataFusion)
 
 
+# A query over a few rows takes as long as it takes to plan: no code is generated for it, nothing is spread.
+QUICK = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
+}
+_sessions: list[Any] = []
+
+
+def _spark() -> Any:
+    """A session of this process; started again if a warehouse has stopped it."""
+    need("java", shutil.which("java") is not None)
+    from plant_assets.spark import start_session
+
+    if not _sessions or _sessions[-1].sparkContext._jsc is None:
+        home = Path(tempfile.mkdtemp(prefix="spark"))
+        _sessions.append(start_session(read_settings(warehouse="spark://local[2]", home=home, memory_limit="2GB")))
+        for name, value in QUICK.items():
+            _sessions[-1].conf.set(name, value)
+    return _sessions[-1]
+
+
+def _on_spark(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+    session = _spark()
+    for name, rows in tables.items():
+        session.createDataFrame(rows).createOrReplaceTempView(name)
+    return session.sql(sql).toArrow()
+
+
 DUCKDB = Engine("duckdb", _on_duckdb)
 DATAFUSION = Engine("datafusion", _on_datafusion)
+SPARK = Engine("pyspark", _on_spark)
+
+
+class EachEngine:
+    """DuckDB, or Spark where a module's tests run for the second time."""
+
+    def __init__(self) -> None:
+        self.now = DUCKDB
+
+    def run(self, expr: ibis.Table, tables: Mapping[str, pa.Table]) -> pa.Table:
+        return self.now.run(expr, tables)
+
+    def rows(
+        self, into: str, expr: ibis.Table, *, in_order: bool = False, **given: Sequence[Mapping[str, Any]]
+    ) -> list[Row]:
+        return self.now.rows(into, expr, in_order=in_order, **given)
+
+
+ENGINE = EachEngine()
+
+
+@pytest.fixture(scope="module", params=[DUCKDB, SPARK], ids=lambda engine: engine.dialect)
+def each_engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The tests of a module on both warehouses' engines."""
+    ENGINE.now = request.param
+    yield
+    ENGINE.now = DUCKDB

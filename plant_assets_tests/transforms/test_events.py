@@ -8,7 +8,9 @@ import pytest
 
 from plant_assets.transforms.events import events_with_products, local_date, session_days
 from plant_assets.zones import Calendar, monday_of, weeks_between
-from plant_assets_tests.transforms.engines import DUCKDB, Row, frame, picked, table
+from plant_assets_tests.transforms.engines import ENGINE, Row, frame, picked, table
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 SECOND, HOUR = dt.timedelta(seconds=1), dt.timedelta(hours=1)
 UTC = Calendar("UTC")
@@ -50,12 +52,12 @@ def int_events(
     offsets = zone.offsets(at("2021-01-01"), at("2022-01-01"))
     tables = (table(name) for name in ("raw_events", "raw_order_items", "product_snapshots"))
     expr = events_with_products(*tables, offsets, has_order_items)
-    return DUCKDB.rows("int_events", expr, raw_events=events, raw_order_items=items, product_snapshots=versions)
+    return ENGINE.rows("int_events", expr, raw_events=events, raw_order_items=items, product_snapshots=versions)
 
 
 def days(events: Sequence[Row], zone: Calendar = UTC) -> list[Row]:
     offsets = zone.offsets(at("2021-01-01"), at("2022-01-01"))
-    return DUCKDB.rows("int_session_days", session_days(table("raw_events"), offsets), raw_events=events)
+    return ENGINE.rows("int_session_days", session_days(table("raw_events"), offsets), raw_events=events)
 
 
 FERN_AND_MOSS = [{"order_id": "o1", "product_id": "fern"}, {"order_id": "o1", "product_id": "moss"}]
@@ -202,7 +204,7 @@ def test_a_date_turns_where_the_clock_goes_back_over_midnight() -> None:
     instants = [at("2018-02-18 01:59:59"), at("2018-02-18 02:00:00"), at("2018-02-18 03:00:00")]
     expr = session_days(table("raw_events"), SAO_PAULO.offsets(instants[0], instants[-1]))
     events = [event("e", "page_view", str(instant), session_id=f"{instant:%H:%M}") for instant in instants]
-    rows = DUCKDB.rows("int_session_days", expr, raw_events=events)
+    rows = ENGINE.rows("int_session_days", expr, raw_events=events)
     assert picked(rows, "session_id", "event_date") == [
         ("01:59", "2018-02-17"),
         ("02:00", "2018-02-17"),
@@ -217,7 +219,7 @@ def test_the_engines_dates_are_the_calendars_in_every_half_hour_of_a_year(zone_n
     offsets = calendar.offsets(instants[0], instants[-1])
     events = [{"event_id": str(instant), "created_at": instant} for instant in instants]
     dated = table("raw_events").select("event_id", event_date=local_date(table("raw_events").created_at, offsets))
-    found = DUCKDB.run(dated, {"raw_events": frame("raw_events", events)}).to_pylist()
+    found = ENGINE.run(dated, {"raw_events": frame("raw_events", events)}).to_pylist()
     assert {row["event_id"]: row["event_date"] for row in found} == {
         str(instant): calendar.date_of(instant) for instant in instants
     }

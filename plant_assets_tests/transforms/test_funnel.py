@@ -29,7 +29,9 @@ from plant_assets.transforms.funnel import (
     whole_funnel,
     whole_percent,
 )
-from plant_assets_tests.transforms.engines import DUCKDB, Row, frame, picked, table
+from plant_assets_tests.transforms.engines import ENGINE, Row, frame, picked, table
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 WHOLE = whole_funnel(funnel_weeks(table("int_session_days")))
 BY_DATE = funnel_by_date(table("int_session_days"))
@@ -45,12 +47,12 @@ def reached(session_id: str, event_date: str, *stages: str) -> Row:
 
 
 def whole(*session_days: Row) -> Row:
-    (row,) = DUCKDB.rows("funnel", WHOLE, int_session_days=session_days)
+    (row,) = ENGINE.rows("funnel", WHOLE, int_session_days=session_days)
     return row
 
 
 def by_date(*session_days: Row) -> list[Row]:
-    return DUCKDB.rows("funnel_by_date", BY_DATE, int_session_days=session_days)
+    return ENGINE.rows("funnel_by_date", BY_DATE, int_session_days=session_days)
 
 
 def sessions(count: int, *stages: str) -> list[Row]:
@@ -78,7 +80,7 @@ FERN, MOSS = version("fern", "Fern"), version("moss", "Moss")
 
 
 def by_product(events: Sequence[Row], versions: Sequence[Row] = (FERN, MOSS)) -> list[Row]:
-    return DUCKDB.rows("funnel_by_product", BY_PRODUCT, int_events=events, product_snapshots=versions)
+    return ENGINE.rows("funnel_by_product", BY_PRODUCT, int_events=events, product_snapshots=versions)
 
 
 def steps(*counts: int) -> pd.DataFrame:
@@ -115,7 +117,7 @@ def steps(*counts: int) -> pd.DataFrame:
     ],
 )
 def test_a_rate_is_a_whole_percent_with_halves_away_from_zero(part: int, of: int, percent: int | None) -> None:
-    answer = DUCKDB.run(PERCENT, {"shares": pa.table({"part": [part], "whole": [of]})})
+    answer = ENGINE.run(PERCENT, {"shares": pa.table({"part": [part], "whole": [of]})})
     assert answer.to_pylist() == [{"percent": percent}]
 
 
@@ -174,7 +176,7 @@ def test_an_empty_store_has_no_dates_and_no_products() -> None:
 
 def test_a_session_counts_in_the_first_week_of_each_stage() -> None:
     days = [reached("s1", "2021-02-14", "page_view"), reached("s1", "2021-02-15", "page_view", "checkout")]
-    rows = DUCKDB.rows("int_funnel_weeks", funnel_weeks(table("int_session_days")), int_session_days=days)
+    rows = ENGINE.rows("int_funnel_weeks", funnel_weeks(table("int_session_days")), int_session_days=days)
     assert picked(rows, "week_start_date", "page_view", "checkout") == [("2021-02-08", 1, 0), ("2021-02-15", 0, 1)]
 
 
@@ -229,8 +231,8 @@ def test_weeks_from_the_first_changed_one_on_are_all_that_is_counted_anew(
         ("int_funnel_weeks", WEEKS, WEEKS_SINCE[since]),
         ("funnel_by_date", BY_DATE, DATES_SINCE[since]),
     ):
-        rows = DUCKDB.rows(name, counted, int_session_days=changed)
-        assert merged(name, DUCKDB.rows(name, anew, int_session_days=old), rows, since) == DUCKDB.rows(
+        rows = ENGINE.rows(name, counted, int_session_days=changed)
+        assert merged(name, ENGINE.rows(name, anew, int_session_days=old), rows, since) == ENGINE.rows(
             name, anew, int_session_days=changed
         )
 
@@ -257,9 +259,9 @@ def test_products_are_counted_anew_from_the_first_changed_week_on(
     name, versions = "int_product_funnel_weeks", [FERN, MOSS]
     stays = [row for row in old if row["event_date"] < str(since)]
     changed = stays + [row for row in new if row["event_date"] >= str(since)]
-    before = DUCKDB.rows(name, PRODUCT_WEEKS, int_events=old, product_snapshots=versions)
-    expected = DUCKDB.rows(name, PRODUCT_WEEKS, int_events=changed, product_snapshots=versions)
-    rows = DUCKDB.rows(name, PRODUCT_WEEKS_SINCE[since], int_events=changed, product_snapshots=versions)
+    before = ENGINE.rows(name, PRODUCT_WEEKS, int_events=old, product_snapshots=versions)
+    expected = ENGINE.rows(name, PRODUCT_WEEKS, int_events=changed, product_snapshots=versions)
+    rows = ENGINE.rows(name, PRODUCT_WEEKS_SINCE[since], int_events=changed, product_snapshots=versions)
     assert merged(name, before, rows, since) == expected
     distinct = {(row["session_id"], row["product_id"]) for row in changed if row["event_type"] == "checkout"}
     counted = {row["product_id"]: row["checkout"] for row in by_product(changed)}
@@ -299,14 +301,14 @@ def test_a_week_up_to_a_date_counts_a_session_once() -> None:
         # A date on which nobody reached any stage.
         reached("s2", "2021-02-16"),
     ]
-    rows = DUCKDB.rows("funnel_to_date", TO_DATE, int_session_days=days)
+    rows = ENGINE.rows("funnel_to_date", TO_DATE, int_session_days=days)
     assert picked(rows, "event_date", "week_start_date", "page_view", "checkout", "purchase_rate") == [
         ("2021-02-08", "2021-02-08", 1, 0, 0),
         ("2021-02-10", "2021-02-08", 2, 1, 50),
         ("2021-02-15", "2021-02-15", 1, 0, 0),
         ("2021-02-16", "2021-02-15", 1, 0, 0),
     ]
-    weeks = DUCKDB.rows("funnel_by_week", BY_WEEK, funnel_to_date=rows)
+    weeks = ENGINE.rows("funnel_by_week", BY_WEEK, funnel_to_date=rows)
     assert picked(weeks, "week_start_date", "page_view", "checkout") == [("2021-02-08", 2, 1), ("2021-02-15", 1, 0)]
 
 
@@ -315,7 +317,7 @@ def test_a_week_up_to_a_date_counts_a_session_once() -> None:
 def test_weeks_up_to_a_date_are_the_distinct_sessions(old: list[Row], new: list[Row], since: dt.date) -> None:
     stays = [row for row in old if row["event_date"] < str(since)]
     changed = stays + [row for row in new if row["event_date"] >= str(since)]
-    rows = DUCKDB.rows("funnel_to_date", TO_DATE, int_session_days=changed)
+    rows = ENGINE.rows("funnel_to_date", TO_DATE, int_session_days=changed)
     expected = [
         tuple(
             len({row["session_id"] for row in changed if row[stage] and monday_of(date) <= row["event_date"] <= date})
@@ -324,13 +326,13 @@ def test_weeks_up_to_a_date_are_the_distinct_sessions(old: list[Row], new: list[
         for date in sorted({row["event_date"] for row in changed})
     ]
     assert picked(rows, *STAGES) == expected
-    before = DUCKDB.rows("funnel_to_date", TO_DATE, int_session_days=old)
-    anew = DUCKDB.rows("funnel_to_date", TO_DATE_SINCE[since], int_session_days=changed)
+    before = ENGINE.rows("funnel_to_date", TO_DATE, int_session_days=old)
+    anew = ENGINE.rows("funnel_to_date", TO_DATE_SINCE[since], int_session_days=changed)
     assert merged("funnel_to_date", before, anew, since) == rows
 
 
 def repeats(events: Sequence[Row], since: dt.date | None = None) -> list[Row]:
-    return DUCKDB.rows(
+    return ENGINE.rows(
         "int_product_funnel_repeats",
         REPEATS[since],
         int_events=events,
@@ -341,8 +343,8 @@ def repeats(events: Sequence[Row], since: dt.date | None = None) -> list[Row]:
 
 def by_product_week(events: Sequence[Row]) -> list[Row]:
     versions = [FERN, MOSS]
-    firsts = DUCKDB.rows("int_product_funnel_weeks", PRODUCT_WEEKS, int_events=events, product_snapshots=versions)
-    return DUCKDB.rows(
+    firsts = ENGINE.rows("int_product_funnel_weeks", PRODUCT_WEEKS, int_events=events, product_snapshots=versions)
+    return ENGINE.rows(
         "funnel_by_product_week",
         BY_PRODUCT_WEEK,
         int_product_funnel_weeks=firsts,
@@ -518,7 +520,7 @@ def test_an_empty_store_has_three_steps_without_rates_and_the_first_largest_by_c
 
 def test_steps_follow_from_the_funnel_as_an_engine_gives_it() -> None:
     checkout = frame("int_session_days", [reached("s1", "2021-02-10", "checkout")])
-    found = funnel_steps(DUCKDB.run(WHOLE, {"int_session_days": checkout}).to_pandas())
+    found = funnel_steps(ENGINE.run(WHOLE, {"int_session_days": checkout}).to_pandas())
     assert found["sessions_to"].tolist() == [0, 1, 0]
     assert found["points_lost"].isna().all()
 
@@ -542,7 +544,7 @@ def test_portions_of_the_sessions_add_up_to_all() -> None:
     ]
     given = {"int_events": events, "product_snapshots": [FERN, MOSS]}
     summed = summed_weeks([product_funnel_weeks(portion, VERSIONS) for portion in portions])
-    assert DUCKDB.rows("int_product_funnel_weeks", summed, **given) == DUCKDB.rows(
+    assert ENGINE.rows("int_product_funnel_weeks", summed, **given) == ENGINE.rows(
         "int_product_funnel_weeks", PRODUCT_WEEKS, **given
     )
-    assert all(DUCKDB.rows("int_events", portion, int_events=events) for portion in portions)
+    assert all(ENGINE.rows("int_events", portion, int_events=events) for portion in portions)

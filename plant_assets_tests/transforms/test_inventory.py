@@ -11,7 +11,9 @@ from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms.snapshots import product_snapshots
 from plant_assets.zones import WEEK, Calendar
 from plant_assets_tests.store import ABSENT, Seen, observed
-from plant_assets_tests.transforms.engines import DUCKDB, Row, picked, table
+from plant_assets_tests.transforms.engines import ENGINE, Row, picked, table
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 Sighting = Seen | int | str | None
 Observed = dict[str, list[Row]]
@@ -46,12 +48,12 @@ ALL_WEEKS = weeks(W1, W2, W3, W4)
 
 
 def versions(store: Observed) -> list[Row]:
-    return DUCKDB.rows("product_snapshots", SNAPSHOTS, **store)
+    return ENGINE.rows("product_snapshots", SNAPSHOTS, **store)
 
 
 def stock(store: Observed, of: list[Row] = ALL_WEEKS) -> list[Row]:
     """Rows of inventory, by week and product."""
-    return DUCKDB.rows(
+    return ENGINE.rows(
         "inventory",
         INVENTORY,
         product_snapshots=versions(store),
@@ -62,7 +64,7 @@ def stock(store: Observed, of: list[Row] = ALL_WEEKS) -> list[Row]:
 
 def changes(store: Observed, of: list[Row] = ALL_WEEKS) -> list[Row]:
     """Rows of inventory_changes, by week and product."""
-    return DUCKDB.rows(
+    return ENGINE.rows(
         "inventory_changes",
         CHANGES,
         inventory=stock(store, of),
@@ -77,12 +79,12 @@ def fluctuations(store: Observed, since: str | None = None) -> list[Row]:
     start = dt.datetime.fromisoformat(since) if since else None
     expr = transforms.inventory_fluctuations(VERSIONS, OBSERVATIONS, start)
     given = {"product_snapshots": versions(store), "raw_observations": store["raw_observations"]}
-    return DUCKDB.rows("inventory_fluctuations", expr, in_order=True, **given)
+    return ENGINE.rows("inventory_fluctuations", expr, in_order=True, **given)
 
 
 def stockouts(store: Observed) -> list[Row]:
     """Rows of stockouts, by product and instant."""
-    return DUCKDB.rows(
+    return ENGINE.rows(
         "stockouts", STOCKOUTS, product_snapshots=versions(store), raw_observations=store["raw_observations"]
     )
 

@@ -6,12 +6,13 @@ The references walk over observations and events one by one; they know neither v
 import datetime as dt
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import ibis
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,11 +22,34 @@ from plant_assets.transforms.events import session_days
 from plant_assets.transforms.snapshots import product_snapshots
 from plant_assets.zones import WEEK, Calendar
 from plant_assets_tests.store import ABSENT, Seen, observed
-from plant_assets_tests.transforms.engines import DUCKDB, Row, table
+from plant_assets_tests.transforms.engines import ENGINE, SPARK, Row, table
 
-few_examples = settings(
-    max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=False
-)
+
+def over(**drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """A property of whatever is drawn: of 40 examples on DuckDB, of 8 on Spark, which takes longer for each."""
+
+    def as_test(body: Callable[..., None]) -> Callable[[], None]:
+        def examples(most: int) -> Callable[[], None]:
+            of = settings(
+                max_examples=most,
+                derandomize=True,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow],
+                print_blob=False,
+            )
+            return of(given(**drawn)(body))
+
+        few, more = examples(8), examples(40)
+
+        def test() -> None:
+            (few if ENGINE.now is SPARK else more)()
+
+        return test
+
+    return as_test
+
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 CALENDAR = Calendar("America/New_York")
 MONDAYS = [dt.date(2021, 3, 1), dt.date(2021, 3, 8), dt.date(2021, 3, 15)]
@@ -228,12 +252,12 @@ def expected_stockouts(store: Sightings) -> list[Row]:
 
 
 def versions_of(store: Sightings) -> list[Row]:
-    return DUCKDB.rows("product_snapshots", SNAPSHOTS, **store.rows)
+    return ENGINE.rows("product_snapshots", SNAPSHOTS, **store.rows)
 
 
 def derived(store: Sightings, into: str, expr: ibis.Table, **more: Sequence[Row]) -> list[Row]:
     given = {"product_snapshots": versions_of(store), "raw_observations": store.rows["raw_observations"], **more}
-    return DUCKDB.rows(into, expr, **given)
+    return ENGINE.rows(into, expr, **given)
 
 
 def inventory_of(store: Sightings) -> list[Row]:
@@ -246,22 +270,19 @@ def with_columns_of(rows: Sequence[Row], expected: Sequence[Row]) -> list[Row]:
     return [{name: row[name] for name in names} for row in rows]
 
 
-@few_examples
-@given(store=sightings())
+@over(store=sightings())
 def test_versions_are_those_of_a_walk_over_the_observations(store: Sightings) -> None:
     expected = expected_versions(store)
     assert with_columns_of(versions_of(store), expected) == expected
 
 
-@few_examples
-@given(store=sightings(), data=st.data())
+@over(store=sightings(), data=st.data())
 def test_any_order_of_arrival_gives_the_same_versions(store: Sightings, data: st.DataObject) -> None:
     arrived = {name: data.draw(st.permutations(rows)) for name, rows in store.rows.items()}
-    assert DUCKDB.rows("product_snapshots", SNAPSHOTS, **arrived) == versions_of(store)
+    assert ENGINE.rows("product_snapshots", SNAPSHOTS, **arrived) == versions_of(store)
 
 
-@few_examples
-@given(store=sightings(), data=st.data())
+@over(store=sightings(), data=st.data())
 def test_observations_that_come_later_change_only_the_versions_they_bear_on(
     store: Sightings, data: st.DataObject
 ) -> None:
@@ -270,10 +291,10 @@ def test_observations_that_come_later_change_only_the_versions_they_bear_on(
     if not later:
         return
     arrived = {name: [row for row in rows if row["observed_at"] not in later] for name, rows in store.rows.items()}
-    before = DUCKDB.rows("product_snapshots", SNAPSHOTS, **arrived)
+    before = ENGINE.rows("product_snapshots", SNAPSHOTS, **arrived)
     following = min(later)
     since = store.instants[instants.index(following) - 1]
-    rows = DUCKDB.rows("product_snapshots", snapshots_since(since), product_snapshots=before, **store.rows)
+    rows = ENGINE.rows("product_snapshots", snapshots_since(since), product_snapshots=before, **store.rows)
     stays = [row for row in before if row["valid_to"] is not None and row["valid_to"] < following]
     assert all(row["valid_to"] is None or row["valid_to"] >= following for row in rows)
     assert sorted(stays + rows, key=_place) == versions_of(store)
@@ -283,8 +304,7 @@ def _place(row: Row) -> tuple[str, str]:
     return row["product_id"], row["valid_from"]
 
 
-@few_examples
-@given(store=sightings())
+@over(store=sightings())
 def test_versions_of_a_product_never_overlap_and_one_at_most_is_current(store: Sightings) -> None:
     for _product, of_product in itertools.groupby(versions_of(store), key=lambda row: row["product_id"]):
         versions = list(of_product)
@@ -293,14 +313,12 @@ def test_versions_of_a_product_never_overlap_and_one_at_most_is_current(store: S
         assert [row["is_current"] for row in versions] == [row["valid_to"] is None for row in versions]
 
 
-@few_examples
-@given(store=sightings())
+@over(store=sightings())
 def test_inventory_is_that_of_a_walk_over_the_observations(store: Sightings) -> None:
     assert inventory_of(store) == expected_inventory(store)
 
 
-@few_examples
-@given(store=sightings())
+@over(store=sightings())
 def test_flows_balance_and_weeks_adjoin(store: Sightings) -> None:
     rows = {(row["product_id"], row["week_start_date"]): row for row in inventory_of(store)}
     for (product, monday), row in rows.items():
@@ -312,8 +330,7 @@ def test_flows_balance_and_weeks_adjoin(store: Sightings) -> None:
             assert following["opening_inventory"] == closing
 
 
-@few_examples
-@given(store=sightings())
+@over(store=sightings())
 def test_inventory_changes_are_those_of_a_walk_over_the_observations(store: Sightings) -> None:
     expected = expected_changes(store)
     found = derived(store, "inventory_changes", CHANGES, weeks=WEEKS, inventory=inventory_of(store))
@@ -321,8 +338,7 @@ def test_inventory_changes_are_those_of_a_walk_over_the_observations(store: Sigh
     assert with_columns_of(found, expected) == expected
 
 
-@few_examples
-@given(store=sightings())
+@over(store=sightings())
 def test_stockouts_are_those_of_a_walk_over_the_observations(store: Sightings) -> None:
     expected = expected_stockouts(store)
     found = derived(store, "stockouts", STOCKOUTS)
@@ -360,10 +376,9 @@ def expected_session_days(rows: Sequence[Row], zone_name: str) -> list[Row]:
     ]
 
 
-@few_examples
-@given(rows=events(), zone_name=st.sampled_from(ZONES))
+@over(rows=events(), zone_name=st.sampled_from(ZONES))
 def test_session_days_are_those_of_a_walk_over_the_events(rows: list[Row], zone_name: str) -> None:
     instants = [row["created_at"] for row in rows]
     offsets = Calendar(zone_name).offsets(min(instants), max(instants))
-    found = DUCKDB.rows("int_session_days", session_days(table("raw_events"), offsets), raw_events=rows)
+    found = ENGINE.rows("int_session_days", session_days(table("raw_events"), offsets), raw_events=rows)
     assert found == expected_session_days(rows, zone_name)

@@ -6,7 +6,7 @@ import pytest
 
 from plant_assets.transforms.snapshots import product_snapshots
 from plant_assets_tests.store import ABSENT, Seen, observed
-from plant_assets_tests.transforms.engines import DUCKDB, Row, picked, table
+from plant_assets_tests.transforms.engines import ENGINE, Row, picked, table
 
 SNAPSHOTS = product_snapshots(table("raw_products"), table("raw_observations"))
 
@@ -17,11 +17,13 @@ FIRST, SECOND, THIRD, FOURTH = (
     "2021-02-15 00:00:00",
 )
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 def versions(*sightings: Seen | int | str | None, **others: tuple[Seen | int | str | None, ...]) -> list[Row]:
     """The versions of the fern, seen in turn at FIRST, SECOND and so on; of other products too where given."""
     instants = (FIRST, SECOND, THIRD, FOURTH)[: len(sightings)]
-    return DUCKDB.rows("product_snapshots", SNAPSHOTS, **observed(instants, fern=sightings, **others))
+    return ENGINE.rows("product_snapshots", SNAPSHOTS, **observed(instants, fern=sightings, **others))
 
 
 def test_the_first_sighting_opens_a_current_version_that_changed_after_nothing() -> None:
@@ -123,23 +125,23 @@ def test_observations_hours_apart_are_different_instants() -> None:
 
 
 def test_no_observations_are_no_versions() -> None:
-    assert DUCKDB.rows("product_snapshots", SNAPSHOTS, raw_products=[], raw_observations=[]) == []
+    assert ENGINE.rows("product_snapshots", SNAPSHOTS, raw_products=[], raw_observations=[]) == []
 
 
 def test_order_of_arrival_does_not_matter() -> None:
     given = observed((FIRST, SECOND, THIRD, FOURTH), fern=(10, 9, ABSENT, 9), moss=(1, 1, None, 1))
     backwards = {name: rows[::-1] for name, rows in given.items()}
-    found = DUCKDB.rows("product_snapshots", SNAPSHOTS, **given)
+    found = ENGINE.rows("product_snapshots", SNAPSHOTS, **given)
     assert len(found) == 6
-    assert DUCKDB.rows("product_snapshots", SNAPSHOTS, **backwards) == found
+    assert ENGINE.rows("product_snapshots", SNAPSHOTS, **backwards) == found
 
 
 def test_an_observation_that_comes_late_splits_the_version_around_it() -> None:
     without = observed((FIRST, THIRD), fern=(10, 10))
     late = observed((SECOND,), fern=(7,))
     both = {name: without[name] + late[name] for name in without}
-    assert picked(DUCKDB.rows("product_snapshots", SNAPSHOTS, **without), "inventory", "valid_from") == [(10, FIRST)]
-    assert picked(DUCKDB.rows("product_snapshots", SNAPSHOTS, **both), "inventory", "valid_from", "valid_to") == [
+    assert picked(ENGINE.rows("product_snapshots", SNAPSHOTS, **without), "inventory", "valid_from") == [(10, FIRST)]
+    assert picked(ENGINE.rows("product_snapshots", SNAPSHOTS, **both), "inventory", "valid_from", "valid_to") == [
         (10, FIRST, SECOND),
         (7, SECOND, THIRD),
         (10, THIRD, None),
