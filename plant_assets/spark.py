@@ -65,6 +65,7 @@ SPARK_TYPES = {
     "float64": "double",
 }
 CONNECT_SECONDS, EXECUTOR_SECONDS = 5, 60
+Bounds = tuple[dt.date | dt.datetime | None, dt.date | dt.datetime | None]
 _UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -418,9 +419,9 @@ class SparkWarehouse(Warehouse):
     def _bind(self, expression: ibis.Table) -> None:
         """Let Spark know the tables that an expression names, as they are now."""
         for source in _sources(expression):
-            self._bind_table(source.name, source.schema)
+            self._bind_table(source.name, source.schema, _bounds(expression, source))
 
-    def _bind_table(self, name: str, schema: ibis.Schema) -> None:
+    def _bind_table(self, name: str, schema: ibis.Schema, bounds: Bounds = (None, None)) -> None:
         table = TABLES.get(name)
         if table is None or name == IN_CATALOG:
             # Bookkeeping of loads, and frames: small, and changed at any time.
@@ -435,7 +436,19 @@ class SparkWarehouse(Warehouse):
             with _failures():
                 self.session.sql(f"create or replace temp view {name} as {statement}")
         else:
-            self._bind_files(table, self._files(self._slices(table)))
+            self._bind_files(table, self._files(self._slices_within(table, bounds)))
+
+    def _slices_within(self, table: Table, bounds: Bounds) -> list[Slice]:
+        """The slices that may have rows from the first bound on and before the second: others are not opened."""
+        low, high = bounds
+        kept = []
+        for each in self._slices(table):
+            if each.week:
+                begins, ends = WeekRange(self.calendar, each.week, each.week).bounds(table)
+                if (low is not None and ends <= low) or (high is not None and begins >= high):
+                    continue
+            kept.append(each)
+        return kept
 
     def _bind_files(self, table: Table, files: list[str]) -> None:
         if self._known.get(table.name) == files:
@@ -562,6 +575,29 @@ def _compiled(expression: ibis.Table) -> str:
 
 def _sources(expression: ibis.Table) -> set[ops.UnboundTable]:
     return set(expression.op().find(ops.UnboundTable))
+
+
+def _bounds(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
+    """From which value of its week column on, and before which, an expression looks at the rows of a table.
+
+    Told where all that names the table are filters of that column alone, as `WeekRange.rows_of` makes them.
+    """
+    table = TABLES.get(source.name)
+    if table is None or table.cut_by is None:
+        return None, None
+    lows: list[Any] = []
+    highs: list[Any] = []
+    for node in expression.op().find(ops.Node):
+        if isinstance(node, ops.Field) or source not in node.__children__:
+            continue
+        found: dict[type[ops.Value], Any] = {}
+        for each in node.predicates if isinstance(node, ops.Filter) else ():
+            is_bound = isinstance(each, ops.GreaterEqual | ops.Less) and isinstance(each.right, ops.Literal)
+            if is_bound and isinstance(each.left, ops.Field) and each.left.name == table.cut_by:
+                found[type(each)] = each.right.value
+        lows.append(found.get(ops.GreaterEqual))
+        highs.append(found.get(ops.Less))
+    return (None if None in lows else min(lows, default=None)), (None if None in highs else max(highs, default=None))
 
 
 def _within(table: Table, weeks: WeekRange) -> str:

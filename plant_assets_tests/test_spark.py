@@ -214,6 +214,25 @@ def test_pieces_of_a_week_are_written_anew_as_one_before_they_are_many(tmp_path:
     assert len(_files(settings, "raw_products")) == len(_named(settings, "raw_products"))
 
 
+def test_files_of_other_weeks_stay_shut(tmp_path: Path) -> None:
+    table = TABLES["raw_products"]
+    with open_warehouse(_settings(tmp_path, tmp_path)) as warehouse:
+        with warehouse.transaction():
+            warehouse.insert_rows(
+                table,
+                "select seen_at as observed_at, 'p' as product_id, 'P' as name, 1::decimal(18, 4) as price,"
+                " 2::bigint as inventory from (select unnest([timestamp '2026-10-04 23:59:59', timestamp '2026-10-05',"
+                " timestamp '2026-10-12']) as seen_at)",
+            )
+        for (file,) in warehouse.rows("select files[1] from _slices where week <> ?", [WEEK]):
+            next(warehouse.settings.tables_path.glob(f"*/{file}")).write_bytes(b"no parquet")
+        of_week = WeekRange(warehouse.calendar, WEEK, WEEK).rows_of(table)
+        assert warehouse.count_each([of_week.aggregate(last=of_week.observed_at.max())]) == [1]
+        assert warehouse.answer(of_week.aggregate(last=of_week.observed_at.max())) == dt.datetime(2026, 10, 5)
+        with pytest.raises(EngineFailed, match="is not a Parquet file"):
+            warehouse.count_each([ibis.union(of_week, table.unbound()).distinct()])
+
+
 def test_a_column_that_older_files_lack_is_null_there(tmp_path: Path) -> None:
     settings = _settings(tmp_path, tmp_path)
     with open_warehouse(settings) as warehouse:

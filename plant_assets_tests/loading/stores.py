@@ -234,7 +234,8 @@ def new_store(tmp_path: Path, name: str = "source", **settings: Any) -> Store:
     """A store without events, with one observation of the products p1 and p2."""
     folder = tmp_path / name
     home = tmp_path / "home"
-    store = Store(folder, read_settings(source=str(folder), warehouse=home / "plant.duckdb", home=home, **settings))
+    given = {"source": str(folder), "warehouse": home / "plant.duckdb", "home": home, **settings}
+    store = Store(folder, read_settings(**given))
     if not folder.exists():
         store.put("products/2021-02-08.csv", [product("p1"), product("p2")])
     return store

@@ -2,12 +2,14 @@
 
 import datetime as dt
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 
 from plant_assets.automation import plan_run
 from plant_assets.storage import WeekRange, open_warehouse
+from plant_assets_tests.conftest import need
 from plant_assets_tests.loading.stores import (
     AS_OF,
     LOG,
@@ -230,11 +232,16 @@ def some_events(chance: random.Random) -> list[Row]:
     return rows
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_any_order_of_arrival_gives_the_tables_of_one_load(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "warehouse"),
+    [*((seed, "w.duckdb") for seed in range(4)), (1, "spark://local[2]"), (2, "spark://local[2]")],
+)
+def test_any_order_of_arrival_gives_the_tables_of_one_load(tmp_path: Path, seed: int, warehouse: str) -> None:
+    need("java", "spark" not in warehouse or shutil.which("java") is not None)
     chance = random.Random(seed)
     zone, start = chance.choice([("UTC", None), ("America/New_York", None), ("Europe/Berlin", WEEKS[5])])
-    store = new_store(tmp_path, max_rejected=1, min_products=0, timezone=zone, start=start)
+    held = warehouse if "spark" in warehouse else tmp_path / warehouse
+    store = new_store(tmp_path, warehouse=held, max_rejected=1, min_products=0, timezone=zone, start=start)
     as_of = dt.datetime.combine(WEEKS[6], dt.time(12))
     extensions = ["csv", "csv.gz", "jsonl", "parquet"]
     there: dict[str, str] = {}
