@@ -71,7 +71,8 @@ class _Sampler(threading.Thread):
             try:
                 if number % CHILDREN_EVERY == 0:
                     tree = [self.root, *self.root.children(recursive=True)]
-                    self.cpu |= {each.pid: sum(each.cpu_times()[:2]) for each in tree}
+                    for each in tree:
+                        self.cpu[each.pid] = max(self.cpu.get(each.pid, 0), _cpu(each))
                 number += 1
             except psutil.Error:
                 return
@@ -80,6 +81,13 @@ class _Sampler(threading.Thread):
     def stop(self) -> None:
         self.is_over.set()
         self.join()
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        return float(sum(process.cpu_times()[:2]))
+    except psutil.Error:
+        return 0
 
 
 def _resident(process: psutil.Process) -> int:
