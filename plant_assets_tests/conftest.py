@@ -16,7 +16,7 @@ from plant_assets_tests import postgres
 
 END = dt.datetime(2026, 10, 14, 6)
 # Spark's Java lives for a minute here: what its better compiler and collector cost, they would never earn.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m")
 IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
 
 

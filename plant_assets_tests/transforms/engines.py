@@ -21,6 +21,8 @@ import ibis
 import pyarrow as pa
 import pytest
 import sqlglot
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ibis.backends.datafusion.udfs import extract_epoch_seconds_timestamp
 from ibis.backends.sql.dialects import DataFusion
 
@@ -200,3 +202,27 @@ def each_engine(request: pytest.FixtureRequest) -> Iterator[None]:
     ENGINE.now = request.param
     yield
     ENGINE.now = DUCKDB
+
+
+def over(**drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """A property of whatever is drawn: of 40 examples on DuckDB, of 4 on Spark, which takes far longer for each."""
+
+    def as_test(body: Callable[..., None]) -> Callable[[], None]:
+        def examples(most: int) -> Callable[[], None]:
+            of = settings(
+                max_examples=most,
+                derandomize=True,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow],
+                print_blob=False,
+            )
+            return of(given(**drawn)(body))
+
+        few, more = examples(4), examples(40)
+
+        def test() -> None:
+            (few if ENGINE.now is SPARK else more)()
+
+        return test
+
+    return as_test

@@ -8,7 +8,6 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plant_assets.contracts import RATES, STAGES, TABLES
@@ -29,7 +28,7 @@ from plant_assets.transforms.funnel import (
     whole_funnel,
     whole_percent,
 )
-from plant_assets_tests.transforms.engines import ENGINE, Row, frame, picked, table
+from plant_assets_tests.transforms.engines import ENGINE, Row, frame, over, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 
@@ -202,7 +201,6 @@ PRODUCT_WEEKS_SINCE = {
     for since in MONDAYS
     for recent, earlier in [recent_and_earlier(EVENTS, dt.datetime(2021, 2, 8), dt.datetime.combine(since, dt.time()))]
 }
-some_examples = settings(max_examples=30, derandomize=True, deadline=None)
 
 
 def merged(name: str, before: list[Row], rows: list[Row], since: dt.date) -> list[Row]:
@@ -213,15 +211,13 @@ def merged(name: str, before: list[Row], rows: list[Row], since: dt.date) -> lis
     return sorted(both, key=lambda row: [row[key] for key in TABLES[name].key])
 
 
-@some_examples
-@given(days=MANY_DAYS)
+@over(days=MANY_DAYS)
 def test_first_weeks_add_up_to_the_distinct_sessions(days: list[Row]) -> None:
     distinct = {stage: len({row["session_id"] for row in days if row[stage]}) for stage in STAGES}
     assert {stage: whole(*days)[stage] for stage in STAGES} == distinct
 
 
-@some_examples
-@given(old=MANY_DAYS, new=MANY_DAYS, since=st.sampled_from(MONDAYS))
+@over(old=MANY_DAYS, new=MANY_DAYS, since=st.sampled_from(MONDAYS))
 def test_weeks_from_the_first_changed_one_on_are_all_that_is_counted_anew(
     old: list[Row], new: list[Row], since: dt.date
 ) -> None:
@@ -251,8 +247,7 @@ MANY_EVENTS = st.lists(
 )
 
 
-@some_examples
-@given(old=MANY_EVENTS, new=MANY_EVENTS, since=st.sampled_from(MONDAYS))
+@over(old=MANY_EVENTS, new=MANY_EVENTS, since=st.sampled_from(MONDAYS))
 def test_products_are_counted_anew_from_the_first_changed_week_on(
     old: list[Row], new: list[Row], since: dt.date
 ) -> None:
@@ -312,8 +307,7 @@ def test_a_week_up_to_a_date_counts_a_session_once() -> None:
     assert picked(weeks, "week_start_date", "page_view", "checkout") == [("2021-02-08", 2, 1), ("2021-02-15", 1, 0)]
 
 
-@some_examples
-@given(old=MANY_DAYS, new=MANY_DAYS, since=st.sampled_from(MONDAYS))
+@over(old=MANY_DAYS, new=MANY_DAYS, since=st.sampled_from(MONDAYS))
 def test_weeks_up_to_a_date_are_the_distinct_sessions(old: list[Row], new: list[Row], since: dt.date) -> None:
     stays = [row for row in old if row["event_date"] < str(since)]
     changed = stays + [row for row in new if row["event_date"] >= str(since)]
@@ -369,8 +363,7 @@ def test_a_product_of_two_weeks_counts_in_both() -> None:
     ]
 
 
-@some_examples
-@given(old=MANY_EVENTS, new=MANY_EVENTS, since=st.sampled_from(MONDAYS))
+@over(old=MANY_EVENTS, new=MANY_EVENTS, since=st.sampled_from(MONDAYS))
 def test_a_week_of_a_product_is_its_distinct_sessions(old: list[Row], new: list[Row], since: dt.date) -> None:
     stays = [row for row in old if row["event_date"] < str(since)]
     changed = stays + [row for row in new if row["event_date"] >= str(since)]

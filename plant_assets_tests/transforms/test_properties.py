@@ -6,14 +6,12 @@ The references walk over observations and events one by one; they know neither v
 import datetime as dt
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import ibis
-import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plant_assets.contracts import STAGES
@@ -22,34 +20,7 @@ from plant_assets.transforms.events import session_days
 from plant_assets.transforms.snapshots import product_snapshots
 from plant_assets.zones import WEEK, Calendar
 from plant_assets_tests.store import ABSENT, Seen, observed
-from plant_assets_tests.transforms.engines import ENGINE, SPARK, Row, table
-
-
-def over(**drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
-    """A property of whatever is drawn: of 40 examples on DuckDB, of 8 on Spark, which takes longer for each."""
-
-    def as_test(body: Callable[..., None]) -> Callable[[], None]:
-        def examples(most: int) -> Callable[[], None]:
-            of = settings(
-                max_examples=most,
-                derandomize=True,
-                deadline=None,
-                suppress_health_check=[HealthCheck.too_slow],
-                print_blob=False,
-            )
-            return of(given(**drawn)(body))
-
-        few, more = examples(8), examples(40)
-
-        def test() -> None:
-            (few if ENGINE.now is SPARK else more)()
-
-        return test
-
-    return as_test
-
-
-pytestmark = pytest.mark.usefixtures("each_engine")
+from plant_assets_tests.transforms.engines import ENGINE, Row, over, table
 
 CALENDAR = Calendar("America/New_York")
 MONDAYS = [dt.date(2021, 3, 1), dt.date(2021, 3, 8), dt.date(2021, 3, 15)]
