@@ -84,6 +84,7 @@ def scale(size: int, master: str, home: Path, weeks: int, engines: list[str]) ->
         if differing := [name for name in MARTS if found[name] != expected[name]]:
             raise Failed(f"{engine} has other rows in {', '.join(differing)}")
         measured[engine] = rows
+    shutil.rmtree(work)
     return measured
 
 
