@@ -93,6 +93,12 @@ def _may(name: str, type_: str, description: str) -> Column:
 
 _WEEK = _must("week_start_date", DATE, "Monday of the ISO week, in the store's time zone")
 _PRODUCT_ID = _must("product_id", TEXT, "Product")
+_PRODUCT = (
+    _PRODUCT_ID,
+    _may("name", TEXT, "Name"),
+    _may("price", PRICE, "Price, in the store's currency"),
+    _may("inventory", COUNT, "Units in stock; NULL is unknown"),
+)
 _PRODUCT_NAME = _may("product_name", TEXT, "Last known name of the product")
 
 _FUNNEL = (
@@ -136,10 +142,7 @@ TABLES: dict[str, Table] = {
             ("observed_at", "product_id"),
             (
                 _must("observed_at", INSTANT, "Instant at which the products were seen, UTC"),
-                _PRODUCT_ID,
-                _may("name", TEXT, "Name"),
-                _may("price", PRICE, "Price, in the store's currency"),
-                _may("inventory", COUNT, "Units in stock; NULL is unknown"),
+                *_PRODUCT,
             ),
             checked_by="observed_at",
         ),
@@ -156,10 +159,7 @@ TABLES: dict[str, Table] = {
             "raw_products_snapshot",
             ("dbt_valid_from", "product_id"),
             (
-                _PRODUCT_ID,
-                _may("name", TEXT, "Name"),
-                _may("price", PRICE, "Price, in the store's currency"),
-                _may("inventory", COUNT, "Units in stock; NULL is unknown"),
+                *_PRODUCT,
                 _must("dbt_valid_from", INSTANT, "Instant from which dbt holds the row valid, UTC"),
                 _may("dbt_valid_to", INSTANT, "Instant that ended it, not included, UTC; NULL or far ahead: open"),
                 _may("dbt_is_deleted", FLAG, "The product was gone; NULL where dbt does not say"),
@@ -267,10 +267,7 @@ TABLES: dict[str, Table] = {
             "product_snapshots",
             ("product_id", "valid_from"),
             (
-                _PRODUCT_ID,
-                _may("name", TEXT, "Name"),
-                _may("price", PRICE, "Price, in the store's currency"),
-                _may("inventory", COUNT, "Units in stock; NULL is unknown"),
+                *_PRODUCT,
                 _must("valid_from", INSTANT, "First observation that saw this version, UTC"),
                 _may("valid_to", INSTANT, "Observation that ended it, UTC, not included; NULL: current"),
                 _must("is_current", FLAG, "The product still has this version"),
@@ -281,10 +278,7 @@ TABLES: dict[str, Table] = {
             "product_snapshot_dbt",
             ("product_id", "dbt_valid_from"),
             (
-                _PRODUCT_ID,
-                _may("name", TEXT, "Name"),
-                _may("price", PRICE, "Price, in the store's currency"),
-                _may("inventory", COUNT, "Units in stock; NULL is unknown"),
+                *_PRODUCT,
                 _must("dbt_scd_id", TEXT, "The version: product_id|dbt_valid_from, of which dbt's own id is the MD5"),
                 _must("dbt_updated_at", INSTANT, "As dbt_valid_from"),
                 _must("dbt_valid_from", INSTANT, "First observation that saw this version, UTC"),

@@ -64,6 +64,7 @@ def run_refresh(
     planned = None
     try:
         with open_warehouse(settings, LOG, holder="plant-assets run") as warehouse:
+            warehouse.require_engine()
             planned = plan_run(warehouse, as_of, LOG, weeks, every_week)
             if planned.ranges[0][0] < planned.first_week:
                 raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
@@ -113,6 +114,7 @@ def run_checks(
     """Every check, on everything that is stored."""
     outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat()}
     with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
+        warehouse.require_engine()
         _execute(settings, warehouse, instance, CHECK, tags, progress, outcome, debug)
     return outcome
 

