@@ -72,6 +72,21 @@ def test_a_run_that_has_just_started_is_left_alone(built: Settings, records: dg.
     assert fail_dead_runs(built, records, LOG) == []
 
 
+def test_a_run_of_several_weeks_plans_checks_and_whole_tables_once(
+    built: Settings, instance: dg.DagsterInstance, refresh: Callable[..., Outcome]
+) -> None:
+    refresh(built, every_week=True)
+    (run,) = instance.get_runs()
+    check_key = dg.AssetCheckKey(dg.AssetKey("int_events"), "int_events_keeps_its_contract")
+    (execution,) = instance.event_log_storage.get_asset_check_execution_history(check_key, limit=10)
+    planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    weeks: dict[str, list[str | None]] = {"funnel": [], "report": []}
+    for event in (log.get_dagster_event() for log in planned):
+        weeks.get(event.asset_key.to_user_string(), []).append(event.partition)
+    assert (execution.status.value, weeks["funnel"]) == ("SUCCEEDED", [None])
+    assert weeks["report"] == ["2026-09-21", "2026-09-28", "2026-10-05", "2026-10-12"]
+
+
 def test_a_killed_command_leaves_the_tables_and_is_repaired_by_running_again(
     built: Settings, small_store: Path, tmp_path: Path, refresh: Callable[..., Outcome]
 ) -> None:

@@ -47,7 +47,7 @@ def _instants(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dict[s
     return {name: instant.isoformat() if instant else "" for name, instant in found.items()}
 
 
-def write_report(
+def publish_report(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Write the pages of the run's weeks, with what its checks have found so far."""
