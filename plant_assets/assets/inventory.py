@@ -7,7 +7,7 @@ import ibis
 import pandas as pd
 
 from plant_assets.contracts import TABLES
-from plant_assets.partitions import as_of, first_week_of, is_only_changed, run_weeks
+from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
 from plant_assets.storage import Since, Warehouse
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms import snapshots
@@ -71,8 +71,8 @@ def inventory(
     weeks: ibis.Table,
 ) -> ibis.Table:
     """Stock at the bounds of each week and its moves; one row per product and week."""
-    in_run = _in_run(context, warehouse, weeks)
-    return transforms.inventory(product_snapshots, raw_observations, in_run)
+    in_run, offsets = _in_run(context, warehouse, weeks), offsets_of(context, warehouse.settings)
+    return transforms.inventory(product_snapshots, raw_observations, in_run, offsets)
 
 
 def inventory_changes(
@@ -84,8 +84,8 @@ def inventory_changes(
     weeks: ibis.Table,
 ) -> ibis.Table:
     """Closing stock against the week before; one row per product and week."""
-    in_run = _in_run(context, warehouse, weeks)
-    return transforms.inventory_changes(inventory, product_snapshots, raw_observations, in_run)
+    in_run, offsets = _in_run(context, warehouse, weeks), offsets_of(context, warehouse.settings)
+    return transforms.inventory_changes(inventory, product_snapshots, raw_observations, in_run, offsets)
 
 
 def inventory_fluctuations(

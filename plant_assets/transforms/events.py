@@ -11,8 +11,8 @@ from plant_assets.contracts import ORDER_STAGES, STAGES, TABLES
 Offsets = Sequence[tuple[dt.datetime | None, dt.timedelta]]
 
 
-def local_date(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
-    """The date of a UTC instant on a local clock.
+def local_instant(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
+    """A UTC instant as a local clock shows it.
 
     `offsets` are the zone's, each with the instant until which it holds (`Calendar.offsets`): engines
     disagree on zones, all agree on adding seconds.
@@ -28,7 +28,12 @@ def local_date(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
         for start, (_until, offset) in zip(starts, offsets[1:], strict=True)
     ]
     first = on_clock(offsets[0][1])
-    return (ibis.cases(*reversed(branches), else_=first) if branches else first).date()
+    return ibis.cases(*reversed(branches), else_=first) if branches else first
+
+
+def local_date(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
+    """The date of a UTC instant on a local clock."""
+    return local_instant(instant, offsets).date()
 
 
 def monday(date: ibis.Value) -> ibis.Value:

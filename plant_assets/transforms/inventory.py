@@ -9,9 +9,12 @@ import ibis
 from ibis import _
 
 from plant_assets.contracts import TABLES
-from plant_assets.transforms.events import last_known_names
+from plant_assets.transforms.events import Offsets, last_known_names, local_instant
 
 NO_UNITS = ibis.null("int64")
+FIRST_MONDAY, WEEK_SECONDS = 4 * 24 * 3600, 7 * 24 * 3600
+# The number of a week after all others.
+NEVER = 1_000_000
 
 
 def _seconds(start: ibis.Value, end: ibis.Value) -> ibis.Value:
@@ -51,24 +54,37 @@ def _observed_weeks(weeks: ibis.Table, observations: ibis.Table) -> ibis.Table:
     return weeks.cross_join(_last_observation(observations)).filter(_.starts_at <= _.last_observed_at)
 
 
-def _versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table) -> ibis.Table:
+def _week_number(local: ibis.Value) -> ibis.Value:
+    """Which week an instant of a local clock is in, counted from the Monday 1970-01-05: equal numbers join fast."""
+    return (local.epoch_seconds() - FIRST_MONDAY) // WEEK_SECONDS
+
+
+def _numbered(weeks: ibis.Table) -> ibis.Table:
+    return weeks.mutate(week_number=_week_number(weeks.week_start_date.cast("timestamp(6)")))
+
+
+def _versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table, offsets: Offsets) -> ibis.Table:
     """Each version in each week that it touches; one that ended at the week's first instant touches it."""
-    return product_snapshots.join(
-        observed_weeks,
-        [
-            product_snapshots.valid_from < observed_weeks.ends_at,
-            product_snapshots.valid_to.isnull() | (product_snapshots.valid_to >= observed_weeks.starts_at),
-        ],
+    weeks = _numbered(observed_weeks)
+    versions = product_snapshots.mutate(
+        first_week=_week_number(local_instant(_.valid_from, offsets)),
+        last_week=_week_number(local_instant(_.valid_to, offsets)).coalesce(NEVER),
     )
+    # Few are in more than one, and joined by a range, which costs more.
+    within, across = versions.filter(_.first_week == _.last_week), versions.filter(_.first_week < _.last_week)
+    is_touched = [across.first_week <= weeks.week_number, across.last_week >= weeks.week_number]
+    return ibis.union(within.join(weeks, within.first_week == weeks.week_number), across.join(weeks, is_touched))
 
 
-def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ibis.Table) -> ibis.Table:
+def inventory(
+    product_snapshots: ibis.Table, observations: ibis.Table, weeks: ibis.Table, offsets: Offsets
+) -> ibis.Table:
     """Stock of each week. One row per product and week in which it has a version.
 
-    `weeks` holds the weeks to do: week_start_date, starts_at, ends_at.
+    `weeks` holds the weeks to do: week_start_date, starts_at, ends_at; `offsets` are those of their zone.
     """
     by = ["week_start_date", "product_id"]
-    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations))
+    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
     known_until = ibis.least(touching.ends_at, touching.valid_to.coalesce(touching.last_observed_at))
     seconds = _seconds(ibis.greatest(touching.starts_at, touching.valid_from), known_until)
     is_held = touching.valid_to.isnull() | (touching.valid_to > touching.starts_at)
@@ -76,7 +92,6 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
     has_closed = touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at)
     valued = touching.mutate(
         is_held=is_held,
-        last_name=_last_name(touching, by),
         opening=has_opened.ifelse(touching.inventory, NO_UNITS),
         closing=has_closed.ifelse(touching.inventory, NO_UNITS),
         held=is_held.ifelse(touching.inventory, NO_UNITS),
@@ -84,7 +99,7 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
         is_complete=touching.last_observed_at >= touching.ends_at,
     )
     stock = valued.group_by(by).aggregate(
-        product_name=_.last_name.max(),
+        product_name=_last_name(valued),
         opening_inventory=_.opening.max(),
         closing_inventory=_.closing.max(),
         min_inventory=_.held.min(),
@@ -94,22 +109,26 @@ def inventory(product_snapshots: ibis.Table, observations: ibis.Table, weeks: ib
         is_held=_.is_held.any(),
     )
     changes = stock_changes(product_snapshots)
-    changes_in_weeks = changes.join(weeks, [changes.changed_at >= weeks.starts_at, changes.changed_at < weeks.ends_at])
+    changes_in_weeks = changes.mutate(week_number=_week_number(local_instant(changes.changed_at, offsets))).join(
+        _numbered(weeks), "week_number"
+    )
     rows = stock.filter(_.is_held).left_join(_flows(changes_in_weeks, by), by)
     return rows.mutate(
         inflow=_.inflow.coalesce(0), outflow=_.outflow.coalesce(0), changes=_.changes.coalesce(0)
     ).select(TABLES["inventory"].names)
 
 
-def _last_name(touching: ibis.Table, by: list[str]) -> ibis.Value:
-    """The last name of the group, on the row of its version; NULL on the other rows."""
-    by_recency = ibis.window(group_by=by, order_by=[touching.name.isnull(), ibis.desc("valid_from")])
-    recency = ibis.row_number().over(by_recency)
-    return (recency == 0).ifelse(touching.name, ibis.null("string"))
+def _last_name(versions: ibis.Table) -> ibis.Value:
+    """The last name that a group's versions have."""
+    return versions.name.argmax(versions.valid_from, where=versions.name.notnull())
 
 
 def inventory_changes(
-    inventory: ibis.Table, product_snapshots: ibis.Table, observations: ibis.Table, weeks: ibis.Table
+    inventory: ibis.Table,
+    product_snapshots: ibis.Table,
+    observations: ibis.Table,
+    weeks: ibis.Table,
+    offsets: Offsets,
 ) -> ibis.Table:
     """Closing stock against the week before. One row per product and week, as `inventory`.
 
@@ -117,15 +136,13 @@ def inventory_changes(
     """
     by = ["week_start_date", "product_id"]
     first_seen = product_snapshots.group_by("product_id").aggregate(first_seen_at=_.valid_from.min())
-    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations))
-    presence = (
-        touching.mutate(
-            is_present=touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at),
-            last_name=_last_name(touching, by),
-            left_with=(touching.valid_to == touching.starts_at).fill_null(False).ifelse(touching.inventory, NO_UNITS),
-        )
-        .group_by([*by, "starts_at", "ends_at"])
-        .aggregate(is_present=_.is_present.any(), last_name=_.last_name.max(), left_with=_.left_with.max())
+    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
+    valued = touching.mutate(
+        is_present=touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at),
+        left_with=(touching.valid_to == touching.starts_at).fill_null(False).ifelse(touching.inventory, NO_UNITS),
+    )
+    presence = valued.group_by([*by, "starts_at"]).aggregate(
+        is_present=_.is_present.any(), last_name=_last_name(valued), left_with=_.left_with.max()
     )
     stock = inventory.select(
         *by, "product_name", previous=_.opening_inventory, closing=_.closing_inventory, has_stock=True

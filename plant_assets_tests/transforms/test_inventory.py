@@ -20,8 +20,14 @@ Observed = dict[str, list[Row]]
 
 OBSERVATIONS, WEEKS, VERSIONS = table("raw_observations"), table("weeks"), table("product_snapshots")
 SNAPSHOTS = product_snapshots(table("raw_products"), OBSERVATIONS)
-INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, WEEKS)
-CHANGES = transforms.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, WEEKS)
+YEAR = dt.datetime(2021, 1, 1), dt.datetime(2022, 1, 1)
+INVENTORY = {
+    zone: transforms.inventory(VERSIONS, OBSERVATIONS, WEEKS, Calendar(zone).offsets(*YEAR))
+    for zone in ("UTC", "America/New_York")
+}
+CHANGES = transforms.inventory_changes(
+    table("inventory"), VERSIONS, OBSERVATIONS, WEEKS, Calendar("UTC").offsets(*YEAR)
+)
 STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS)
 
 # Mondays, and days within the weeks that they begin.
@@ -51,11 +57,11 @@ def versions(store: Observed) -> list[Row]:
     return ENGINE.rows("product_snapshots", SNAPSHOTS, **store)
 
 
-def stock(store: Observed, of: list[Row] = ALL_WEEKS) -> list[Row]:
+def stock(store: Observed, of: list[Row] = ALL_WEEKS, zone: str = "UTC") -> list[Row]:
     """Rows of inventory, by week and product."""
     return ENGINE.rows(
         "inventory",
-        INVENTORY,
+        INVENTORY[zone],
         product_snapshots=versions(store),
         raw_observations=store["raw_observations"],
         weeks=of,
@@ -168,7 +174,8 @@ def test_a_week_alone_is_as_it_is_among_all() -> None:
 
 def test_a_week_is_the_zones() -> None:
     # Monday 00:00 in New York is 05:00 UTC: the change at 04:00 belongs to the week before.
-    rows = stock(seen(WED1, "2021-02-08 04:00:00", WED2, fern=(10, 8, 8)), weeks(W1, W2, zone="America/New_York"))
+    store, zone = seen(WED1, "2021-02-08 04:00:00", WED2, fern=(10, 8, 8)), "America/New_York"
+    rows = stock(store, weeks(W1, W2, zone=zone), zone)
     assert picked(rows, "week_start_date", "changes") == [(W1, 1), (W2, 0)]
 
 
@@ -327,7 +334,8 @@ def test_unknown_or_absent_is_not_out_of_stock() -> None:
 
 @pytest.mark.parametrize(("monday", "hours"), [("2021-03-08", 167.0), ("2021-11-01", 169.0), ("2021-05-03", 168.0)])
 def test_a_week_out_of_stock_has_the_hours_of_its_zone(monday: str, hours: float) -> None:
-    rows = stock(seen("2021-01-01", "2021-12-31", fern=(0, 0)), weeks(monday, zone="America/New_York"))
+    zone = "America/New_York"
+    rows = stock(seen("2021-01-01", "2021-12-31", fern=(0, 0)), weeks(monday, zone=zone), zone)
     assert picked(rows, "hours_out_of_stock") == [hours]
 
 

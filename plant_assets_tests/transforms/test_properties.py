@@ -47,8 +47,9 @@ PRODUCTS = ("fern", "moss")
 
 OBSERVATIONS, VERSIONS = table("raw_observations"), table("product_snapshots")
 SNAPSHOTS = product_snapshots(table("raw_products"), OBSERVATIONS)
-INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"))
-CHANGES = transforms.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, table("weeks"))
+OFFSETS = CALENDAR.offsets(min(INSTANTS), max(INSTANTS))
+INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS)
+CHANGES = transforms.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS)
 STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS)
 
 
