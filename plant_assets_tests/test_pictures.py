@@ -3,11 +3,12 @@
 import base64
 import datetime as dt
 from collections.abc import Callable, Iterator
+from xml.etree import ElementTree as ET
 
 import dagster as dg
 import pytest
 
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import STAGES, TABLES
 from plant_assets.lineage import column_lineage
 from plant_assets.pictures import FIRST_ROWS, PICTURES, pictured
 from plant_assets.runs import Outcome
@@ -32,10 +33,34 @@ def test_a_mart_shows_rows_and_an_image(name: str, warehouse: Warehouse) -> None
     found = pictured(warehouse, name, WEEK)
     assert 0 < len(found["first_rows"].records) <= FIRST_ROWS
     start, image = found["chart"].md_str.removesuffix(")").split(",", 1)
-    assert start == f"![{name}](data:image/png;base64"
-    assert base64.b64decode(image).startswith(b"\x89PNG")
+    assert start == f"![{name}](data:image/svg+xml;base64"
     # It is kept with every materialization.
-    assert len(image) < 100_000
+    assert len(image) < 50_000
+    shown = texts(image)
+    if name.startswith("funnel"):
+        assert shown >= set(STAGES)
+    else:
+        assert shown >= {record.data["product"] for record in found["first_rows"].records}
+
+
+def texts(image: str) -> set[str]:
+    """The texts in an SVG image."""
+    texts = ET.fromstring(base64.b64decode(image)).iterfind(".//{*}text")
+    return {"".join(text.itertext()) for text in texts}
+
+
+def test_products_of_one_name_have_a_bar_each_and_a_long_name_is_cut(built: Settings) -> None:
+    with open_warehouse(built) as warehouse:
+        warehouse.execute("update inventory set product_name = 'Fern & <b>moss</b>'")
+        warehouse.execute(
+            "update inventory set product_name = 'Very long ' || repeat('plant ', 40) where product_id ="
+            " (select min(product_id) from inventory)"
+        )
+        found = pictured(warehouse, "inventory", WEEK)
+    image = found["chart"].md_str.removesuffix(")").split(",", 1)[1]
+    assert {"Fern & <b>moss</b>", "Very long plant plant pla…"} <= texts(image)
+    bars = ET.fromstring(base64.b64decode(image)).findall(".//{*}path[@aria-roledescription='bar']")
+    assert len(bars) == len(found["first_rows"].records) > 2
 
 
 def test_numbers_are_those_of_the_tables(warehouse: Warehouse) -> None:

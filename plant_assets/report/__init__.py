@@ -1,1 +1,1 @@
-"""The weekly page: figures from the published marts, charts by Altair, one HTML file by Jinja."""
+"""The weekly page: figures from the published marts, charts by Vega-Lite, one HTML file by Jinja."""

@@ -1,4 +1,4 @@
-"""The page's charts as Vega-Lite specifications, made by Altair, their data in them.
+"""The page's charts as Vega-Lite specifications, their data in them.
 
 Text and lines take `currentColor`, so that they follow the page's colours in the dark and on paper.
 """
@@ -6,7 +6,6 @@ Text and lines take `currentColor`, so that they follow the page's colours in th
 import datetime as dt
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from plant_assets.report.figures import Figures
@@ -18,7 +17,7 @@ Spec = dict[str, Any]
 # The rows of a chart by the name of their dataset, and the one that most charts have.
 Records = dict[str, list[dict[str, Any]]]
 ROWS = "rows"
-Drawn = tuple[Any, Records]
+Drawn = tuple[Spec, Records]
 
 # Told apart by the colour-blind, and readable on white and on black.
 COLORS = ["#3b82c4", "#d9822b", "#2a9d6f", "#b0579b"]
@@ -27,7 +26,27 @@ INK = "currentColor"
 # A date is young while packages of its orders may still be shipped.
 SHIP_LIMIT = dt.timedelta(days=7)
 # Instants are handed over as read off the store's clock and marked as UTC, so that the reader's zone plays no part.
-STORES_CLOCK = alt.Scale(type="utc")
+STORES_CLOCK = {"type": "utc"}
+WHOLE_NUMBERS = {"tickMinStep": 1, "tickCount": 5}
+CONFIG = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "domainColor": INK,
+        "tickColor": INK,
+        "gridColor": INK,
+        "gridOpacity": 0.15,
+        "labelLimit": 120,
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+    },
+    "legend": {"labelColor": INK, "titleColor": INK, "orient": "top", "title": None, "labelFontSize": 12},
+    "range": {"category": COLORS},
+}
 
 
 def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
@@ -42,39 +61,35 @@ def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
     return {name: _finished(*drawn) for name, drawn in found.items() if drawn is not None}
 
 
-def _finished(chart: Any, rows: Records) -> Spec:
-    axis: dict[str, Any] = {
-        "labelColor": INK,
-        "titleColor": INK,
-        "domainColor": INK,
-        "tickColor": INK,
-        "gridColor": INK,
-        "gridOpacity": 0.15,
-        "labelLimit": 120,
-        "titleFontWeight": "normal",
-        "labelFontSize": 12,
-        "titleFontSize": 12,
+def _finished(drawn: Spec, rows: Records) -> Spec:
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "config": CONFIG,
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "data": {"name": ROWS},
+        **drawn,
+        "datasets": rows,
     }
-    legend: dict[str, Any] = {"labelColor": INK, "titleColor": INK, "orient": "top", "title": None, "labelFontSize": 12}
-    configured = chart.configure(
-        background="transparent",
-        font="system-ui, sans-serif",
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(**axis),
-        legend=alt.LegendConfig(**legend),
-        range=alt.RangeConfig(category=COLORS),
-    )
-    spec: Spec = configured.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding")).to_dict(
-        validate=False
-    )
-    # Altair would copy rows within the chart again and again.
-    return {**spec, "datasets": rows}
 
 
-def _rows() -> Any:
+def _names(field: str, **how: Any) -> Spec:
+    return {"field": field, "type": "nominal", **how}
+
+
+def _numbers(field: str, **how: Any) -> Spec:
+    return {"field": field, "type": "quantitative", **how}
+
+
+def _instants(field: str, **axis: Any) -> Spec:
+    shown = {"format": "%d %b", "labelOverlap": True, **axis}
+    return {"field": field, "type": "temporal", "title": None, "scale": STORES_CLOCK, "axis": shown}
+
+
+def _rows() -> Spec:
     # Two products may have one name: each row's text begins with its number, which is not shown.
-    hides_number = alt.Axis(labelExpr="slice(datum.label, indexof(datum.label, ' ') + 1)")
-    return alt.Y("row:N", sort=None, title=None, axis=hides_number)
+    hides_number = {"labelExpr": "slice(datum.label, indexof(datum.label, ' ') + 1)"}
+    return _names("row", sort=None, title=None, axis=hides_number)
 
 
 def _height(rows: int) -> int:
@@ -95,21 +110,27 @@ def _funnel(figures: Figures) -> Drawn:
         for stage in figures.stages
     ]
     order = [STAGE_WORDS[stage] for stage in figures.stages]
-    base = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(records))).encode(
-        y=alt.Y("stage:N", sort=order, title=None),
-        yOffset=alt.YOffset("week:N", sort=[week for week, _counts in weeks]),
-        x=alt.X("sessions:Q", title="sessions", axis=alt.Axis(tickMinStep=1, tickCount=5)),
-        tooltip=["week:N", "stage:N", "sessions:Q"],
-    )
     names = [week for week, _counts in weeks]
-    color = alt.Color(
-        "week:N",
-        scale=alt.Scale(domain=names, range=[COLORS[0], "#8b98a5"][: len(names)]),
-        legend=alt.Legend() if len(names) > 1 else None,
-    )
-    bars = base.mark_bar(cornerRadiusEnd=2).encode(color=color)
-    labels = base.mark_text(align="left", dx=4, color=INK).encode(text=alt.Text("sessions:Q", format=","))
-    return (bars + labels).properties(description="Sessions that reached each stage of the funnel."), {ROWS: records}
+    colors = {"domain": names, "range": [COLORS[0], "#8b98a5"][: len(names)]}
+    color = _names("week", scale=colors, legend={} if len(names) > 1 else None)
+    drawn = {
+        "description": "Sessions that reached each stage of the funnel.",
+        "height": _height(len(records)),
+        "encoding": {
+            "y": _names("stage", sort=order, title=None),
+            "yOffset": _names("week", sort=names),
+            "x": _numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
+            "tooltip": [_names("week"), _names("stage"), _numbers("sessions")],
+        },
+        "layer": [
+            {"mark": {"type": "bar", "cornerRadiusEnd": 2}, "encoding": {"color": color}},
+            {
+                "mark": {"type": "text", "align": "left", "dx": 4, "color": INK},
+                "encoding": {"text": _numbers("sessions", format=",")},
+            },
+        ],
+    }
+    return drawn, {ROWS: records}
 
 
 def _dates(figures: Figures, calendar: Calendar) -> Drawn:
@@ -129,25 +150,28 @@ def _dates(figures: Figures, calendar: Calendar) -> Drawn:
             for stage in figures.stages
         ]
     order = [STAGE_WORDS[stage] for stage in figures.stages]
-    base = alt.Chart(alt.NamedData(ROWS), width="container", height=240).encode(
-        x=alt.X(
-            "date:T",
-            title=None,
-            scale=STORES_CLOCK,
-            axis=alt.Axis(
-                format="%d %b",
-                labelOverlap=True,
-                tickCount={"interval": "day", "step": 1} if len(figures.dates) <= 10 else 8,
-            ),
-        ),
-        y=alt.Y("sessions:Q", title="sessions", axis=alt.Axis(tickMinStep=1, tickCount=5)),
-        color=alt.Color("stage:N", sort=order, scale=alt.Scale(domain=order), legend=alt.Legend(columns=2)),
-        tooltip=["day:N", "stage:N", "sessions:Q", "is:N"],
-    )
-    settled = alt.datum["is"] == "settled"
-    points = base.mark_point(filled=True, size=30).transform_filter(settled)
-    young = base.mark_point(filled=False, size=40).transform_filter(~settled)
-    drawn = (base.mark_line() + points + young).properties(description="Sessions that reached each stage, by date.")
+    days = {"interval": "day", "step": 1} if len(figures.dates) <= 10 else 8
+    drawn = {
+        "description": "Sessions that reached each stage, by date.",
+        "height": 240,
+        "encoding": {
+            "x": _instants("date", tickCount=days),
+            "y": _numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
+            "color": _names("stage", sort=order, scale={"domain": order}, legend={"columns": 2}),
+            "tooltip": [_names("day"), _names("stage"), _numbers("sessions"), _names("is")],
+        },
+        "layer": [
+            {"mark": "line"},
+            {
+                "mark": {"type": "point", "filled": True, "size": 30},
+                "transform": [{"filter": "datum.is === 'settled'"}],
+            },
+            {
+                "mark": {"type": "point", "filled": False, "size": 40},
+                "transform": [{"filter": "datum.is !== 'settled'"}],
+            },
+        ],
+    }
     return drawn, {ROWS: records}
 
 
@@ -163,17 +187,28 @@ def _products(figures: Figures) -> Drawn | None:
             records.append({"row": f"{number} {name}", "product": name, **bounds})
     if not records:
         return None
-    base = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(records))).encode(
-        y=_rows(),
-        tooltip=["product:N", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("rate", "low", "high"))],
-    )
-    rule = base.mark_rule(strokeWidth=2, color=COLORS[0]).encode(
-        x=alt.X("low:Q", title="purchase rate, 95 % interval", axis=alt.Axis(format="%", tickCount=5)), x2="high:Q"
-    )
-    point = base.mark_point(filled=True, size=50, opacity=1, color=COLORS[0]).encode(x="rate:Q")
-    average = alt.Chart(alt.NamedData("store"))
-    line = average.mark_rule(strokeDash=[4, 4], color=INK).encode(x="average:Q")
-    drawn = (rule + point + line).properties(description="Purchase rate of the products, with the average as a line.")
+    shares = [_numbers(name, format=".1%") for name in ("rate", "low", "high")]
+    base = {"y": _rows(), "tooltip": [_names("product"), *shares]}
+    low = _numbers("low", title="purchase rate, 95 % interval", axis={"format": "%", "tickCount": 5})
+    drawn = {
+        "description": "Purchase rate of the products, with the average as a line.",
+        "height": _height(len(records)),
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "color": COLORS[0]},
+                "encoding": {**base, "x": low, "x2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 50, "opacity": 1, "color": COLORS[0]},
+                "encoding": {**base, "x": _numbers("rate")},
+            },
+            {
+                "data": {"name": "store"},
+                "mark": {"type": "rule", "strokeDash": [4, 4], "color": INK},
+                "encoding": {"x": _numbers("average")},
+            },
+        ],
+    }
     return drawn, {ROWS: records, "store": [{"average": store_share(figures.products)}]}
 
 
@@ -190,13 +225,17 @@ def _changes(figures: Figures) -> Drawn | None:
     ]
     if not records:
         return None
-    base = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(records))).encode(
-        y=_rows(),
-        x=alt.X("change:Q", title="units", axis=alt.Axis(tickMinStep=1, tickCount=5, format="+,d")),
-        tooltip=["product:N", "change:Q"],
-    )
-    color = alt.Color("is:N", scale=alt.Scale(domain=["more", "less"], range=[COLORS[2], COLORS[1]]), legend=None)
-    drawn = base.mark_bar(cornerRadiusEnd=2).encode(color=color).properties(description="Change of stock, in units.")
+    drawn = {
+        "description": "Change of stock, in units.",
+        "height": _height(len(records)),
+        "mark": {"type": "bar", "cornerRadiusEnd": 2},
+        "encoding": {
+            "y": _rows(),
+            "x": _numbers("change", title="units", axis={**WHOLE_NUMBERS, "format": "+,d"}),
+            "tooltip": [_names("product"), _numbers("change")],
+            "color": _names("is", scale={"domain": ["more", "less"], "range": [COLORS[2], COLORS[1]]}, legend=None),
+        },
+    }
     return drawn, {ROWS: records}
 
 
@@ -220,17 +259,17 @@ def _stockouts(figures: Figures, calendar: Calendar) -> Drawn:
         }
         for row in frame.to_dict("records")
     ]
-    chart = alt.Chart(alt.NamedData(ROWS), width="container", height=_height(len(shown))).mark_bar(
-        height=10, minBandSize=2
-    )
-    kinds = ["still out", "restocked or gone"]
-    drawn = chart.encode(
-        y=alt.Y("product:N", sort=None, title=None),
-        x=alt.X(
-            "from:T", title=None, scale=STORES_CLOCK, axis=alt.Axis(format="%d %b", tickCount=6, labelOverlap=True)
-        ),
-        x2="to:T",
-        color=alt.Color("is:N", scale=alt.Scale(domain=kinds, range=[COLORS[1], "#8b98a5"])),
-        tooltip=["product:N", "out since:N", "until:N", "hours:Q"],
-    ).properties(description="Times without stock.")
+    colors = {"domain": ["still out", "restocked or gone"], "range": [COLORS[1], "#8b98a5"]}
+    drawn = {
+        "description": "Times without stock.",
+        "height": _height(len(shown)),
+        "mark": {"type": "bar", "height": 10, "minBandSize": 2},
+        "encoding": {
+            "y": _names("product", sort=None, title=None),
+            "x": _instants("from", tickCount=6),
+            "x2": {"field": "to"},
+            "color": _names("is", scale=colors),
+            "tooltip": [_names("product"), _names("out since"), _names("until"), _numbers("hours")],
+        },
+    }
     return drawn, {ROWS: records}

@@ -2,11 +2,12 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
 from plant_assets.contracts import STAGES, TABLES
-from plant_assets.storage import Warehouse
+from plant_assets.storage import Warehouse, to_sql
 from plant_assets.transforms.funnel import funnel_steps, whole_funnel
 from plant_assets.zones import WEEK
 
@@ -85,8 +86,7 @@ def read_figures(marts: Warehouse, week: dt.date) -> Figures:
     comparison = None
     if until >= week and weeks is not None and week - WEEK >= weeks:
         comparison = Comparison(until, _counts_to(marts, week, until), _counts_to(marts, week - WEEK, until - WEEK))
-    whole = TABLES["int_funnel_weeks"].unbound()
-    whole_row = marts.frame(whole_funnel(whole.filter(whole.week_start_date <= week)))
+    whole_row = _whole_row(marts, week)
     return Figures(
         week=week,
         zone=calendar.zone_name,
@@ -135,9 +135,20 @@ def _frame(marts: Warehouse, statement: str, parameters: list[object]) -> pd.Dat
 
 
 def _funnel_row(marts: Warehouse, week: dt.date) -> pd.DataFrame:
-    weeks = TABLES["int_funnel_weeks"].unbound()
     row = _frame(marts, "from funnel_by_week where week_start_date = ?", [week])
-    return row if len(row) else marts.frame(whole_funnel(weeks.filter(weeks.week_start_date < dt.date(1, 1, 1))))
+    return row if len(row) else _whole_row(marts, dt.date.min)
+
+
+def _whole_row(marts: Warehouse, week: dt.date) -> pd.DataFrame:
+    """The funnel of all weeks up to one."""
+    until = "from int_funnel_weeks where week_start_date <= ?"
+    return _frame(marts, f"with int_funnel_weeks as ({until}) from ({_whole_funnel()})", [week])
+
+
+@lru_cache(maxsize=1)
+def _whole_funnel() -> str:
+    # Writing the statement takes more than running it.
+    return to_sql(whole_funnel(TABLES["int_funnel_weeks"].unbound()))
 
 
 def _dates(marts: Warehouse, week: dt.date) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def render(settings: Settings, figures: Figures, checks: list[CheckResult], publ
         fluctuations=tables.fluctuations_table(figures),
         stockouts=tables.stockouts_table(figures, calendar),
         out_lately=tables.names(figures.out_lately),
-        rank_one=tables.names(figures.fluctuations.query("rank == 1")["product_name"]),
+        rank_one=tables.names(figures.fluctuations.loc[figures.fluctuations["rank"] == 1, "product_name"]),
         passed=sum(check.passed for check in checks),
         warned=[check for check in checks if not check.passed and not check.is_error],
         failed=[check for check in checks if not check.passed and check.is_error],
@@ -125,6 +125,7 @@ def _packaged(name: str) -> str:
     return files("plant_assets.report").joinpath(name).read_text(encoding="utf-8")
 
 
+@lru_cache(maxsize=2)
 def _hash(script: str) -> str:
     """What a content security policy knows an inline script by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
