@@ -268,6 +268,8 @@ def test_compose_takes_its_file() -> None:
     shown = yaml.safe_load(done.stdout)["services"]
     assert shown["daemon"]["environment"]["PLANT_RECORDS"] == "postgresql://plants:apple@postgres:5432/plants"
     assert {name for name in shown if shown[name].get("ports")} == {"web"}
+    assert {shown[name]["image"] for name in SERVICES} == {"plant-assets"}
+    assert [name for name in shown if "build" in shown[name]] == ["code"]
 
 
 def _runs(command: list[str]) -> bool:
