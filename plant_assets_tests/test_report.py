@@ -16,7 +16,7 @@ from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
 from plant_assets.report.figures import Figures, read_figures, weeks_with_figures
 from plant_assets.report.intervals import newcombe, wilson
-from plant_assets.report.page import CheckResult, page_path, report_folder, write_pages
+from plant_assets.report.page import CheckResult, page_path, report_folder, vega_script, write_pages
 from plant_assets.report.tables import count_change, headline, names, rate_change
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
@@ -103,6 +103,24 @@ def test_writing_twice_is_writing_once(built: Settings) -> None:
     write(built, WHOLE)
     assert page_path(built, WHOLE).read_text() == first
     assert not list(report_folder(built).glob("*.new"))
+
+
+def test_vegas_script_is_bundled_once_for_all_warehouses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(cache: Path) -> str:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        vega_script.cache_clear()
+        return vega_script()
+
+    no_folder = tmp_path / "file"
+    no_folder.write_text("in the way")
+    bundled = script(no_folder)
+    assert "vegaEmbed" in bundled
+    assert script(tmp_path / "cache") == bundled
+    (kept,) = (tmp_path / "cache" / "plant-assets").iterdir()
+    assert kept.read_text(encoding="utf-8") == bundled
+    kept.write_text("kept", encoding="utf-8")
+    assert script(tmp_path / "cache") == "kept"
+    vega_script.cache_clear()
 
 
 def test_the_numbers_are_those_of_the_marts(built: Settings) -> None:

@@ -1,9 +1,11 @@
 """A week's page as one HTML file that asks nobody for anything, and the banner that says of a run that was stopped."""
 
 import base64
+import contextlib
 import datetime as dt
 import hashlib
 import html
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +13,8 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import platformdirs
 
 from plant_assets.report.figures import Figures, read_figures, weeks_with_figures
 from plant_assets.settings import Settings
@@ -75,7 +79,7 @@ def render(settings: Settings, figures: Figures, checks: list[CheckResult], publ
     from plant_assets.report.charts import charts
 
     calendar = Calendar(figures.zone)
-    vega, script = vega_script(settings), _packaged("page.js")
+    vega, script = vega_script(), _packaged("page.js")
     return _template().render(
         figures=figures,
         banner=BANNER,
@@ -131,18 +135,21 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def vega_script(settings: Settings) -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, kept beside the pages: to bundle them takes two seconds."""
-    return _bundled(report_folder(settings) / f".vega-{version('vl-convert-python')}.js")
-
-
 @lru_cache(maxsize=1)
-def _bundled(path: Path) -> str:
-    if not path.exists():
-        import vl_convert
+def vega_script() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, kept in the user's cache: to bundle them takes two seconds."""
+    kept = platformdirs.user_cache_path("plant-assets", appauthor=False) / f"vega-{version('vl-convert-python')}.js"
+    with contextlib.suppress(OSError):
+        return kept.read_text(encoding="utf-8")
+    import vl_convert
 
-        write_atomically(path, vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-    return path.read_text(encoding="utf-8")
+    bundled = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # Who has no home, as a service may, bundles again. Two processes may come here at once.
+    with contextlib.suppress(OSError):
+        own = kept.with_name(f"{kept.name}.{os.getpid()}")
+        write_atomically(own, bundled)
+        os.replace(own, kept)
+    return str(bundled)
 
 
 def show_banner(settings: Settings, run: str, ended_at: dt.datetime, reasons: list[str]) -> Path | None:
