@@ -431,6 +431,13 @@ class Warehouse:
             if missing:
                 self.execute("delete from _writes where table_name = ?", [name])
 
+    def _view_body(self, name: str) -> str:
+        """The query of a view, which names the tables beside it as they are named in any database."""
+        made_by: str = self.value(
+            "select sql from duckdb_views() where database_name = 'warehouse' and view_name = ?", [name]
+        )
+        return made_by.partition(" AS ")[2].removesuffix(";")
+
     def publisher(self) -> str | None:
         """Who published these marts."""
         found: str | None = self.value(
@@ -448,8 +455,12 @@ class Warehouse:
             self.execute("create schema marts.analytics")
             for name in (*PUBLISHED, "_meta", "_writes"):
                 if self.has(name):
-                    self.execute(f"create table marts.analytics.{name} as from warehouse.analytics.{name}")
-                    self.execute(f"comment on table marts.analytics.{name} is {literal(publisher)}")
+                    kind, body = "table", f"from warehouse.analytics.{name}"
+                    if name in TABLES and TABLES[name].is_view:
+                        # What it is made of is published too.
+                        kind, body = "view", self._view_body(name)
+                    self.execute(f"create {kind} marts.analytics.{name} as {body}")
+                    self.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
             self.execute("detach marts")
         except BaseException:
             with contextlib.suppress(duckdb.Error):

@@ -312,7 +312,10 @@ def test_marts_open_under_any_name(built: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "analytics.duckdb"
     copy.write_bytes(built.marts_path.read_bytes())
     with duckdb.connect(str(copy), read_only=True) as reader:
-        assert reader.execute("select count(*) from analytics.analytics.funnel").fetchone() == (1,)
+        counts = "select (select count(*) from analytics.analytics.{}), (select count(*) from analytics.analytics.{})"
+        assert reader.execute(counts.format("funnel", "funnel_steps")).fetchone() == (1, 3)
+        versions, by_dbts_names = reader.execute(counts.format("product_snapshots", "product_snapshot_dbt")).fetchone()
+        assert versions == by_dbts_names > 0
 
 
 def test_the_warehouse_opens_under_another_name_with_its_view(built: Settings, tmp_path: Path) -> None:
