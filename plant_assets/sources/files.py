@@ -283,6 +283,11 @@ class Source(abc.ABC):
             )
         return SOURCE_TABLES[name].is_needed and bool(self.mapping.table(name)) and name not in found and not is_told
 
+    def _or_history(self, name: str) -> str:
+        """What may be there in the place of a missing table: of products dbt's history."""
+        history = self.mapping.table(HISTORY)
+        return f"; or dbt's history, {history}" if name == "products" and history else ""
+
     def oddities(self) -> list[str]:
         """What makes reading it slow, if anything."""
         return []
@@ -353,8 +358,7 @@ class FileSource(Source):
                 stem = self.mapping.table(name)
                 raise SourceError(
                     f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
-                    f" <ext> one of {', '.join(EXTENSIONS)}"
-                    + (f"; or dbt's history, {self.mapping.table(HISTORY)}" if name == "products" else "")
+                    f" <ext> one of {', '.join(EXTENSIONS)}{self._or_history(name)}"
                 )
         return found
 

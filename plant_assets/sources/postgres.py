@@ -356,7 +356,7 @@ class PostgresSource(Source):
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         return SourceError(
             f"{self.name} has no table {name}: expected {self.mapping.table(name)} in the search_path"
-            f" ({schemas or 'empty'}); tables found: {', '.join(found[:MOST_SHOWN]) or 'none'}{more}; another schema is"
+            f" ({schemas or 'empty'}){self._or_history(name)}; tables found: {', '.join(found[:MOST_SHOWN]) or 'none'}{more}; another schema is"
             " named by ?options=-csearch_path%3Dname in PLANT_SOURCE, another table by PLANT_MAPPING"
         )
 
