@@ -148,6 +148,7 @@ class SourceFile:
     """A file of a table, named relative to the source. `observed_at` is set for dated products.
 
     One without an extension is an instant of dbt's history. `mapping` is the digest of the mapping that it is read by.
+    `is_part` says that it is a week of a table, and can be read again without the others.
     """
 
     table: str
@@ -158,6 +159,7 @@ class SourceFile:
     modified_ns: int
     observed_at: dt.datetime | None = None
     mapping: str = ""
+    is_part: bool = False
     _hash: str | None = field(default=None, repr=False)
 
     @property
