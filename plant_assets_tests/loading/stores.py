@@ -273,6 +273,11 @@ def new_live_store(url: str, tmp_path: Path, products: str = "products.csv", **s
     return store
 
 
+def with_types(store: Store, **types: str) -> Store:
+    """The store; in a database only these columns have a type, others are text."""
+    return replace(store, types=types) if isinstance(store, LiveStore) else store
+
+
 def new_store(
     tmp_path: Path, name: str = "source", products: str = "products/2021-02-08.csv", **settings: Any
 ) -> Store:

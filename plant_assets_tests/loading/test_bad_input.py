@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from plant_assets_tests.loading.stores import (
     new_live_store,
     new_store,
     product,
+    with_types,
 )
 
 E1 = event("e1", "2021-03-01T10:00:00Z")
@@ -387,11 +387,6 @@ def test_every_format_and_a_database_give_the_same_tables(tmp_path: Path, databa
         assert contents_found == found["csv"], extension
 
 
-def as_text(store: Store) -> Store:
-    """The store; in a database all columns are text."""
-    return replace(store, types={}) if isinstance(store, LiveStore) else store
-
-
 INSTANTS = {
     "2021-03-01T10:00:00Z": dt.datetime(2021, 3, 1, 10),
     "2021-03-01 10:00:00": dt.datetime(2021, 3, 1, 10),  # no offset is UTC
@@ -420,7 +415,7 @@ INSTANTS = {
     indirect=["new_either"],
 )
 def test_instants_are_read_as_utc_or_refused(new_either: Callable[..., Store], file: str) -> None:
-    store = as_text(new_either())
+    store = with_types(new_either())
     store.put(file, [event(text, text) for text in INSTANTS])
     staged = store.staged("events", "event_id, created_at, column_name, reason")
     refused = ("created_at", "not a timestamp")
@@ -479,7 +474,7 @@ def test_parquet_of_other_types_and_with_other_columns_is_read(tmp_path: Path) -
 
 
 def test_numbers_are_read_or_refused(new_either: Callable[..., Store]) -> None:
-    store = as_text(new_either(products=SINGLE, max_rejected=1))
+    store = with_types(new_either(products=SINGLE, max_rejected=1))
     texts = ["7", "-7", "+7", "7.0", " 7 ", "7.5", "seven", "7e2", "99999999999999999999", "1,5"]
     rows = [product(f"i {text}", inventory=text) for text in texts]
     store.put(SINGLE, rows + [product(f"p {text}", price=text) for text in texts])
