@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from plant_assets_tests.loading.conftest import DATED
-from plant_assets_tests.loading.stores import Content, Row, Store, new_store
+from plant_assets_tests.loading.stores import DATED, Content, Row, Store, new_store
 
 MAPPING = """\
 tables:

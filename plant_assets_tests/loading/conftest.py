@@ -8,8 +8,6 @@ import pytest
 
 from plant_assets_tests.loading.stores import Store, new_live_store, new_store
 
-DATED, SINGLE = "products/2021-02-08.csv", "products.csv"
-
 
 @pytest.fixture(params=["files", "database"])
 def new_either(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Store]:

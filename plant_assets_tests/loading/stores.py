@@ -31,6 +31,8 @@ from plant_assets_tests import postgres
 LOG = logging.getLogger(__name__)
 # A Wednesday; its week is the running one, and began on 2021-03-01.
 AS_OF = dt.datetime(2021, 3, 3, 12)
+# Products observed once, some weeks before, and products observed by every load.
+DATED, SINGLE = "products/2021-02-08.csv", "products.csv"
 EVENT_COLUMNS = tuple(SOURCE_TABLES["events"].columns)
 # What a load writes, without the instant and the run of the writing.
 CONTENTS = {
@@ -264,7 +266,7 @@ class LiveStore(Store):
         ]
 
 
-def new_live_store(url: str, tmp_path: Path, products: str = "products.csv", **settings: Any) -> LiveStore:
+def new_live_store(url: str, tmp_path: Path, products: str = SINGLE, **settings: Any) -> LiveStore:
     """The same store as `new_store` in a database."""
     home = tmp_path / "home"
     given = {"source": url, "warehouse": home / "plant.duckdb", "home": home, **settings}
@@ -278,9 +280,7 @@ def with_types(store: Store, **types: str) -> Store:
     return replace(store, types=types) if isinstance(store, LiveStore) else store
 
 
-def new_store(
-    tmp_path: Path, name: str = "source", products: str = "products/2021-02-08.csv", **settings: Any
-) -> Store:
+def new_store(tmp_path: Path, name: str = "source", products: str = DATED, **settings: Any) -> Store:
     """A store without events, with one observation of the products p1 and p2."""
     folder = tmp_path / name
     home = tmp_path / "home"

@@ -17,10 +17,11 @@ import pytest
 
 from plant_assets.sources.files import SOURCE_TABLES, SourceError
 from plant_assets.storage import open_warehouse
-from plant_assets_tests.loading.conftest import DATED, SINGLE
 from plant_assets_tests.loading.stores import (
     AS_OF,
+    DATED,
     EVENT_COLUMNS,
+    SINGLE,
     Content,
     LiveStore,
     Row,

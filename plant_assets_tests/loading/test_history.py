@@ -8,9 +8,9 @@ import pytest
 
 from plant_assets.sources.files import SourceError
 from plant_assets_tests import postgres
-from plant_assets_tests.loading.conftest import DATED
 from plant_assets_tests.loading.stores import (
     AS_OF,
+    DATED,
     LiveStore,
     Row,
     Store,

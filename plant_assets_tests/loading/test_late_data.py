@@ -11,9 +11,9 @@ import pytest
 from plant_assets.automation import plan_run
 from plant_assets.storage import WeekRange, open_warehouse
 from plant_assets_tests.conftest import need
-from plant_assets_tests.loading.conftest import DATED
 from plant_assets_tests.loading.stores import (
     AS_OF,
+    DATED,
     LOG,
     LiveStore,
     Row,

@@ -30,9 +30,11 @@ def store(new_either: Callable[..., Store]) -> Store:
     return observed(new_either)
 
 
-@pytest.mark.parametrize("has_orders", [False, True], ids=["none", "a table without rows"])
-def test_a_store_without_orders_runs(store: Store, has_orders: bool, refresh: Callable[..., Outcome]) -> None:
-    if has_orders:
+@pytest.mark.parametrize(
+    ("new_either", "has_table"), [("files", False), ("files", True), ("database", True)], indirect=["new_either"]
+)
+def test_a_store_without_orders_runs(store: Store, has_table: bool, refresh: Callable[..., Outcome]) -> None:
+    if has_table:
         store.put("orders.csv", [])
     outcome = refresh(store.settings, as_of=AS_OF)
     assert not outcome.failures

@@ -10,8 +10,7 @@ from plant_assets.loading import as_ranges
 from plant_assets.sources.files import SourceError
 from plant_assets.storage import WeekRange, open_warehouse
 from plant_assets.zones import WEEK
-from plant_assets_tests.loading.conftest import DATED
-from plant_assets_tests.loading.stores import AS_OF, LOG, Store, assert_accounted, event, product
+from plant_assets_tests.loading.stores import AS_OF, DATED, LOG, Store, assert_accounted, event, product
 
 RUNNING = dt.date(2021, 3, 1)
 
