@@ -700,21 +700,25 @@ class Load:
         return [each for each in self._staged_observations() if each.file not in self.kept_out]
 
     def _require_few_rejected(self, name: str) -> None:
-        most, not_yet = self.warehouse.settings.max_rejected, list(NOT_YET)
-        is_rejected = "reason <> 'duplicate' and not list_contains(?::varchar[], reason)"
-        read, rejected = self.warehouse.rows(
-            f"select count(*) + (select coalesce(sum(rows), 0) from still_{name}),"
-            f" count(*) filter (where {is_rejected}) from {STAGED}{name}",
-            [not_yet],
-        )[0]
+        most = self.warehouse.settings.max_rejected
+        read = self.warehouse.value(
+            f"select count(*) + (select coalesce(sum(rows), 0) from still_{name}) from {STAGED}{name}"
+        )
         read += self.left_out if name == "events" else 0
+        # A part of a table is read again without the others, against which the rows refused of it weighed before.
+        columns = "file, line, column_name, reason"
+        refused, rejected, first = self.warehouse.rows(
+            f"with refused as (select {columns}, {_as_given(name)} as raw_text from {STAGED}{name}"
+            " where reason <> 'duplicate' and not list_contains(?::varchar[], reason)),"
+            f" newly as (from refused except all select {columns}, raw_text from rejected_rows"
+            " where source_table = ? and list_contains(?::varchar[], file))"
+            f" select (select count(*) from refused), count(*), min(({columns})) from newly",
+            [list(NOT_YET), name, [each.name for each in self.listed[name] if each.is_part]],
+        )[0]
+        read -= refused - rejected
         if rejected <= most * read:
             return
-        file, line, column, reason = self.warehouse.rows(
-            f"select file, line, column_name, reason from {STAGED}{name} where {is_rejected}"
-            " order by file, line limit 1",
-            [not_yet],
-        )[0]
+        file, line, column, reason = first
         place = ", ".join(str(part) for part in (file, line and f"line {line}", column) if part)
         raise RefusedLoad(
             f"{self.source.name}: {rejected} of {read} rows of the table {name} cannot be loaded, more than"
@@ -931,7 +935,6 @@ class Load:
         """
         execute, table = self.warehouse.execute, SOURCE_TABLES[name]
         execute(f"create or replace temp view judged as {judged}")
-        as_json = ", ".join(f"{column} := {column}" for column in table.columns)
         same = " and ".join(
             f"refused.{column} is not distinct from before.{column}"
             for column in ("file", "line", "column_name", "reason", "raw_text", "row_key")
@@ -939,7 +942,7 @@ class Load:
         execute(
             "create or replace temp table refused as select refused.*, before.rejected_at as before_at from ("
             f" select file, line, column_name, reason, {table.key[-1]} as row_key, observed_at,"
-            f" week as week_start_date, coalesce(raw_text, to_json(struct_pack({as_json}))::varchar) as raw_text"
+            f" week as week_start_date, {_as_given(name)} as raw_text"
             " from judged where reason <> 'duplicate') as refused left join (select file, line, column_name,"
             " reason, raw_text, row_key, min(rejected_at) as rejected_at from rejected_rows"
             f" where source_table = ? group by all) as before on {same}",
@@ -1001,6 +1004,12 @@ _STORED_TWINS = (
     " and week in (select week from load_weeks) and not exists (select 1 from load_weeks"
     " where raw_events.created_at >= starts_at and raw_events.created_at < ends_at and not is_kept)"
 )
+
+
+def _as_given(name: str) -> str:
+    """A refused row as it stood in its file, or as JSON, as SQL."""
+    as_json = ", ".join(f"{column} := {column}" for column in SOURCE_TABLES[name].columns)
+    return f"coalesce(raw_text, to_json(struct_pack({as_json}))::varchar)"
 
 
 def as_ranges(weeks: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:

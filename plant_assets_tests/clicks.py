@@ -1,9 +1,11 @@
 """A store of clicks with other names than ours: no ids of events, no orders, no products table, nothing shipped."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from plant_assets_tests.loading.stores import Content, Row, Store, new_store
+from plant_assets_tests.loading.stores import DATED, Content, Row, Store, new_store
 
 MAPPING = """\
 tables:
@@ -57,11 +59,17 @@ CLICKS = [
 ]
 
 
-def new_shop(tmp_path: Path, mapping: str = MAPPING, content: Content = CLICKS, **settings: Any) -> Store:
-    """The store of clicks with its mapping, not loaded."""
+def new_shop(
+    tmp_path: Path,
+    mapping: str = MAPPING,
+    content: Content = CLICKS,
+    new: Callable[..., Store] | None = None,
+    **settings: Any,
+) -> Store:
+    """The store of clicks with its mapping, not loaded; in files, unless `new` makes it elsewhere."""
     path = tmp_path / "mapping.yaml"
     path.write_text(mapping)
-    store = new_store(tmp_path, mapping=path, **settings)
-    store.remove("products/2021-02-08.csv")
+    store = (new or functools.partial(new_store, tmp_path))(products=DATED, mapping=path, **settings)
+    store.remove(DATED)
     store.put("clicks/1.csv", content)
     return store

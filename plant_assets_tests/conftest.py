@@ -1,10 +1,12 @@
 """Stores and warehouses for the tests: made once, copied where a test writes."""
 
+import contextlib
 import datetime as dt
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from plant_assets import sample
 from plant_assets.runs import Outcome, run_checks, run_refresh
 from plant_assets.settings import Settings, read_settings
+from plant_assets.storage import open_warehouse
 from plant_assets_tests import postgres
 
 END = dt.datetime(2026, 10, 14, 6)
@@ -100,6 +103,55 @@ def built(built_once: Settings, tmp_path: Path) -> Settings:
     home = tmp_path / "built"
     shutil.copytree(built_once.warehouse_path.parent, home)
     return read_settings(source=built_once.source, warehouse=home / "w.duckdb")
+
+
+@pytest.fixture(scope="session")
+def live_once(postgres_server: str, small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The small store in a database, its products as dbt's history, and a warehouse of it. Not to be written to."""
+    with postgres.database(postgres_server) as url:
+        postgres.fill_all(url, small_store)
+        postgres.fill_history(url, small_store)
+        settings = read_settings(source=url, warehouse=tmp_path_factory.mktemp("live") / "w.duckdb")
+        with dg.DagsterInstance.ephemeral() as ephemeral:
+            outcome = run_refresh(settings, ephemeral, Silence(), as_of=END)
+        assert not outcome.failures
+        yield settings
+
+
+@pytest.fixture(params=["files", "database"])
+def either_once(request: pytest.FixtureRequest) -> Settings:
+    """The small store and its warehouse, in files or in a database. Not to be written to."""
+    settings: Settings = request.getfixturevalue("built_once" if request.param == "files" else "live_once")
+    return settings
+
+
+@pytest.fixture
+def built_either(either_once: Settings, tmp_path: Path) -> Settings:
+    """The settings of a warehouse of its own, built from the small store in files or in a database."""
+    shutil.copytree(either_once.warehouse_path.parent, tmp_path / "built")
+    return read_settings(source=either_once.source, warehouse=tmp_path / "built" / "w.duckdb")
+
+
+@pytest.fixture
+def folder(small_store: Path, tmp_path: Path) -> Path:
+    """A copy of the small store's files, to be changed."""
+    shutil.copytree(small_store, tmp_path / "living")
+    return tmp_path / "living"
+
+
+@pytest.fixture
+def living(built_either: Settings, folder: Path) -> Iterator[Settings]:
+    """A store that goes on, in `folder` or in a database of its own, with a warehouse that is up to date to END."""
+    with contextlib.ExitStack() as stack:
+        source = str(folder)
+        if built_either.database:
+            split = urlsplit(str(built_either.source))
+            server = split._replace(path="/postgres").geturl()
+            source = stack.enter_context(postgres.database(server, like=split.path[1:]))
+        settings = read_settings(source=source, warehouse=built_either.warehouse)
+        with open_warehouse(settings) as warehouse, warehouse.transaction():
+            warehouse.remember(**settings.store())
+        yield settings
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """A real PostgreSQL for the tests: a cluster of its own on loopback, gone with them, and databases in it."""
 
 import contextlib
+import csv
+import datetime as dt
+import itertools
 import os
 import pwd
 import shutil
@@ -8,12 +11,14 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
+
+from plant_assets import sample
 
 OLDEST = 15
 USER, PASSWORD = "owner", "owner-of-plants"
@@ -84,10 +89,10 @@ def server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def database(server_url: str) -> Iterator[str]:
-    """A new, empty database of a server, dropped afterwards; its URL."""
+def database(server_url: str, like: str = "template1") -> Iterator[str]:
+    """A new database of a server, empty or a copy of another, dropped afterwards; its URL."""
     name = f"plants_{uuid.uuid4().hex}"
-    execute(server_url, f"create database {name}")
+    execute(server_url, f"create database {name} template {like}")
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
@@ -118,19 +123,48 @@ STORE = """
 """
 
 
-def fill(url: str, table: str, *files: Path) -> None:
-    """Add the rows of csv files to a table, by the names in their headers."""
+def fill(url: str, table: str, *files: Path, known: Mapping[Path, int] | None = None) -> None:
+    """Add the rows of csv files to a table, by the names in their headers; of those `known`, what is after a size."""
     connection = psycopg2.connect(url)
     try:
         # Text without an offset is UTC's, as it is in files.
         with connection, connection.cursor() as cursor:
             cursor.execute("set local TimeZone = 'UTC'")
             for path in files:
-                with path.open() as stream:
-                    header = stream.readline().strip()
+                with path.open("rb") as stream:
+                    header = stream.readline().decode().strip()
+                    stream.seek(max(stream.tell(), (known or {}).get(path, 0)))
                     cursor.copy_expert(f"copy {table} ({header}) from stdin (format csv)", stream)
     finally:
         connection.close()
+
+
+def fill_history(url: str, folder: Path) -> None:
+    """Let dbt's history be the only table of products: of a sample store's files, each valid until the next one."""
+    paths = sorted((folder / "products").iterdir())
+    instants = [dt.datetime.strptime(path.stem, "%Y-%m-%dT%H-%M-%SZ") for path in paths]
+    rows = []
+    for path, at, until in itertools.zip_longest(paths, instants, instants[1:]):
+        with path.open() as stream:
+            rows += [
+                (row["product_id"], row["name"], row["price"], row["inventory"], at, until)
+                for row in csv.DictReader(stream)
+            ]
+    execute(
+        url,
+        "drop table if exists products, products_snapshot; create table products_snapshot (product_id text, name text,"
+        " price numeric, inventory integer, dbt_valid_from timestamp, dbt_valid_to timestamp);"
+        " insert into products_snapshot values " + ", ".join(["%s"] * len(rows)),
+        rows,
+    )
+
+
+def extend(url: str, folder: Path, at: dt.datetime) -> None:
+    """Let the sample store in a folder go on to an instant, and its events, orders and items in a database too."""
+    known = {path: path.stat().st_size for path in folder.rglob("*.csv")}
+    sample.write(folder, at)
+    for table in ("events", "orders", "order_items"):
+        fill(url, table, *sorted((folder / table).iterdir()), known=known)
 
 
 def fill_all(url: str, folder: Path) -> None:

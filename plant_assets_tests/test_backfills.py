@@ -29,39 +29,43 @@ def _empty(settings: Settings, week: str) -> None:
     rows(settings, f"delete from int_session_days where event_date between '{week}' and date '{week}' + 6")
 
 
-def test_one_week_by_its_key(built: Settings, instance: dg.DagsterInstance) -> None:
-    before = contents(built)
-    _empty(built, "2026-09-28")
-    assert contents(built) != before
-    result = _backfill(built, instance, {"dagster/partition": "2026-09-28"})
+def test_one_week_by_its_key(built_either: Settings, instance: dg.DagsterInstance) -> None:
+    before = contents(built_either)
+    _empty(built_either, "2026-09-28")
+    assert contents(built_either) != before
+    result = _backfill(built_either, instance, {"dagster/partition": "2026-09-28"})
     made = {(event.asset_key.to_user_string(), event.partition) for event in result.get_asset_materialization_events()}
     assert {week for name, week in made if name in WEEKLY} == {"2026-09-28"}
-    assert contents(built) == before
+    assert contents(built_either) == before
 
 
-def test_a_range_is_one_run(built: Settings, instance: dg.DagsterInstance) -> None:
-    before = contents(built)
-    first, *_between, last = weeks = _weeks(built)
+def test_a_range_is_one_run(built_either: Settings, instance: dg.DagsterInstance) -> None:
+    before = contents(built_either)
+    first, *_between, last = weeks = _weeks(built_either)
     for week in weeks:
-        _empty(built, week)
-    result = _backfill(built, instance, range_tags(dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
+        _empty(built_either, week)
+    result = _backfill(built_either, instance, range_tags(dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
     made = {(event.asset_key.to_user_string(), event.partition) for event in result.get_asset_materialization_events()}
     for name in WEEKLY:
         assert {week for asset, week in made if asset == name} == set(weeks)
-    assert contents(built) == before
+    assert contents(built_either) == before
 
 
-@pytest.mark.parametrize("order", ["forwards", "backwards"])
+@pytest.mark.parametrize(
+    ("either_once", "order"),
+    [("files", "forwards"), ("files", "backwards"), ("database", "backwards")],
+    indirect=["either_once"],
+)
 def test_each_week_its_own_run_from_nothing(
-    built: Settings, instance: dg.DagsterInstance, tmp_path: Path, order: str
+    built_either: Settings, instance: dg.DagsterInstance, tmp_path: Path, order: str
 ) -> None:
-    fresh = built.model_copy(update={"warehouse": tmp_path / order / "w.duckdb"})
+    fresh = built_either.model_copy(update={"warehouse": tmp_path / order / "w.duckdb"})
     fresh.store_path.parent.mkdir(parents=True)
-    fresh.store_path.write_text(built.store_path.read_text())
-    weeks = _weeks(built)
+    fresh.store_path.write_text(built_either.store_path.read_text())
+    weeks = _weeks(built_either)
     for week in weeks if order == "forwards" else weeks[::-1]:
         assert _backfill(fresh, instance, {"dagster/partition": week}).success
-    assert contents(fresh) == contents(built)
+    assert contents(fresh) == contents(built_either)
 
 
 def test_a_part_of_the_lineage_publishes_no_marts(built: Settings, instance: dg.DagsterInstance) -> None:

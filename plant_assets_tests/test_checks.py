@@ -180,9 +180,9 @@ BREAKS: dict[str, tuple[str, str]] = {
 STALE = {"raw_events_are_fresh", "raw_observations_are_fresh"}
 
 
-@pytest.fixture(scope="module")
-def sound(built_once: Settings) -> dict[str, str]:
-    return _verdicts(built_once)
+@pytest.fixture(scope="module", params=["built_once", "live_once"], ids=["files", "database"])
+def sound(request: pytest.FixtureRequest) -> dict[str, str]:
+    return _verdicts(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="module")

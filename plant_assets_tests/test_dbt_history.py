@@ -35,7 +35,6 @@ def stores(tmp_path: Path) -> Callable[..., Store]:
     def store(name: str, **files: bytes) -> Store:
         made = new_store(tmp_path / name)
         made.remove("products/2021-02-08.csv")
-        (made.folder / "products").rmdir()
         made.put("events.csv", [event("e1", "2021-03-01 12:00:00", product_id="fern")])
         for file, content in files.items():
             made.put(f"{file}.parquet", content)

@@ -86,7 +86,6 @@ def test_a_store_of_clicks(tmp_path: Path) -> None:
 def test_what_is_odd(tmp_path: Path) -> None:
     store = new_store(tmp_path, max_rejected=0.5, start=dt.date(2021, 3, 1))
     store.remove("products/2021-02-08.csv")
-    store.folder.joinpath("products").rmdir()
     store.put("products.csv", [product("p1")])
     store.put(
         "events.csv",
@@ -129,7 +128,6 @@ def test_dbts_history_is_known(tmp_path: Path) -> None:
     assert source["dbt's history"] == "2 observations, from 2021-02-01 00:00:00 to 2021-02-02 00:00:00 UTC"
     assert source["observations"].startswith("1, from 2021-02-08")
     store.remove("products/2021-02-08.csv")
-    store.folder.joinpath("products").rmdir()
     alone = diagnosis_of(store)
     assert "observations" not in lines(alone, "Source")
     assert (alone.error, lines(alone, "Source")["products"]) == (None, "none")

@@ -3,7 +3,6 @@
 import datetime as dt
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from plant_assets.instance import fail_dead_runs, hold_run
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_warehouse
+from plant_assets_tests import postgres
 from plant_assets_tests.tables import contents, rows
 
 LOG = logging.getLogger("test")
@@ -115,44 +115,40 @@ def _evaluate(settings: Settings, records: dg.DagsterInstance) -> Any:
 
 
 @pytest.fixture
-def store(tmp_path: Path, small_store: Path, refresh: Callable[..., Outcome]) -> Settings:
-    shutil.copytree(small_store, tmp_path / "store")
-    settings = read_settings(source=tmp_path / "store", warehouse=tmp_path / "w" / "w.duckdb")
-    assert not refresh(settings).failures
-    return settings
-
-
-@pytest.fixture
 def idle(records: dg.DagsterInstance) -> dg.DagsterInstance:
     for run in records.get_runs():
         records.delete_run(run.run_id)
     return records
 
 
-def test_nothing_new_asks_for_nothing(store: Settings, idle: dg.DagsterInstance) -> None:
-    assert _evaluate(store, idle).skip_message == "no closed week differs from what was loaded"
+def test_nothing_new_asks_for_nothing(living: Settings, idle: dg.DagsterInstance) -> None:
+    assert _evaluate(living, idle).skip_message == "no closed week differs from what was loaded"
 
 
 def test_events_before_a_start_that_was_set_ask_for_nothing(
-    tmp_path: Path, small_store: Path, idle: dg.DagsterInstance, refresh: Callable[..., Outcome]
+    either_once: Settings, tmp_path: Path, idle: dg.DagsterInstance, refresh: Callable[..., Outcome]
 ) -> None:
-    later = read_settings(source=small_store, warehouse=tmp_path / "later.duckdb", start="2026-09-28")
+    later = read_settings(source=either_once.source, warehouse=tmp_path / "later.duckdb", start="2026-09-28")
     assert not refresh(later).failures
     assert _evaluate(later, idle).skip_message == "no closed week differs from what was loaded"
 
 
-def test_an_event_that_comes_late_is_found_and_its_week_done(store: Settings, idle: dg.DagsterInstance) -> None:
-    late = store.source_path / "events" / "late.csv"
+def test_an_event_that_comes_late_is_found_and_its_week_done(
+    living: Settings, folder: Path, idle: dg.DagsterInstance
+) -> None:
+    late = folder / "events" / "late.csv"
     late.write_text(
         "event_id,session_id,user_id,page_url,created_at,event_type,order_id,product_id\n"
         "late,s-late,,,2026-10-01T12:00:00Z,page_view,,\n"
     )
-    [request] = _evaluate(store, idle).run_requests
+    if living.database:
+        postgres.fill(str(living.source), "events", late)
+    [request] = _evaluate(living, idle).run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "2026-09-28"
-    job = build_defs(store).resolve_job_def("refresh")
+    job = build_defs(living).resolve_job_def("refresh")
     assert job.execute_in_process(instance=idle, tags=request.tags).success
-    assert rows(store, "select event_date::varchar from int_events where event_id = 'late'") == [("2026-10-01",)]
-    assert _evaluate(store, idle).skip_message == "no closed week differs from what was loaded"
+    assert rows(living, "select event_date::varchar from int_events where event_id = 'late'") == [("2026-10-01",)]
+    assert _evaluate(living, idle).skip_message == "no closed week differs from what was loaded"
 
 
 def test_a_warehouse_of_an_older_version_gets_its_new_columns(built: Settings, refresh: Callable[..., Outcome]) -> None:

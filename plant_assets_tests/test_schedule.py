@@ -14,6 +14,7 @@ from plant_assets.instance import hold_run
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_warehouse
+from plant_assets_tests import postgres
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows
 
@@ -57,23 +58,13 @@ def instance(records: dg.DagsterInstance) -> dg.DagsterInstance:
     return records
 
 
-@pytest.fixture
-def living(tmp_path: Path, small_store: Path, built: Settings) -> Settings:
-    """A store that goes on, with a warehouse that is up to date to END."""
-    source = tmp_path / "living"
-    shutil.copytree(small_store, source)
-    return read_settings(source=built.source, warehouse=built.warehouse).model_copy(update={"source": str(source)})
-
-
-@pytest.fixture
-def store(living: Settings) -> Settings:
-    with open_warehouse(living) as warehouse, warehouse.transaction():
-        warehouse.remember(source=str(living.source_path))
-    return living
-
-
-def _extend(settings: Settings, at: dt.datetime) -> None:
-    sample.write(settings.source_path, at)
+def _extend(settings: Settings, folder: Path, at: dt.datetime) -> None:
+    """Let the store go on to an instant, in the folder or in the database that has the folder's rows."""
+    if settings.database is None:
+        sample.write(folder, at)
+    else:
+        postgres.extend(str(settings.source), folder, at)
+        postgres.fill_history(str(settings.source), folder)
 
 
 def test_is_on_every_six_hours_in_utc() -> None:
@@ -82,22 +73,24 @@ def test_is_on_every_six_hours_in_utc() -> None:
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
-def test_asks_for_the_running_and_the_late_week_in_one_run(store: Settings, instance: dg.DagsterInstance) -> None:
-    _extend(store, END + TICK)
-    [request] = tick(store, instance, END + TICK)
+def test_asks_for_the_running_and_the_late_week_in_one_run(
+    living: Settings, folder: Path, instance: dg.DagsterInstance
+) -> None:
+    _extend(living, folder, END + TICK)
+    [request] = tick(living, instance, END + TICK)
     assert _range(request) == ("2026-10-05", "2026-10-12")
 
 
-def test_its_run_materializes_weeks_and_the_rest(store: Settings, instance: dg.DagsterInstance) -> None:
-    _extend(store, END + TICK)
-    [request] = tick(store, instance, END + TICK)
-    result = _run(store, instance, request)
+def test_its_run_materializes_weeks_and_the_rest(living: Settings, folder: Path, instance: dg.DagsterInstance) -> None:
+    _extend(living, folder, END + TICK)
+    [request] = tick(living, instance, END + TICK)
+    result = _run(living, instance, request)
     assert result.success
     made = [(event.asset_key.to_user_string(), event.partition) for event in result.get_asset_materialization_events()]
     assert {week for name, week in made if name == "inventory"} == {"2026-10-05", "2026-10-12"}
     assert ("funnel", None) in made
     assert ("marts", None) in made
-    assert rows(store, "select max(observed_at) from raw_products") == [(END + TICK,)]
+    assert rows(living, "select max(observed_at) from raw_products") == [(END + TICK,)]
 
 
 def test_a_plain_source_file_is_observed_at_the_ticks_time(
@@ -112,43 +105,55 @@ def test_a_plain_source_file_is_observed_at_the_ticks_time(
     assert rows(settings, "select distinct observed_at from raw_products") == [(END,)]
 
 
-@pytest.mark.parametrize("missed", [1, 100])
+@pytest.mark.parametrize(
+    ("either_once", "missed"), [("files", 1), ("files", 100), ("database", 30)], indirect=["either_once"]
+)
 def test_the_next_tick_catches_up(
-    store: Settings, instance: dg.DagsterInstance, missed: int, tmp_path: Path, refresh: Callable[..., Outcome]
+    living: Settings,
+    folder: Path,
+    instance: dg.DagsterInstance,
+    missed: int,
+    tmp_path: Path,
+    refresh: Callable[..., Outcome],
 ) -> None:
     at = END + TICK * (missed + 1)
-    _extend(store, at)
-    for request in tick(store, instance, at):
-        assert _run(store, instance, request).success
-    rebuilt = store.model_copy(update={"warehouse": tmp_path / "rebuilt.duckdb"})
+    _extend(living, folder, at)
+    for request in tick(living, instance, at):
+        assert _run(living, instance, request).success
+    rebuilt = living.model_copy(update={"warehouse": tmp_path / "rebuilt.duckdb"})
     assert not refresh(rebuilt, as_of=at).failures
-    assert contents(store) == contents(rebuilt)
+    assert contents(living) == contents(rebuilt)
 
 
-def test_skips_with_a_reason_while_a_run_is_going(store: Settings, instance: dg.DagsterInstance) -> None:
-    job = build_defs(store).resolve_job_def("refresh")
+def test_skips_with_a_reason_while_a_run_is_going(built: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_defs(built).resolve_job_def("refresh")
     going = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    with hold_run(store, going.run_id):
-        [skip] = tick(store, instance, END)
+    with hold_run(built, going.run_id):
+        [skip] = tick(built, instance, END)
     assert skip.skip_message == f"run {going.run_id} is still going"
 
 
-def test_skips_with_a_reason_while_the_warehouse_is_in_use(store: Settings, instance: dg.DagsterInstance) -> None:
-    with open_warehouse(store, holder="a test"):
-        [skip] = tick(store, instance, END)
+def test_skips_with_a_reason_while_the_warehouse_is_in_use(built: Settings, instance: dg.DagsterInstance) -> None:
+    with open_warehouse(built, holder="a test"):
+        [skip] = tick(built, instance, END)
     assert "in use by a test" in skip.skip_message
 
 
-def test_a_source_that_cannot_be_read_is_shown_by_a_failed_run(store: Settings, instance: dg.DagsterInstance) -> None:
-    before = contents(store)
-    shutil.rmtree(store.source_path / "events")
-    [request] = tick(store, instance, END + TICK)
-    result = _run(store, instance, request)
+def test_a_source_that_cannot_be_read_is_shown_by_a_failed_run(
+    living: Settings, folder: Path, instance: dg.DagsterInstance
+) -> None:
+    before = contents(living)
+    if living.database:
+        postgres.execute(str(living.source), "drop table events")
+    else:
+        shutil.rmtree(folder / "events")
+    [request] = tick(living, instance, END + TICK)
+    result = _run(living, instance, request)
     assert not result.success
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert failure.step_key == "load_source"
     assert "has no table events" in str(failure.step_failure_data.error)
-    assert contents(store) == before
+    assert contents(living) == before
 
 
 def test_the_sample_store_is_extended_to_the_ticks_time(tmp_path: Path, instance: dg.DagsterInstance) -> None:

@@ -148,6 +148,7 @@ class SourceFile:
     """A file of a table, named relative to the source. `observed_at` is set for dated products.
 
     One without an extension is an instant of dbt's history. `mapping` is the digest of the mapping that it is read by.
+    `is_part` says that it is a week of a table, and can be read again without the others.
     """
 
     table: str
@@ -158,6 +159,7 @@ class SourceFile:
     modified_ns: int
     observed_at: dt.datetime | None = None
     mapping: str = ""
+    is_part: bool = False
     _hash: str | None = field(default=None, repr=False)
 
     @property
@@ -283,6 +285,11 @@ class Source(abc.ABC):
             )
         return SOURCE_TABLES[name].is_needed and bool(self.mapping.table(name)) and name not in found and not is_told
 
+    def _or_history(self, name: str) -> str:
+        """What may be there in the place of a missing table: of products dbt's history."""
+        history = self.mapping.table(HISTORY)
+        return f"; or dbt's history, {history}" if name == "products" and history else ""
+
     def oddities(self) -> list[str]:
         """What makes reading it slow, if anything."""
         return []
@@ -353,8 +360,7 @@ class FileSource(Source):
                 stem = self.mapping.table(name)
                 raise SourceError(
                     f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
-                    f" <ext> one of {', '.join(EXTENSIONS)}"
-                    + (f"; or dbt's history, {self.mapping.table(HISTORY)}" if name == "products" else "")
+                    f" <ext> one of {', '.join(EXTENSIONS)}{self._or_history(name)}"
                 )
         return found
 

@@ -356,7 +356,8 @@ class PostgresSource(Source):
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         return SourceError(
             f"{self.name} has no table {name}: expected {self.mapping.table(name)} in the search_path"
-            f" ({schemas or 'empty'}); tables found: {', '.join(found[:MOST_SHOWN]) or 'none'}{more}; another schema is"
+            f" ({schemas or 'empty'}){self._or_history(name)}; tables found:"
+            f" {', '.join(found[:MOST_SHOWN]) or 'none'}{more}; another schema is"
             " named by ?options=-csearch_path%3Dname in PLANT_SOURCE, another table by PLANT_MAPPING"
         )
 
@@ -365,7 +366,7 @@ class PostgresSource(Source):
         # The price of an event is in no stored row that could be compared.
         may_grow = table != "events" or not self.mapping.makes_products
         part = LiveRows(table, name, Path(name), "", 0, _as_ns(self._as_of), may_grow=may_grow)
-        part.mapping = self.mapping.digest
+        part.mapping, part.is_part = self.mapping.digest, week is not None
         if isinstance(week, dt.date):
             part.settles_at = self.calendar.starts_at(week + WEEK * (1 + self._late_weeks))
             part.is_read_anew = self._anew is not None and self._anew[0] <= week <= self._anew[1]

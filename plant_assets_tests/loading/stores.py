@@ -5,10 +5,11 @@ import csv
 import datetime as dt
 import gzip
 import io
+import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.loading import Plan
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources import source_of
-from plant_assets.sources.files import SOURCE_TABLES, staged_columns
+from plant_assets.sources.files import HISTORY, SOURCE_TABLES, instant_of, staged_columns
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import STAGED, WeekRange, open_warehouse
 from plant_assets_tests import postgres
@@ -30,6 +31,8 @@ from plant_assets_tests import postgres
 LOG = logging.getLogger(__name__)
 # A Wednesday; its week is the running one, and began on 2021-03-01.
 AS_OF = dt.datetime(2021, 3, 3, 12)
+# Products observed once, some weeks before, and products observed by every load.
+DATED, SINGLE = "products/2021-02-08.csv", "products.csv"
 EVENT_COLUMNS = tuple(SOURCE_TABLES["events"].columns)
 # What a load writes, without the instant and the run of the writing.
 CONTENTS = {
@@ -77,10 +80,17 @@ def jsonl_text(rows: Iterable[Row]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def table_of(name: str) -> str:
+    """The table that a file of that name belongs to."""
+    return name.partition("/")[0].partition(".")[0]
+
+
 def as_bytes(name: str, content: Content) -> bytes:
     """What a file of that name holds: bytes as they are, text and rows in the format that the name says."""
     if isinstance(content, bytes):
         return content
+    if content == [] and "csv" in name:
+        content = ",".join(SOURCE_TABLES[table_of(name)].columns) + "\n"
     if name.endswith(".parquet"):
         assert isinstance(content, list)
         sink = pa.BufferOutputStream()
@@ -108,7 +118,11 @@ class Store:
         return path
 
     def remove(self, name: str) -> None:
-        (self.folder / name).unlink()
+        """Remove a file, and its folder if that was the last one in it."""
+        path = self.folder / name
+        path.unlink()
+        if path.parent != self.folder and not any(path.parent.iterdir()):
+            path.parent.rmdir()
 
     def touch(self, name: str) -> None:
         """Let a file be an hour younger."""
@@ -169,6 +183,12 @@ class Store:
             [source_table],
         )
 
+    def refused(self, source_table: str = "events") -> list[tuple[Any, ...]]:
+        """Key, column and reason of each refused row: what does not depend on where it stood."""
+        return self.rows(
+            "select row_key, column_name, reason from rejected_rows where source_table = ? order by all", [source_table]
+        )
+
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
         """All that loads have written, as values that compare."""
         with open_warehouse(self.settings) as warehouse:
@@ -177,15 +197,28 @@ class Store:
             }
 
 
+# The types of a shop's columns; others are text.
+TYPES = {
+    **dict.fromkeys(("created_at", "dbt_valid_from", "dbt_valid_to"), "timestamptz"),
+    **dict.fromkeys(("price", "order_total", "quantity"), "numeric"),
+    "inventory": "bigint",
+}
+
+
 @dataclass
 class LiveStore(Store):
-    """A store whose rows are in a database, all files of a table in one; text that is no instant is infinity there."""
+    """A store whose rows are in a database, all files of a table in one; dated products are in dbt's history there.
+
+    Text that is no value of its column is infinity among instants, and not a number among numbers. With no `types`
+    every column is text.
+    """
 
     held: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=lambda: TYPES)
 
     def put(self, name: str, content: Content) -> Path:
         assert isinstance(content, list)
-        table = name.partition("/")[0].partition(".")[0]
+        table = HISTORY if name.startswith("products/") else table_of(name)
         self.held.setdefault(table, {})[name] = content
         self._write(table)
         return self.folder / name
@@ -202,42 +235,59 @@ class LiveStore(Store):
         return super().load(as_of, counts_weeks=True, **chosen)
 
     def _write(self, table: str) -> None:
-        """Let the table hold the rows of its files; one that has none is not there, but for events."""
-        rows = [_row_of_table(row) for name in sorted(self.held[table]) for row in self.held[table][name]]
-        columns = list(SOURCE_TABLES[table].columns)
-        types = {"created_at": "timestamptz", "quantity": "bigint", "inventory": "bigint", "price": "numeric"}
-        definition = ", ".join(f"{name} {types.get(name, 'text')}" for name in columns)
-        statements = [f"drop table if exists {table}"]
-        if rows or table == "events":
-            statements.append(f"set TimeZone = 'UTC'; create table {table} ({definition})")
-        values = [tuple(row[name] for name in columns) for row in rows]
+        """Let the table hold the rows of its files; one that has no file is not there."""
+        files = self.held[table]
+        dated = [name for name in files if table == HISTORY and name.startswith("products/")]
+        rows = [row for name in sorted(files) if name not in dated for row in files[name]] + self._valid(dated)
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        if table in SOURCE_TABLES and (not rows or dated):
+            columns = list(SOURCE_TABLES[table].columns)
+        statements = [f'drop table if exists "{table}"']
+        if files:
+            definition = ", ".join(f'"{name}" {self.types.get(name, "text")}' for name in columns)
+            statements.append(f"set TimeZone = 'UTC'; create table \"{table}\" ({definition})")
+        values = [tuple(self._value(name, row.get(name)) for name in columns) for row in rows]
         if values:
-            statements.append(f"insert into {table} values " + ", ".join(["%s"] * len(values)))
+            statements.append(f'insert into "{table}" values ' + ", ".join(["%s"] * len(values)))
         postgres.execute(str(self.settings.source), "; ".join(statements), values)
 
+    def _value(self, column: str, text: str | None) -> str | None:
+        none = {"timestamptz": "infinity", "numeric": "NaN"}.get(self.types.get(column, ""))
+        return none if none and text and not any(letter.isdigit() for letter in text) else text
 
-def _row_of_table(row: Row) -> Row:
-    is_instant = any(letter.isdigit() for letter in row.get("created_at") or "")
-    return {**row, "created_at": row["created_at"] if is_instant else "infinity"} if row.get("created_at") else row
+    def _valid(self, dated: list[str]) -> list[Row]:
+        """The rows of dated files of products as dbt has them: each valid until the next observation."""
+        observed = {instant_of(Path(name).stem, self.settings.calendar): self.held[HISTORY][name] for name in dated}
+        instants = sorted(at for at in observed if at)
+        return [
+            {**row, "dbt_valid_from": str(at), "dbt_valid_to": end and str(end)}
+            for at, end in itertools.zip_longest(instants, instants[1:])
+            for row in observed[at]
+        ]
 
 
-def new_live_store(url: str, tmp_path: Path, **settings: Any) -> LiveStore:
+def new_live_store(url: str, tmp_path: Path, products: str = SINGLE, **settings: Any) -> LiveStore:
     """The same store as `new_store` in a database."""
     home = tmp_path / "home"
-    store = LiveStore(tmp_path, read_settings(source=url, warehouse=home / "plant.duckdb", home=home, **settings))
-    store.put("products.csv", [product("p1"), product("p2")])
-    store.put("events.csv", [])
+    given = {"source": url, "warehouse": home / "plant.duckdb", "home": home, **settings}
+    store = LiveStore(tmp_path, read_settings(**given))
+    store.put(products, [product("p1"), product("p2")])
     return store
 
 
-def new_store(tmp_path: Path, name: str = "source", **settings: Any) -> Store:
+def with_types(store: Store, **types: str) -> Store:
+    """The store; in a database only these columns have a type, others are text."""
+    return replace(store, types=types) if isinstance(store, LiveStore) else store
+
+
+def new_store(tmp_path: Path, name: str = "source", products: str = DATED, **settings: Any) -> Store:
     """A store without events, with one observation of the products p1 and p2."""
     folder = tmp_path / name
     home = tmp_path / "home"
     given = {"source": str(folder), "warehouse": home / "plant.duckdb", "home": home, **settings}
     store = Store(folder, read_settings(**given))
     if not folder.exists():
-        store.put("products/2021-02-08.csv", [product("p1"), product("p2")])
+        store.put(products, [product("p1"), product("p2")])
     return store
 
 

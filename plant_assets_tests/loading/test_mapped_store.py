@@ -1,19 +1,35 @@
 """A store that is read by a mapping: what its rows become, and what follows when store or mapping change."""
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from plant_assets.sources.files import SourceError
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
-from plant_assets_tests.loading.stores import AS_OF, Store, assert_accounted, csv_text, new_store, product, rebuilt
+from plant_assets_tests.loading.stores import (
+    AS_OF,
+    Store,
+    assert_accounted,
+    csv_text,
+    product,
+    rebuilt,
+    with_types,
+)
 
 PRODUCTS = "select observed_at, product_id, name, price, inventory from raw_products order by all"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Store:
+def shop(new_either: Callable[..., Store], tmp_path: Path) -> Store:
+    """The store of clicks, in files or in a database, where all its columns are text."""
+    return new_shop(tmp_path, new=new_either)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Store:
+    """The store of clicks in files."""
     return new_shop(tmp_path)
 
 
@@ -24,18 +40,21 @@ def without_history(store: Store) -> dict[str, list[tuple[object, ...]]]:
     return {**contents, "raw_products": [], "raw_observations": [], "_loads": loads}
 
 
-@pytest.mark.parametrize("name", ["clicks.csv", "clicks.csv.gz", "clicks.parquet", "clicks.jsonl"])
-def test_rows_are_the_same_in_every_format(tmp_path: Path, shop: Store, name: str) -> None:
+@pytest.mark.parametrize(
+    ("new_either", "name"),
+    [*(("files", f"clicks.{each}") for each in ("csv", "csv.gz", "parquet", "jsonl")), ("database", "clicks.csv")],
+    indirect=["new_either"],
+)
+def test_rows_are_the_same_in_every_format_and_in_a_database(shop: Store, tmp_path: Path, name: str) -> None:
     (tmp_path / "other").mkdir()
-    other = new_shop(tmp_path / "other")
-    other.remove("clicks/1.csv")
-    other.folder.joinpath("clicks").rmdir()
-    other.put(name, CLICKS)
-    for store in (shop, other):
+    folder = new_shop(tmp_path / "other")
+    shop.remove("clicks/1.csv")
+    shop.put(name, CLICKS)
+    for store in (folder, shop):
         store.load()
-    assert other.contents()["raw_events"] == shop.contents()["raw_events"]
-    assert other.contents()["raw_products"] == shop.contents()["raw_products"]
-    assert_accounted(other, events=9, products=2)
+    assert shop.contents()["raw_events"] == folder.contents()["raw_events"]
+    assert shop.contents()["raw_products"] == folder.contents()["raw_products"]
+    assert_accounted(shop, events=9, products=2)
 
 
 def test_events_have_our_names_and_types(shop: Store) -> None:
@@ -170,11 +189,17 @@ def test_a_store_may_get_its_products_later(shop: Store, tmp_path: Path) -> None
         ("soon", None),
     ],
 )
-@pytest.mark.parametrize("name", ["events.csv", "events.jsonl", "events.parquet"])
-def test_instants_without_an_offset_are_of_the_zone(tmp_path: Path, name: str, at: str, instant: str | None) -> None:
+@pytest.mark.parametrize(
+    ("new_either", "name"),
+    [*(("files", f"events.{each}") for each in ("csv", "jsonl", "parquet")), ("database", "events.csv")],
+    indirect=["new_either"],
+)
+def test_instants_without_an_offset_are_of_the_zone(
+    new_either: Callable[..., Store], tmp_path: Path, name: str, at: str, instant: str | None
+) -> None:
     path = tmp_path / "mapping.yaml"
     path.write_text("time: {zone: Europe/Berlin}")
-    store = new_store(tmp_path, mapping=path)
+    store = with_types(new_either(mapping=path))
     names = ("event_id", "session_id", "user_id", "page_url", "created_at", "event_type", "order_id", "product_id")
     row = dict.fromkeys(names, "x")
     store.put(name, [{**row, "created_at": at}])
@@ -182,27 +207,40 @@ def test_instants_without_an_offset_are_of_the_zone(tmp_path: Path, name: str, a
     assert found == [(instant, None if instant else "not a timestamp")]
 
 
-def test_python_reads_the_clocks_as_the_engine_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("new_either", "kind", "clock"),
+    [
+        ("files", "text", "%d.%m.%Y %H:%M"),
+        ("files", "text", "%Y-%m-%d %H:%M:%S"),
+        ("database", "text", "%d.%m.%Y %H:%M"),
+        ("database", "timestamp", "%Y-%m-%d %H:%M:%S"),
+    ],
+    indirect=["new_either"],
+)
+def test_python_reads_the_clocks_as_the_engine_does(
+    new_either: Callable[..., Store], tmp_path: Path, kind: str, clock: str
+) -> None:
     path = tmp_path / "mapping.yaml"
-    path.write_text('time: {zone: Europe/Berlin, format: "%d.%m.%Y %H:%M"}')
-    store = new_store(tmp_path, mapping=path)
+    path.write_text(f'time: {{zone: Europe/Berlin, format: "{clock}"}}')
+    store = with_types(new_either(mapping=path), created_at=kind)
     berlin = store.under(timezone="Europe/Berlin").settings.calendar.zone
     clocks = [dt.datetime(2021, 3, 27) + dt.timedelta(minutes=7 * number) for number in range(600)]
     clocks += [dt.datetime(2021, 10, 30) + dt.timedelta(minutes=7 * number) for number in range(600)]
     row = dict.fromkeys(("session_id", "user_id", "page_url", "event_type", "order_id", "product_id"), "x")
-    store.put("events.csv", [{**row, "event_id": f"{at}", "created_at": f"{at:%d.%m.%Y %H:%M}"} for at in clocks])
+    store.put("events.csv", [{**row, "event_id": f"{at}", "created_at": f"{at:{clock}}"} for at in clocks])
     found = dict(store.staged("events", "event_id, created_at"))
     assert found == {str(at): at.replace(tzinfo=berlin).astimezone(dt.UTC).replace(tzinfo=None) for at in clocks}
 
 
-def test_constants_stand_in_every_row(tmp_path: Path) -> None:
+def test_constants_stand_in_every_row(new_either: Callable[..., Store], tmp_path: Path) -> None:
     constants = 'constants:\n  events: {page_url: "it\'s", user_id: 7}\n'
-    shop = new_shop(tmp_path, MAPPING.replace("    page_url: none\n", "") + constants)
+    shop = new_shop(tmp_path, MAPPING.replace("    page_url: none\n", "") + constants, new=new_either)
     shop.load()
     assert shop.rows("select distinct page_url, user_id from raw_events") == [("it's", "7")]
 
 
-def test_a_refused_row_is_shown_as_it_stands_in_the_file(shop: Store) -> None:
+def test_a_refused_row_is_shown_as_it_stands_in_the_file(files: Store) -> None:
+    shop = files
     rows = [*CLICKS * 5, click("2021-03-01 12:00:00", "view", "moss", "1", None)]
     shop.put("clicks/1.csv", rows)
     shop.load()
@@ -211,7 +249,8 @@ def test_a_refused_row_is_shown_as_it_stands_in_the_file(shop: Store) -> None:
     assert_accounted(shop, events=46, products=2)
 
 
-def test_a_table_or_column_that_is_missing_is_named_as_the_store_names_it(shop: Store) -> None:
+def test_a_table_or_column_that_is_missing_is_named_as_the_store_names_it(files: Store) -> None:
+    shop = files
     shop.put("clicks/2.csv", [{"event_time": "2021-02-23 10:00:00 UTC", "product_id": "fern"}])
     with pytest.raises(SourceError, match="events lacks user_session, user_id, event_type, price; columns found"):
         shop.load()
@@ -221,13 +260,18 @@ def test_a_table_or_column_that_is_missing_is_named_as_the_store_names_it(shop: 
         shop.load()
 
 
-@pytest.mark.parametrize("name", ["clicks.csv", "clicks.parquet", "clicks.jsonl"])
-def test_names_with_spaces_dots_and_capitals_are_read(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("new_either", "name"),
+    [*(("files", f"Clicks.{each}") for each in ("csv", "parquet", "jsonl")), ("database", "Clicks.csv")],
+    indirect=["new_either"],
+)
+def test_names_with_spaces_dots_and_capitals_are_read(
+    new_either: Callable[..., Store], tmp_path: Path, name: str
+) -> None:
     mapping = MAPPING.replace("created_at: event_time", 'created_at: "Event.Time of day ü"')
-    shop = new_shop(tmp_path, mapping.replace("events: clicks", "events: Clicks"))
+    shop = new_shop(tmp_path, mapping.replace("events: clicks", "events: Clicks"), new=new_either)
     shop.remove("clicks/1.csv")
-    shop.folder.joinpath("clicks").rmdir()
     renamed = [{"Event.Time of day ü" if key == "event_time" else key: each[key] for key in each} for each in CLICKS]
-    shop.put(name.replace("c", "C", 1), renamed)
+    shop.put(name, renamed)
     shop.load()
     assert shop.rows("select count(*) from raw_events") == [(8,)]

@@ -1,7 +1,7 @@
 """Which weeks a run loads, and in which ranges."""
 
 import datetime as dt
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -10,7 +10,7 @@ from plant_assets.loading import as_ranges
 from plant_assets.sources.files import SourceError
 from plant_assets.storage import WeekRange, open_warehouse
 from plant_assets.zones import WEEK
-from plant_assets_tests.loading.stores import AS_OF, LOG, Store, assert_accounted, event, new_store, product
+from plant_assets_tests.loading.stores import AS_OF, DATED, LOG, Store, assert_accounted, event, product
 
 RUNNING = dt.date(2021, 3, 1)
 
@@ -20,9 +20,9 @@ def weeks_ago(number: int) -> dt.date:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A store with one event in each of the last four weeks, not loaded."""
-    store = new_store(tmp_path)
+def store(new_either: Callable[..., Store]) -> Store:
+    """A store with one event in each of the last four weeks, not loaded, in files or in a database."""
+    store = new_either(products=DATED)
     for ago in range(4):
         store.put(f"events/{ago}.csv", [event(f"e{ago}", str(weeks_ago(ago)))])
     return store
@@ -84,7 +84,7 @@ def test_a_week_that_lies_far_back_is_a_range_of_its_own(store: Store) -> None:
     # The weeks between hold nothing yet, but are the store's now: none of them was ever loaded.
     assert (first.first_week, first.ranges) == (weeks_ago(30), [(weeks_ago(30), RUNNING)])
     store.load()
-    store.put("events/old.csv", [event("older", str(weeks_ago(30)))])
+    store.put("events/old.csv", [event("old", str(weeks_ago(30))), event("older", str(weeks_ago(30)))])
     assert store.plan().ranges == [(weeks_ago(30), weeks_ago(30)), (weeks_ago(1), RUNNING)]
 
 
@@ -112,18 +112,18 @@ def test_chosen_weeks_leave_the_others_due(store: Store) -> None:
 def test_a_run_that_broke_off_is_taken_up_by_the_next(store: Store) -> None:
     store.put("events/old.csv", [event("old", str(weeks_ago(30)))])
     store.load()
-    store.put("events/old.csv", [event("older", str(weeks_ago(30)))])
+    store.put("events/old.csv", [event("old", str(weeks_ago(30))), event("older", str(weeks_ago(30)))])
     store.put("events/0.csv", [event("newer", str(RUNNING))])
     with open_warehouse(store.settings) as warehouse:
-        planned = plan_run(warehouse, AS_OF, LOG)
+        planned = plan_run(warehouse, AS_OF, LOG, counts_weeks=True)
         planned.load.write_events(WeekRange(warehouse.calendar, *planned.ranges[0]), "run")
     assert planned.ranges == [(weeks_ago(30), weeks_ago(30)), (weeks_ago(1), RUNNING)]
     assert {"older", "e0"} <= set(store.events())
     # The first range has raw events that the other weekly tables do not know; the second was never written.
     assert store.plan().ranges == planned.ranges
     store.load()
-    assert set(store.events()) == {"older", "newer", "e1", "e2", "e3"}
-    assert_accounted(store, events=5)
+    assert set(store.events()) == {"old", "older", "newer", "e1", "e2", "e3"}
+    assert_accounted(store, events=6)
 
 
 @pytest.mark.parametrize("name", ["int_session_days", "inventory", "inventory_changes"])
@@ -158,8 +158,8 @@ def test_events_to_come_make_no_week(store: Store) -> None:
     assert_accounted(store, events=6)
 
 
-def test_weeks_begin_on_monday_in_the_stores_zone(tmp_path: Path) -> None:
-    store = new_store(tmp_path, timezone="America/New_York")
+def test_weeks_begin_on_monday_in_the_stores_zone(new_either: Callable[..., Store]) -> None:
+    store = new_either(products=DATED, timezone="America/New_York")
     store.put(
         "events.csv",
         [
