@@ -700,20 +700,28 @@ class Load:
         return [each for each in self._staged_observations() if each.file not in self.kept_out]
 
     def _require_few_rejected(self, name: str) -> None:
-        most = self.warehouse.settings.max_rejected
-        read = self.warehouse.value(
-            f"select count(*) + (select coalesce(sum(rows), 0) from still_{name}) from {STAGED}{name}"
+        most, is_refused = (
+            self.warehouse.settings.max_rejected,
+            "reason <> 'duplicate' and not list_contains(?::varchar[], reason)",
         )
+        read, refused = self.warehouse.rows(
+            f"select count(*) + (select coalesce(sum(rows), 0) from still_{name}), count(*) filter (where {is_refused})"
+            f" from {STAGED}{name}",
+            [list(NOT_YET)],
+        )[0]
         read += self.left_out if name == "events" else 0
+        if refused <= most * read:
+            return
         # A part of a table is read again without the others, against which the rows refused of it weighed before.
-        columns = "file, line, column_name, reason"
-        refused, rejected, first = self.warehouse.rows(
-            f"with refused as (select {columns}, {_as_given(name)} as raw_text from {STAGED}{name}"
-            " where reason <> 'duplicate' and not list_contains(?::varchar[], reason)),"
-            f" newly as (from refused except all select {columns}, raw_text from rejected_rows"
-            " where source_table = ? and list_contains(?::varchar[], file))"
-            f" select (select count(*) from refused), count(*), min(({columns})) from newly",
-            [list(NOT_YET), name, [each.name for each in self.listed[name] if each.is_part]],
+        columns, parts = "file, line, column_name, reason", [each.name for each in self.listed[name] if each.is_part]
+        newly = f"select {columns}, {_as_given(name)} as raw_text from {STAGED}{name} where {is_refused}"
+        if parts:
+            newly += (
+                f" except all select {columns}, raw_text from rejected_rows"
+                " where source_table = ? and list_contains(?::varchar[], file)"
+            )
+        rejected, first = self.warehouse.rows(
+            f"select count(*), min(({columns})) from ({newly})", [list(NOT_YET), *([name, parts] if parts else [])]
         )[0]
         read -= refused - rejected
         if rejected <= most * read:

@@ -68,7 +68,8 @@ def request_id(run: dg.DagsterRun) -> str:
 def offsets_of(context: dg.AssetExecutionContext, settings: Settings) -> list[tuple[dt.datetime | None, dt.timedelta]]:
     """The zone's offsets from the first week to a year after the run, for `local_date`."""
     calendar = settings.calendar
-    first = calendar.starts_at(first_week_of(settings))
+    # Clocks may change as the week begins: the instants before it are still of the week before.
+    first = calendar.starts_at(first_week_of(settings)) - dt.timedelta(days=1)
     return calendar.offsets(first, calendar.starts_at(calendar.week_of(as_of(context)) + 52 * WEEK))
 
 

@@ -42,10 +42,10 @@ def _bars(label: str, value: str, title: str) -> Chart:
     def draw(frame: pd.DataFrame, _stages: Sequence[str]) -> Spec:
         # Two products may have one name: a row's text begins with its number, which is not shown.
         rows = [
-            {"row": f"{number} {row[label]}", "value": _plain(row[value])}
+            {"row": f"{number} {_drawable(str(row[label]))}", "value": _plain(row[value])}
             for number, row in enumerate(frame.head(BARS).to_dict("records"))
         ]
-        name = f"truncate(slice(datum.label, indexof(datum.label, ' ') + 1), {LONGEST_NAME})"
+        name = "slice(datum.label, indexof(datum.label, ' ') + 1)"
         return {
             "data": {"values": rows},
             "width": WIDTH,
@@ -58,6 +58,12 @@ def _bars(label: str, value: str, title: str) -> Chart:
         }
 
     return draw
+
+
+def _drawable(name: str) -> str:
+    """A name as long as there is room for, without the control characters at which the drawing library aborts."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in name)
+    return printable if len(printable) <= LONGEST_NAME else printable[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _funnel(frame: pd.DataFrame, stages: Sequence[str]) -> Spec:

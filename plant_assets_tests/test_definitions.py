@@ -1,5 +1,6 @@
 """The graph, spelled out by hand once, and what every asset says of itself."""
 
+import datetime as dt
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.definitions import build_defs
+from plant_assets.partitions import AS_OF, offsets_of
 from plant_assets.settings import Settings, read_settings
 
 GRAPH = {
@@ -155,3 +157,18 @@ def test_the_code_location_opens_no_engine_when_it_loads() -> None:
         check=True,
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_hour_before_clocks_change_at_the_first_weeks_start_is_of_the_week_before(tmp_path: Path) -> None:
+    settings = read_settings(warehouse=tmp_path / "w.duckdb", timezone="Asia/Tehran", start=dt.date(2021, 3, 22))
+    changes_at = settings.calendar.starts_at(dt.date(2021, 3, 22))
+
+    @dg.asset
+    def offsets(context: dg.AssetExecutionContext) -> list[tuple[dt.datetime | None, dt.timedelta]]:
+        return offsets_of(context, settings)
+
+    run = dg.materialize([offsets], tags={AS_OF: "2021-04-01T00:00:00"}, instance=dg.DagsterInstance.ephemeral())
+    (until, offset), *_later = run.output_for_node("offsets")
+    assert until == changes_at
+    assert settings.calendar.date_of(changes_at - dt.timedelta(seconds=1)) == dt.date(2021, 3, 21)
+    assert (changes_at - dt.timedelta(hours=1) + offset).date() == dt.date(2021, 3, 21)

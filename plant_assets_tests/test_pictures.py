@@ -63,6 +63,22 @@ def test_products_of_one_name_have_a_bar_each_and_a_long_name_is_cut(built: Sett
     assert len(bars) == len(found["first_rows"].records) > 2
 
 
+def test_a_name_of_any_characters_is_drawn(built: Settings) -> None:
+    shown = {
+        "Aloe\x0bVera": "Aloe Vera",
+        "Monstera deliciosa bigg \N{HERB}\N{HERB} plant": "Monstera deliciosa bigg \N{HERB}…",
+        "Fern\x00\ufffe\N{HERB}": "Fern  \N{HERB}",
+    }
+    with open_warehouse(built) as warehouse:
+        names = "update inventory set product_name = ?[1 + (hash(product_id) % 3)::bigint]"
+        warehouse.execute(names, [list(shown)])
+        found = pictured(warehouse, "inventory", WEEK)
+    image = found["chart"].md_str.removesuffix(")").split(",", 1)[1]
+    products = {record.data["product"] for record in found["first_rows"].records}
+    assert len(products) > 1
+    assert texts(image) >= {shown[product] for product in products}
+
+
 def test_numbers_are_those_of_the_tables(warehouse: Warehouse) -> None:
     funnel = warehouse.rows("select page_view, checkout, purchase_rate from funnel")[0]
     found = pictured(warehouse, "funnel", is_drawn=False)

@@ -118,8 +118,10 @@ def test_vegas_script_is_bundled_once_for_all_warehouses(tmp_path: Path, monkeyp
     assert script(tmp_path / "cache") == bundled
     (kept,) = (tmp_path / "cache" / "plant-assets").iterdir()
     assert kept.read_text(encoding="utf-8") == bundled
-    kept.write_text("kept", encoding="utf-8")
-    assert script(tmp_path / "cache") == "kept"
+    kept.write_text("window.vegaEmbed=kept", encoding="utf-8")
+    assert script(tmp_path / "cache") == "window.vegaEmbed=kept"
+    kept.write_text("", encoding="utf-8")
+    assert script(tmp_path / "cache") == bundled
     vega_script.cache_clear()
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import jinja2
 
 LATEST = "latest.html"
+# What the page's own script calls.
+EMBEDDED = "window.vegaEmbed"
 BANNER = ("<!-- banner -->", "<!-- end of banner -->")
 
 
@@ -138,18 +140,22 @@ def _hash(script: str) -> str:
 @lru_cache(maxsize=1)
 def vega_script() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, kept in the user's cache: to bundle them takes two seconds."""
-    kept = platformdirs.user_cache_path("plant-assets", appauthor=False) / f"vega-{version('vl-convert-python')}.js"
-    with contextlib.suppress(OSError):
-        return kept.read_text(encoding="utf-8")
+    kept = None
+    # Who has no home, as a service may, bundles each time.
+    with contextlib.suppress(OSError, RuntimeError, UnicodeDecodeError):
+        kept = platformdirs.user_cache_path("plant-assets", appauthor=False) / f"vega-{version('vl-convert-python')}.js"
+        if EMBEDDED in (found := kept.read_text(encoding="utf-8")):
+            return found
     import vl_convert
 
-    bundled = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # Who has no home, as a service may, bundles again. Two processes may come here at once.
-    with contextlib.suppress(OSError):
-        own = kept.with_name(f"{kept.name}.{os.getpid()}")
-        write_atomically(own, bundled)
-        os.replace(own, kept)
-    return str(bundled)
+    bundled = str(vl_convert.javascript_bundle(f"{EMBEDDED} = vegaEmbed;"))
+    if kept:
+        with contextlib.suppress(OSError):
+            # Two processes may come here at once.
+            own = kept.with_name(f"{kept.name}.{os.getpid()}")
+            write_atomically(own, bundled)
+            os.replace(own, kept)
+    return bundled
 
 
 def show_banner(settings: Settings, run: str, ended_at: dt.datetime, reasons: list[str]) -> Path | None:
