@@ -27,12 +27,12 @@ class Scope:
         return self.weeks.rows_of(table) if self.weeks and table.cut_by else table.unbound()
 
     def offsets(self) -> list[tuple[dt.datetime | None, dt.timedelta]]:
-        """The zone's offsets over what is in scope, for `local_date`."""
-        calendar, first = self.settings.calendar, self.settings.first_week
+        """The zone's offsets from a day before what is in scope, for `local_date`."""
+        calendar, first, day = self.settings.calendar, self.settings.first_week, dt.timedelta(days=1)
         if self.weeks:
-            return calendar.offsets(self.weeks.starts_at, self.weeks.ends_at)
-        starts_at = calendar.starts_at(first) if first else dt.datetime(1970, 1, 1)
-        return calendar.offsets(starts_at, self.as_of + 2 * WEEK)
+            return calendar.offsets(self.weeks.starts_at - day, self.weeks.ends_at)
+        starts_at = calendar.starts_at(first) if first else dt.datetime(1970, 1, 2)
+        return calendar.offsets(starts_at - day, self.as_of + 2 * WEEK)
 
     def whole(self, name: str) -> ibis.Table:
         return TABLES[name].unbound()

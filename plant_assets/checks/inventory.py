@@ -4,6 +4,7 @@ import ibis
 from ibis import _
 
 from plant_assets.checks.facts import Check, Scope, keys
+from plant_assets.transforms.inventory import versions_in_weeks
 from plant_assets.transforms.snapshots import product_snapshots as rebuilt_snapshots
 from plant_assets.zones import WEEK
 
@@ -83,13 +84,8 @@ def _versions_without_inventory(scope: Scope) -> ibis.Table:
         weeks = weeks.cross_join(stored).filter(_.week_start_date.between(_.first, _.last)).drop("first", "last")
     last = scope.whole("raw_observations").aggregate(last=_.observed_at.max())
     observed = weeks.cross_join(last).filter(_.starts_at <= _.last).drop("last")
-    held = versions.join(
-        observed,
-        [
-            versions.valid_from < observed.ends_at,
-            versions.valid_to.isnull() | (versions.valid_to > observed.starts_at),
-        ],
-    )
+    touching = versions_in_weeks(versions, observed, scope.offsets())
+    held = touching.filter(touching.valid_to.isnull() | (touching.valid_to > touching.starts_at))
     expected = held.select("week_start_date", "product_id").distinct()
     return keys(
         expected.anti_join(scope.table("inventory"), ["week_start_date", "product_id"]),

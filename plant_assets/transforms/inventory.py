@@ -63,7 +63,7 @@ def _numbered(weeks: ibis.Table) -> ibis.Table:
     return weeks.mutate(week_number=_week_number(weeks.week_start_date.cast("timestamp(6)")))
 
 
-def _versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table, offsets: Offsets) -> ibis.Table:
+def versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table, offsets: Offsets) -> ibis.Table:
     """Each version in each week that it touches; one that ended at the week's first instant touches it."""
     weeks = _numbered(observed_weeks)
     versions = product_snapshots.mutate(
@@ -84,7 +84,7 @@ def inventory(
     `weeks` holds the weeks to do: week_start_date, starts_at, ends_at; `offsets` are those of their zone.
     """
     by = ["week_start_date", "product_id"]
-    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
+    touching = versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
     known_until = ibis.least(touching.ends_at, touching.valid_to.coalesce(touching.last_observed_at))
     seconds = _seconds(ibis.greatest(touching.starts_at, touching.valid_from), known_until)
     is_held = touching.valid_to.isnull() | (touching.valid_to > touching.starts_at)
@@ -136,7 +136,7 @@ def inventory_changes(
     """
     by = ["week_start_date", "product_id"]
     first_seen = product_snapshots.group_by("product_id").aggregate(first_seen_at=_.valid_from.min())
-    touching = _versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
+    touching = versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
     valued = touching.mutate(
         is_present=touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at),
         left_with=(touching.valid_to == touching.starts_at).fill_null(False).ifelse(touching.inventory, NO_UNITS),
