@@ -700,10 +700,8 @@ class Load:
         return [each for each in self._staged_observations() if each.file not in self.kept_out]
 
     def _require_few_rejected(self, name: str) -> None:
-        most, is_refused = (
-            self.warehouse.settings.max_rejected,
-            "reason <> 'duplicate' and not list_contains(?::varchar[], reason)",
-        )
+        most = self.warehouse.settings.max_rejected
+        is_refused = "reason <> 'duplicate' and not list_contains(?::varchar[], reason)"
         read, refused = self.warehouse.rows(
             f"select count(*) + (select coalesce(sum(rows), 0) from still_{name}), count(*) filter (where {is_refused})"
             f" from {STAGED}{name}",
