@@ -159,7 +159,9 @@ def test_the_code_location_opens_no_engine_when_it_loads() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_the_hour_before_clocks_change_at_the_first_weeks_start_is_of_the_week_before(tmp_path: Path) -> None:
+def test_the_hour_before_clocks_change_at_the_first_weeks_start_is_of_the_week_before(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
     settings = read_settings(warehouse=tmp_path / "w.duckdb", timezone="Asia/Tehran", start=dt.date(2021, 3, 22))
     changes_at = settings.calendar.starts_at(dt.date(2021, 3, 22))
 
@@ -167,7 +169,7 @@ def test_the_hour_before_clocks_change_at_the_first_weeks_start_is_of_the_week_b
     def offsets(context: dg.AssetExecutionContext) -> list[tuple[dt.datetime | None, dt.timedelta]]:
         return offsets_of(context, settings)
 
-    run = dg.materialize([offsets], tags={AS_OF: "2021-04-01T00:00:00"}, instance=dg.DagsterInstance.ephemeral())
+    run = dg.materialize([offsets], tags={AS_OF: "2021-04-01T00:00:00"}, instance=instance)
     (until, offset), *_later = run.output_for_node("offsets")
     assert until == changes_at
     assert settings.calendar.date_of(changes_at - dt.timedelta(seconds=1)) == dt.date(2021, 3, 21)
