@@ -16,6 +16,8 @@ UNKNOWN_PRODUCT = "(unknown)"
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
+# Text that a big table stores as UUID where every one is written as one is.
+ID = "uuid"
 
 SQL_TYPES = {
     TEXT: "VARCHAR",
@@ -26,6 +28,7 @@ SQL_TYPES = {
     PRICE: "DECIMAL(18,4)",
     PERCENT: "INTEGER",
     FRACTION: "DOUBLE",
+    ID: "VARCHAR",
 }
 
 
@@ -41,6 +44,11 @@ class Column:
     @property
     def sql_type(self) -> str:
         return SQL_TYPES[self.type]
+
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        """The types under which it may be stored."""
+        return (self.sql_type, "UUID") if self.type == ID else (self.sql_type,)
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class Table:
     @property
     def names(self) -> list[str]:
         return [column.name for column in self.columns]
+
+    @property
+    def ids(self) -> list[str]:
+        """The columns that may be stored as UUID."""
+        return [column.name for column in self.columns if column.type == ID]
 
     @property
     def required(self) -> list[str]:
@@ -126,8 +139,8 @@ TABLES: dict[str, Table] = {
             "raw_events",
             ("event_id",),
             (
-                _must("event_id", TEXT, "Event"),
-                _must("session_id", TEXT, "Session: the unit of every funnel"),
+                _must("event_id", ID, "Event; a UUID where all are"),
+                _must("session_id", ID, "Session: the unit of every funnel; a UUID where all are"),
                 _may("user_id", TEXT, "User"),
                 _may("page_url", TEXT, "Address of the page"),
                 _must("created_at", INSTANT, "Instant of the event, UTC"),
@@ -214,8 +227,8 @@ TABLES: dict[str, Table] = {
             "int_events",
             ("event_id", "product_id"),
             (
-                _must("event_id", TEXT, "Event"),
-                _must("session_id", TEXT, "Session"),
+                _must("event_id", ID, "Event; a UUID where all are"),
+                _must("session_id", ID, "Session; a UUID where all are"),
                 _may("user_id", TEXT, "User"),
                 _must("created_at", INSTANT, "Instant of the event, UTC"),
                 _must("event_date", DATE, "Date of the event in the store's time zone"),
@@ -233,7 +246,7 @@ TABLES: dict[str, Table] = {
             ("event_date", "session_id"),
             (
                 _must("event_date", DATE, "Date in the store's time zone"),
-                _must("session_id", TEXT, "Session"),
+                _must("session_id", ID, "Session; a UUID where all are"),
                 *(_must(stage, FLAG, f"Has a {stage} event on that date") for stage in STAGES),
                 _must("events", COUNT, "Events of the session on that date, of any type"),
             ),

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.sources import history
 from plant_assets.sources.files import (
@@ -24,6 +26,7 @@ from plant_assets.sources.files import (
     Source,
     SourceError,
     SourceFile,
+    column_without_uuids,
     staged_columns,
 )
 from plant_assets.storage import STAGED, Warehouse, WeekRange
@@ -142,7 +145,8 @@ class Load:
         return bool(self.warehouse.value(f"select exists ({refused})", [name]))
 
     def _read_fresh(self, name: str, files: list[SourceFile]) -> None:
-        columns = staged_columns(SOURCE_TABLES[name], self.source.mapping)
+        stored = self.warehouse.column_types(SOURCE_TABLES[name].target)
+        columns = staged_columns(SOURCE_TABLES[name], self.source.mapping, stored)
         self.warehouse.execute(f"create or replace table {STAGED}{name} ({columns})")
         self.fresh[name], self.staged[name] = files, []
         self._stage(name, files)
@@ -203,8 +207,24 @@ class Load:
         execute(f"delete from {STAGED}{name} where rowid in (select staged_row from again)")
 
     def _stage(self, name: str, files: list[SourceFile]) -> None:
-        self.source.stage(self.warehouse.connection, SOURCE_TABLES[name], files)
+        connection, table = self.warehouse.connection, SOURCE_TABLES[name]
+        self._with_ids(name, files, lambda: self.source.stage(connection, table, files))
         self.staged[name] += [each.name for each in files]
+
+    def _with_ids(self, name: str, files: list[SourceFile], stage: Callable[[], None]) -> None:
+        """Stage files; again with ids as text where one of them is no UUID, as ids were stored so far."""
+        while True:
+            try:
+                return stage()
+            except duckdb.Error as error:
+                column = column_without_uuids(error)
+                if column is None:
+                    raise
+            self.log.info("%s of %s is stored as text, since not all are UUIDs", column, name)
+            self.warehouse.keep_as_text(name, column)
+            self.warehouse.execute(
+                f"delete from {STAGED}{name} where list_contains(?::varchar[], file)", [[each.name for each in files]]
+            )
 
     def _known_files(self, table: str) -> dict[str, tuple[int, int, str]]:
         rows = self.warehouse.rows(
@@ -562,7 +582,8 @@ class Load:
                 return
             assert isinstance(self.source, FileSource)
             for each in again:
-                self.source.stage_line_by_line(self.warehouse.connection, SOURCE_TABLES[name], each)
+                by_line = partial(self.source.stage_line_by_line, self.warehouse.connection, SOURCE_TABLES[name], each)
+                self._with_ids(name, [each], by_line)
             # The rows that were left out came back; they are counted already.
             if name == "events":
                 self._leave_out_kept()
@@ -636,12 +657,16 @@ class Load:
         refused = "from rejected_rows where source_table = 'events' and reason = 'conflict'"
         if not self.warehouse.value(f"select exists ({refused})"):
             return set()
+        id_type = self.warehouse.column_types("raw_events")["event_id"]
+        conflicts = (
+            f"select week_start_date, try_cast(row_key as {id_type}) as id {refused} and week_start_date is not null"
+        )
         rows = self.warehouse.rows(
-            f"select distinct week_start_date {refused} and week_start_date is not null"
-            " and row_key in (select event_id from _staged_events where week in (select week from load_weeks))"
-            f" union select distinct week_start_date {refused} and week_start_date is not null"
-            " and row_key not in (select event_id from _staged_events where reason is null)"
-            " and not exists (select 1 from raw_events where event_id = row_key and not exists"
+            f"with conflicts as ({conflicts}) select distinct week_start_date from conflicts"
+            " where id in (select event_id from _staged_events where week in (select week from load_weeks))"
+            " union select distinct week_start_date from conflicts"
+            " where id not in (select event_id from _staged_events where reason is null)"
+            " and not exists (select 1 from raw_events where event_id = id and not exists"
             "  (select 1 from load_weeks where created_at >= starts_at and created_at < ends_at and not is_kept))"
         )
         return {row[0] for row in rows}
@@ -947,7 +972,7 @@ class Load:
         )
         execute(
             "create or replace temp table refused as select refused.*, before.rejected_at as before_at from ("
-            f" select file, line, column_name, reason, {table.key[-1]} as row_key, observed_at,"
+            f" select file, line, column_name, reason, {table.key[-1]}::varchar as row_key, observed_at,"
             f" week as week_start_date, {_as_given(name)} as raw_text"
             " from judged where reason <> 'duplicate') as refused left join (select file, line, column_name,"
             " reason, raw_text, row_key, min(rejected_at) as rejected_at from rejected_rows"

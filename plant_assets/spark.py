@@ -63,6 +63,7 @@ SPARK_TYPES = {
     "decimal(18,4)": "decimal(18,4)",
     "int32": "int",
     "float64": "double",
+    "uuid": "string",
 }
 CONNECT_SECONDS, EXECUTOR_SECONDS = 5, 60
 Bounds = tuple[dt.date | dt.datetime | None, dt.date | dt.datetime | None]

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -364,7 +364,7 @@ class Warehouse:
         if weeks is None:
             self.execute(create_table(table).replace("create table if not exists", "create or replace table"))
             return int(self.value(f"insert into {table.name} by name {body}"))
-        self.execute(create_table(table))
+        self.execute(create_table(table, self._id_types()))
         in_weeks = f"from {table.name} where {table.week_column} >= ? and {table.week_column} < ?"
         bounds = weeks.bounds(table)
         self.execute(f"delete {in_weeks}", bounds)
@@ -411,7 +411,7 @@ class Warehouse:
         """Make what loads and runs expect to find, and what an older version lacks."""
         for table in TABLES.values():
             if table.name.startswith("raw_") or table.name == "rejected_rows":
-                self.execute(create_table(table))
+                self.execute(create_table(table, dict.fromkeys(table.ids, "UUID")))
         self.add_columns()
 
     def require_engine(self) -> None:
@@ -430,6 +430,21 @@ class Warehouse:
                 self.execute(f"alter table {name} add column {identifier(column.name)} {column.sql_type}")
             if missing:
                 self.execute("delete from _writes where table_name = ?", [name])
+
+    def _id_types(self) -> dict[str, str]:
+        """The types under which ids are stored: those of all tables are those of their events."""
+        stored = self.column_types("raw_events")
+        return {name: stored[name] for name in TABLES["raw_events"].ids}
+
+    def keep_as_text(self, source_name: str, column: str) -> None:
+        """Store an id as text from now on, where it is staged too: what was a UUID is as exact as text."""
+        tables = [table for table in TABLES.values() if column in table.ids and self.has(table.name)]
+        bodies = {table.name: self._view_body(table.name) for table in tables if table.is_view}
+        with self.transaction():
+            for name in (STAGED + source_name, *(table.name for table in tables if not table.is_view)):
+                self.execute(f"alter table {name} alter {column} type varchar")
+            for name, body in bodies.items():
+                self.execute(f"create or replace view {name} as {body}")
 
     def _view_body(self, name: str) -> str:
         """The query of a view, which names the tables beside it as they are named in any database."""
@@ -479,9 +494,10 @@ def remove_database(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
-def create_table(table: Table) -> str:
-    """The DDL of a table as its contract has it."""
-    columns = ", ".join(f"{identifier(column.name)} {column.sql_type}" for column in table.columns)
+def create_table(table: Table, id_types: Mapping[str, str] | None = None) -> str:
+    """The DDL of a table as its contract has it; `id_types` are those of ids that are not text."""
+    types = {column.name: (id_types or {}).get(column.name, column.sql_type) for column in table.columns}
+    columns = ", ".join(f"{identifier(name)} {kind}" for name, kind in types.items())
     return f"create table if not exists {table.name} ({columns})"
 
 

@@ -31,16 +31,16 @@ BREAKS: dict[str, tuple[str, str]] = {
         "events/x.csv 7 NULL not UTF-8",
     ),
     "raw_events_have_known_types": (
-        "insert into raw_events values ('odd', 's', null, null, timestamp '2026-10-06', 'wave', null, null)",
+        "insert into raw_events values (uuid(), uuid(), null, null, timestamp '2026-10-06', 'wave', null, null)",
         "wave 1",
     ),
     "raw_events_have_known_products": (
-        "insert into raw_events values ('stray', 's', null, null, timestamp '2026-10-06', 'page_view', null, 'weed')",
-        "stray weed",
+        "insert into raw_events values (uuid(), uuid(), null, null, timestamp '2026-10-06', 'page_view', null, 'weed')",
+        " weed",
     ),
     "raw_events_have_known_orders": (
-        "insert into raw_events values ('lost', 's', null, null, timestamp '2026-10-06', 'checkout', 'o-lost', null)",
-        "lost o-lost",
+        "insert into raw_events values (uuid(), uuid(), null, null, timestamp '2026-10-06', 'checkout', 'o-x', null)",
+        " o-x",
     ),
     "raw_products_keeps_its_contract": ("insert into raw_products from raw_products limit 1", "2026"),
     "raw_products_rows_are_accounted_for": (
@@ -94,10 +94,11 @@ BREAKS: dict[str, tuple[str, str]] = {
     "weeks_keeps_its_contract": ("insert into weeks from weeks limit 1", "2026"),
     "int_events_keeps_its_contract": ("select 1", "-"),
     "int_events_keep_every_event": (
-        "insert into raw_events values ('late', 's', null, null, timestamp '2026-10-06', 'page_view', null, null);"
+        "insert into raw_events values (uuid(), uuid(), 'late', null, timestamp '2026-10-06', 'page_view', null, null);"
         " create or replace view int_events as select * from"
         " (select event_id, session_id, user_id, created_at, created_at::date as event_date, event_type, 1::bigint as"
-        "  session_step, order_id, product_id, null::varchar as product_name from raw_events) where event_id <> 'late'",
+        "  session_step, order_id, product_id, null::varchar as product_name from raw_events)"
+        " where user_id is distinct from 'late'",
         "2026-10-06 page_view",
     ),
     "int_session_days_keeps_its_contract": ("insert into int_session_days from int_session_days limit 1", "2026"),
@@ -107,7 +108,7 @@ BREAKS: dict[str, tuple[str, str]] = {
         "2026",
     ),
     "int_session_days_count_every_event": (
-        "insert into int_session_days values ('2026-10-06', 'ghost', true, false, false, false, 1)",
+        "insert into int_session_days values ('2026-10-06', uuid(), true, false, false, false, 1)",
         "2026-10-06",
     ),
     "product_snapshots_keeps_its_contract": ("insert into product_snapshots from product_snapshots limit 1", "-"),

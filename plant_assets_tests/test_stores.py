@@ -173,3 +173,26 @@ def test_what_was_made_from_older_versions_is_made_again(
     assert not refresh(rebuilt).failures
     assert contents(settings)[name] != before
     assert contents(settings)[name] == contents(rebuilt)[name]
+
+
+def test_a_store_whose_ids_are_uuids_no_more_keeps_them_all(
+    small_store: Path, tmp_path: Path, refresh: Callable[..., Outcome], check: Callable[..., Outcome]
+) -> None:
+    shutil.copytree(small_store, tmp_path / "store")
+    settings = read_settings(source=tmp_path / "store", warehouse=tmp_path / "w.duckdb")
+    assert not refresh(settings).failures
+    types = "select table_name, column_name, data_type from duckdb_columns() where column_name in"
+    types += " ('event_id', 'session_id') and database_name <> 'temp' and not internal order by all"
+    kept = "select event_id::varchar, session_id::varchar, created_at from raw_events where page_url is not null"
+    before, events = rows(settings, types), rows(settings, kept)
+    assert {row[2] for row in before} == {"UUID"}
+    (tmp_path / "store/events/own.csv").write_text(
+        "event_id,session_id,user_id,page_url,created_at,event_type,order_id,product_id\n"
+        "own-1,own,,,2026-10-13T01:00:00Z,page_view,,\nown-2,own,,,2026-10-13T02:00:00Z,page_view,,\n"
+    )
+    outcome = refresh(settings)
+    assert not outcome.failures
+    assert rows(settings, types) == [(table, column, "VARCHAR") for table, column, _type in before]
+    assert sorted(rows(settings, kept)) == sorted(events)
+    assert rows(settings, "select events from int_session_days where session_id = 'own'") == [(2,)]
+    assert not check(settings).failures

@@ -55,7 +55,7 @@ def wrong_columns(table: Table, stored: Mapping[str, str]) -> list[str]:
     return [
         f"{column.name}: {stored.get(column.name, 'missing')}, not {column.sql_type}"
         for column in table.columns
-        if stored.get(column.name) != column.sql_type
+        if stored.get(column.name) not in column.stored_types
     ]
 
 

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -25,7 +25,7 @@ from typing import BinaryIO, cast
 import duckdb
 import pyarrow as pa
 
-from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, SQL_TYPES, STAGES, TABLES, TEXT
+from plant_assets.contracts import COUNT, FLAG, ID, INSTANT, PRICE, SQL_TYPES, STAGES, TABLES, TEXT
 from plant_assets.sources.errors import SourceError as SourceError
 from plant_assets.sources.mapping import NONE, PRICE_OF_EVENT, Stage, StoreMapping, Time
 from plant_assets.zones import Calendar
@@ -52,7 +52,8 @@ class SourceTable:
 
     @property
     def columns(self) -> dict[str, str]:
-        types = {column.name: column.type for column in TABLES[self.target].columns}
+        """The columns that are read, each with its type; ids are read as text."""
+        types = {column.name: TEXT if column.type == ID else column.type for column in TABLES[self.target].columns}
         return {name: kind for name, kind in types.items() if name != "observed_at"}
 
 
@@ -109,10 +110,14 @@ SOURCE_TABLES = {
 
 @dataclass(frozen=True)
 class ReadTable:
-    """A table as a store's files have it: the names there, and what stands for columns that they do not have."""
+    """A table as a store's files have it: the names there, and what stands for columns that they do not have.
+
+    `uuids` are the columns that are staged as UUID.
+    """
 
     table: SourceTable
     mapping: StoreMapping
+    uuids: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -318,7 +323,10 @@ class Source(abc.ABC):
                 problems.append((f"typed_{name} is null", name, "missing"))
         made = {"event_id": _content_id(table)} if table.name == "events" and self.mapping.makes_event_ids else {}
         problems = [each for each in problems if each[1] not in made]
-        values = ", ".join(f"{made.get(name, f'typed_{name}')} as {name}" for name in table.columns)
+        texts = {name: made.get(name, f"typed_{name}") for name in table.columns}
+        values = ", ".join(
+            f"{_as_uuid(name, text) if name in table.uuids else text} as {name}" for name, text in texts.items()
+        )
         columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
         reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
         week = _week_of(self.calendar, "typed_created_at") if table.name == "events" else "null"
@@ -455,7 +463,7 @@ class FileSource(Source):
         Raises:
             SourceError: a file cannot be read to its end, or lacks a needed column.
         """
-        read = ReadTable(table, self.mapping)
+        read = ReadTable(table, self.mapping, staged_uuids(connection, table))
         by_shape: dict[Shape, list[SourceFile]] = {}
         of_schema: dict[str, Shape] = {}
         schemas = _schemas(connection, [each for each in files if each.extension == "parquet"])
@@ -489,6 +497,8 @@ class FileSource(Source):
             )
         except duckdb.Error as error:
             half = len(alike) // 2
+            if column_without_uuids(error):
+                raise
             if half:
                 self._stage_alike(connection, table, shape, alike[:half])
                 self._stage_alike(connection, table, shape, alike[half:])
@@ -514,7 +524,7 @@ class FileSource(Source):
         self, connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile
     ) -> None:
         """Stage a csv or jsonl file again, each row with its line and text."""
-        read = ReadTable(table, self.mapping)
+        read = ReadTable(table, self.mapping, staged_uuids(connection, table))
         connection.execute(f"delete from _staged_{table.name} where file = ?", [source_file.name])
         connection.execute(
             "create or replace temp table staged_paths as select ? as staged_path, ? as staged_file,"
@@ -577,6 +587,31 @@ def _instant_of_clock(name: str, calendar: Calendar) -> str:
 
 def _minus(clock: str, offset: dt.timedelta) -> str:
     return f"{clock} - to_seconds({int(offset.total_seconds())})"
+
+
+# What the engine says of a row that can be loaded, and whose id is no UUID.
+_NO_UUID = "not written as a UUID is: "
+
+
+def column_without_uuids(error: duckdb.Error) -> str | None:
+    """The column of ids that a table was not staged for, as not all of them are UUIDs; None where that is not why."""
+    found = re.search(f"{_NO_UUID}([a-z_]+)", str(error))
+    return found[1] if found else None
+
+
+def _as_uuid(name: str, text: str) -> str:
+    """An id as UUID, as SQL; a row that is refused may lose its own."""
+    uuid = f"try_cast({text} as uuid)"
+    return f"if(reason is not null or {uuid}::varchar = {text}, {uuid}, error('{_NO_UUID}{name}'))"
+
+
+def staged_uuids(connection: duckdb.DuckDBPyConnection, table: SourceTable) -> frozenset[str]:
+    """The ids of a table that are staged as UUID."""
+    found = connection.execute(
+        "select column_name from duckdb_columns() where table_name = ? and data_type = 'UUID'",
+        [f"_staged_{table.name}"],
+    ).fetchall()
+    return frozenset(row[0] for row in found)
 
 
 def _content_id(table: ReadTable) -> str:
@@ -949,10 +984,16 @@ def _batches(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
         yield batch
 
 
-def staged_columns(table: SourceTable, mapping: StoreMapping | None = None) -> str:
-    """The DDL of a staged table's columns: those of its target in order, then what was found of each row."""
+def staged_columns(
+    table: SourceTable, mapping: StoreMapping | None = None, stored: Mapping[str, str] | None = None
+) -> str:
+    """The DDL of a staged table's columns: those of its target in order, then what was found of each row.
+
+    Ids have the type under which they are `stored`.
+    """
     read = ReadTable(table, mapping or StoreMapping())
     target = {column.name: column.sql_type for column in TABLES[table.target].columns}
+    target |= {name: stored[name] for name in TABLES[table.target].ids if stored}
     found = {"observed_at": "timestamp", "week": "date", "file": "varchar", "line": "bigint"}
     found |= dict.fromkeys(("raw_text", "column_name", "reason"), "varchar")
     others = {name: SQL_TYPES[kind] for name, kind in read.columns.items() if name not in table.columns}

@@ -21,7 +21,15 @@ from adbc_driver_postgresql import dbapi
 from plant_assets.contracts import INSTANT
 from plant_assets.postgres_url import PostgresUrl
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files import SOURCE_TABLES, ReadTable, Source, SourceFile, SourceTable, require_columns
+from plant_assets.sources.files import (
+    SOURCE_TABLES,
+    ReadTable,
+    Source,
+    SourceFile,
+    SourceTable,
+    require_columns,
+    staged_uuids,
+)
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
@@ -292,7 +300,7 @@ class PostgresSource(Source):
         """
         if not files:
             return
-        read, live = ReadTable(table, self.mapping), self._tables[table.name]
+        read, live = ReadTable(table, self.mapping, staged_uuids(connection, table)), self._tables[table.name]
         require_columns(read, self.name, list(live.columns))
         kinds = {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
         selected = [f"{_as_read(_quoted(read.theirs[name]), kind)} as {_quoted(name)}" for name, kind in kinds.items()]

@@ -20,6 +20,7 @@ from plant_assets_tests.loading.stores import (
     Store,
     assert_accounted,
     event,
+    event_id,
     new_store,
     product,
     rebuilt,
@@ -220,12 +221,13 @@ def test_orders_are_replaced_when_any_of_their_files_changes(store: Store) -> No
     assert_accounted(store, orders=1)
 
 
-def some_events(chance: random.Random) -> list[Row]:
+def some_events(chance: random.Random, ids: str) -> list[Row]:
     """A few events of few ids in the last weeks: many are the same, in conflict, refused, early or to come."""
     rows = []
     for _ in range(chance.randint(1, 7)):
         at = f"{day(chance.randint(4, 8), chance.randint(0, 6))}T{chance.randint(0, 23):02d}:00:00Z"
-        row = event(f"e{chance.randint(1, 9)}", at, user_id=chance.choice(["u1", "u1", "u2", None]))
+        row = event(event_id(chance.randint(1, 9), ids), at, user_id=chance.choice(["u1", "u1", "u2", None]))
+        row["session_id"] = event_id(chance.randint(1, 40), ids)
         if chance.random() < 0.15:
             row[chance.choice(["event_id", "session_id", "created_at"])] = None
         rows.append(row)
@@ -233,16 +235,16 @@ def some_events(chance: random.Random) -> list[Row]:
 
 
 @pytest.mark.parametrize(
-    ("new_either", "seed", "warehouse"),
+    ("new_either", "seed", "ids", "warehouse"),
     [
-        *(("files", seed, "w.duckdb") for seed in range(4)),
-        *(("files", seed, "spark://local[2]") for seed in (1, 2)),
-        *(("database", seed, "w.duckdb") for seed in (2, 3)),
+        *(("files", seed, ids, "w.duckdb") for seed, ids in enumerate(["text", "uuids", "mixed", "uuids"])),
+        *(("files", seed, "mixed", "spark://local[2]") for seed in (1, 2)),
+        *(("database", seed, ids, "w.duckdb") for seed, ids in enumerate(["uuids", "text"], 2)),
     ],
     indirect=["new_either"],
 )
 def test_any_order_of_arrival_gives_the_tables_of_one_load(
-    new_either: Callable[..., Store], tmp_path: Path, seed: int, warehouse: str
+    new_either: Callable[..., Store], tmp_path: Path, seed: int, ids: str, warehouse: str
 ) -> None:
     need("java", "spark" not in warehouse or shutil.which("java") is not None)
     chance = random.Random(seed)
@@ -262,7 +264,7 @@ def test_any_order_of_arrival_gives_the_tables_of_one_load(
                 store.remove(there.pop(name))
             else:
                 there.setdefault(name, f"events/{name}.{chance.choice(extensions)}")
-                store.put(there[name], some_events(chance))
+                store.put(there[name], some_events(chance, ids))
         store.put(f"products/{day(chance.randint(0, 5), number)}.csv", [product("p1", inventory=str(number))] * 2)
         store.put("order_items.csv", [{"order_id": "o1", "product_id": chance.choice("pq"), "quantity": "1"}] * 2)
         store.load(as_of)
@@ -403,8 +405,8 @@ def test_a_refused_row_of_a_kept_week_wins_when_the_winner_moves_behind_it(empty
     assert_as_from_nothing(empty, tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_any_changes_of_files_give_the_tables_of_one_load(empty: Store, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "ids"), [*enumerate(["text", "uuids", "mixed"] * 2)])
+def test_any_changes_of_files_give_the_tables_of_one_load(empty: Store, tmp_path: Path, seed: int, ids: str) -> None:
     drawn = random.Random(seed)
     days = ["2021-02-09", "2021-02-16", "2021-02-23", "2021-03-02"]
     files: dict[str, list[Row]] = {}
@@ -413,7 +415,11 @@ def test_any_changes_of_files_give_the_tables_of_one_load(empty: Store, tmp_path
 
     def row() -> Row:
         at = drawn.choice(["nonsense", *[f"{date} 1{drawn.randrange(3)}:00" for date in days] * 3])
-        return event(f"e{drawn.randrange(7)}", at, session_id=drawn.choice(["s1", "s2", None]))
+        return event(
+            event_id(drawn.randrange(7), ids),
+            at,
+            session_id=drawn.choice([event_id(1, ids), event_id(drawn.randrange(20), ids), None]),
+        )
 
     for step in range(4):
         for _change in range(drawn.choice([1, 1, 2])):
@@ -430,3 +436,44 @@ def test_any_changes_of_files_give_the_tables_of_one_load(empty: Store, tmp_path
             empty.put(name, files[name])
         empty.load()
         assert empty.contents() == rebuilt(empty, tmp_path / str(step)).contents(), files
+
+
+def id_types(store: Store) -> dict[str, str]:
+    """The types under which ids of events are stored."""
+    with open_warehouse(store.settings) as warehouse:
+        types = warehouse.column_types("raw_events")
+        assert types == warehouse.column_types("int_events") | types
+        return {name: types[name] for name in ("event_id", "session_id")}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "e1",
+        "0A3F9E1C-0000-4000-8000-000000000001",
+        "0a3f9e1c000040008000000000000001",
+        " 0a3f9e1c-0000-4000-8000-000000000001",
+    ],
+)
+def test_ids_are_uuids_until_one_is_written_otherwise(empty: Store, other: str) -> None:
+    first = [event_id(number, "uuids") for number in range(3)]
+    empty.put("events/a.csv", [event(each, day(7)) for each in first])
+    empty.load()
+    with open_warehouse(empty.settings) as warehouse:
+        # As the asset has it, a view.
+        warehouse.execute("create view int_events as select event_id, created_at from raw_events")
+    assert id_types(empty) == {"event_id": "UUID", "session_id": "VARCHAR"}
+    empty.put("events/b.csv", [event("nothing", "soon"), event(event_id(3, "uuids"), day(8))])
+    empty.load()
+    assert id_types(empty) == {"event_id": "UUID", "session_id": "VARCHAR"}
+    assert len(empty.refusals()) == 1
+    empty.put("events/c.csv", [event(other, day(8)), event(event_id(4, "uuids"), day(8))])
+    empty.load()
+    assert id_types(empty) == {"event_id": "VARCHAR", "session_id": "VARCHAR"}
+    assert sorted(empty.events()) == sorted([*first, other, event_id(3, "uuids"), event_id(4, "uuids")])
+    assert empty.rows("select count(*), count(distinct event_id) from int_events") == [(6, 6)]
+    empty.put("events/d.csv", [event(event_id(5, "uuids"), day(8)), event(first[0], day(8))])
+    empty.load()
+    assert id_types(empty) == {"event_id": "VARCHAR", "session_id": "VARCHAR"}
+    assert empty.rows("select reason, row_key from rejected_rows where reason = 'conflict'") == [("conflict", first[0])]
+    assert len(empty.refusals()) == 2

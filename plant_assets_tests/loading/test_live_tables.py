@@ -231,7 +231,7 @@ def test_columns_of_any_type_are_read_from_views_and_partitions_of_a_schema(
     url = f"{database}?options=-csearch_path%3Dshop"
     store = LiveStore(tmp_path, read_settings(source=url, warehouse=tmp_path / "home" / "w.duckdb"))
     store.load()
-    assert store.rows("from raw_events") == [
+    assert store.rows("select * replace (event_id::varchar as event_id) from raw_events") == [
         (
             *("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "9007199254740993", "7", None),
             *(dt.datetime(2021, 3, 2) if instant == "date" else dt.datetime(2021, 3, 2, 9, 30, 0, 250_000),),
