@@ -1082,6 +1082,7 @@ def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = 
     if given and max(given) > load.running_week:
         raise RefusedLoad(f"the week {max(given)} has not begun: the last one is the running week, {load.running_week}")
     load.read()
+    load.warehouse.limit_memory()
     first_week = load.find_first_week()
     due = set(load.known_weeks(first_week)) if every_week else given or load.due_weeks(first_week)
     while True:

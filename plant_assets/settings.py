@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -230,3 +231,11 @@ def read_settings(**given: Any) -> Settings:
         # A URL that cannot be read may hold its password anywhere.
         value = "***" if _is_secret(field) else re.sub(r"(?s)://.*[@:?].*", "://***", str(first["input"]))
         raise UsageError(f"{name}={value} is not allowed: {allowed}") from None
+
+
+def size_in_bytes(size: str) -> int:
+    """A size like 4GB or 3.5 GiB, or a share of the machine's memory like 50%."""
+    number, unit = float(re.split(r"[ KMGT%]", size)[0]), re.sub(r"[\d. ]", "", size)
+    if unit == "%":
+        return int(number / 100 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return int(number * (1024 if "i" in unit else 1000) ** (1 + "KMGT".index(unit[0])))

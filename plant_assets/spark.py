@@ -25,7 +25,7 @@ import ibis
 from ibis.expr import operations as ops
 
 from plant_assets.contracts import TABLES, WEEKLY, Table
-from plant_assets.settings import SPARK, Settings, UsageError
+from plant_assets.settings import SPARK, Settings, UsageError, size_in_bytes
 from plant_assets.storage import (
     STAGED,
     EngineFailed,
@@ -67,7 +67,6 @@ SPARK_TYPES = {
 }
 CONNECT_SECONDS, EXECUTOR_SECONDS = 5, 60
 Bounds = tuple[dt.date | dt.datetime | None, dt.date | dt.datetime | None]
-_UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,10 @@ class SparkWarehouse(Warehouse):
         """Spark divides its work itself."""
         return 1
 
+    def limit_memory(self) -> None:
+        """Half of what is allowed is the engine's here, half of it Spark's."""
+        self.execute(f"set memory_limit = '{size_in_bytes(self.settings.memory_limit) // 2}B'")
+
     def require_engine(self) -> None:
         """Refuse a master that does not answer, which the catalog alone would not notice.
 
@@ -112,10 +115,7 @@ class SparkWarehouse(Warehouse):
     def prepare(self) -> None:
         self.execute(CATALOG_DDL)
         self.execute(create_table(TABLES[IN_CATALOG]))
-        # Half of what is allowed is the engine's here, half of it Spark's.
-        self.execute(
-            f"set memory_limit = '{_bytes(self.settings.memory_limit) // 2}B'; set parquet_metadata_cache = true"
-        )
+        self.execute("set parquet_metadata_cache = true")
         with _tables_at(self.settings):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
@@ -529,7 +529,7 @@ def start_session(settings: Settings, **more: str) -> "SparkSession":
         "spark.app.name": f"plant-assets {path.stem}",
         "spark.ui.enabled": "false",
         "spark.log.level": "WARN",
-        "spark.driver.memory": f"{max(_bytes(settings.memory_limit) // 2 // 2**20, 512)}m",
+        "spark.driver.memory": f"{max(size_in_bytes(settings.memory_limit) // 2 // 2**20, 512)}m",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.timestampType": "TIMESTAMP_NTZ",
         # Files are named one by one: to list them is no work for a cluster.
@@ -645,14 +645,6 @@ def _failures() -> Iterator[None]:
 
 def _first_line(text: str) -> str:
     return "Spark: " + next((line.strip() for line in text.splitlines() if line.strip()), "it gave no reason")
-
-
-def _bytes(limit: str) -> int:
-    """A size, or a share of the machine's memory, in bytes."""
-    number, unit = float(re.split(r"[ KMGT%]", limit)[0]), re.sub(r"[\d. ]", "", limit)
-    if unit == "%":
-        return int(number / 100 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return int(number * (1024 if "i" in unit else 1000) ** _UNITS[unit[0]])
 
 
 def _sync(path: Path) -> None:

@@ -21,7 +21,7 @@ import ibis
 import pandas as pd
 
 from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
-from plant_assets.settings import Settings, UsageError
+from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
 INTERNAL_DDL = """
@@ -46,6 +46,8 @@ alter table _writes add column if not exists made_with bigint;
 READERS_VERSION = "v1.2.0"
 # The sessions and products of more rows than these are grouped in portions.
 ROWS_AT_ONCE = 35_000_000
+# The engine fills what memory it has with what it has read. More than this, in bytes, makes no run faster.
+LEAST_MEMORY, MEMORY_OF_A_ROW = 3_000_000_000, 20
 # The prefix of the tables that a source is read into.
 STAGED = "_staged_"
 
@@ -163,6 +165,15 @@ class Warehouse:
     def first_texts(self, expression: ibis.Table, most: int) -> list[str]:
         """The first rows, in order, of an expression of one text column."""
         return [row[0] for row in self.rows(f"from ({to_sql(expression)}) order by all limit {most}")]
+
+    def limit_memory(self) -> None:
+        """Let the engine have, of the memory that it may use, what the rows that are stored and staged need."""
+        self.execute(f"set memory_limit = {literal(self.settings.memory_limit)}")
+        allowed = size_in_bytes(self.value("select current_setting('memory_limit')"))
+        rows = self.value("select sum(estimated_size) from duckdb_tables() where database_name = 'warehouse'")
+        needed = max(LEAST_MEMORY, MEMORY_OF_A_ROW * int(rows))
+        if needed < allowed:
+            self.execute(f"set memory_limit = '{needed}B'")
 
     def portions(self, name: str) -> int:
         """In how many portions to group what a table has of sessions and products, to need less memory."""
@@ -636,6 +647,7 @@ def open_warehouse(
             connection.execute("use warehouse; " + INTERNAL_DDL)
             drop_staged(connection)
             opened.prepare()
+            opened.limit_memory()
             yield opened
             drop_staged(connection)
         finally:

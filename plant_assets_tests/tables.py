@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import ID, TABLES
 from plant_assets.settings import Settings
 from plant_assets.storage import open_marts, open_warehouse
 
@@ -20,12 +20,16 @@ def mart_rows(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
 
 
 def contents(settings: Settings, without: tuple[str, ...] = ()) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table of the contract, its rows in order; `rejected_at` is when, not what."""
+    """Every table of the contract, its rows in order, ids as text; `rejected_at` is when, not what."""
     with open_warehouse(settings) as warehouse:
         return {
             name: warehouse.rows(
                 "select "
-                + ", ".join(column.name for column in table.columns if column.name != "rejected_at")
+                + ", ".join(
+                    f"{column.name}::varchar" if column.type == ID else column.name
+                    for column in table.columns
+                    if column.name != "rejected_at"
+                )
                 + f" from {name} order by all"
             )
             for name, table in TABLES.items()

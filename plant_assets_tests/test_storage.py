@@ -8,14 +8,16 @@ import shutil
 import signal
 import stat
 import time
+import uuid
 from pathlib import Path
 
 import duckdb
 import ibis
 import pytest
 
+from plant_assets import storage
 from plant_assets.contracts import TABLES
-from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.settings import Settings, UsageError, read_settings, size_in_bytes
 from plant_assets.sources.files import SOURCE_TABLES, staged_columns
 from plant_assets.storage import (
     STAGED,
@@ -41,14 +43,14 @@ def _weeks(settings: Settings, first: dt.date = WEEK, last: dt.date = WEEK) -> W
 
 
 def _days(*found: tuple[str, str]) -> ibis.Table:
-    """Rows of int_session_days from dates and sessions, with no stage reached."""
+    """Rows of int_session_days from dates and sessions, each of one letter, with no stage reached."""
     made = [
         DAYS.unbound()
         .limit(0)
         .union(
             ibis.table({"one": "int64"}, name="one").select(
                 event_date=ibis.literal(date, "date"),
-                session_id=ibis.literal(session),
+                session_id=ibis.literal(uuid.UUID(int=ord(session)), "uuid"),
                 page_view=ibis.literal(False),
                 add_to_cart=ibis.literal(False),
                 checkout=ibis.literal(False),
@@ -82,7 +84,8 @@ def _on_spark(home: Path) -> Settings:
 
 
 def _stored(warehouse: Warehouse) -> list[tuple[dt.date, str]]:
-    return warehouse.rows("select event_date, session_id from int_session_days order by all")
+    stored = warehouse.rows("select event_date, session_id from int_session_days order by all")
+    return [(date, chr(uuid.UUID(session).int)) for date, session in stored]
 
 
 def test_writing_a_week_twice_is_writing_it_once(warehouse: Warehouse, settings: Settings) -> None:
@@ -324,6 +327,19 @@ def test_the_warehouse_opens_under_another_name_with_its_view(built: Settings, t
     with duckdb.connect(str(copy), read_only=True) as reader:
         found = reader.execute("select count(*) from analytics.int_events").fetchone()
     assert found == rows(built, "select count(*) from int_events")[0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "rows", "allowed"), [("50%", 0, 100), ("50%", 10, 200), ("150MB", 10, 150), ("60MB", 0, 60)]
+)
+def test_the_engine_gets_of_its_memory_what_its_rows_need(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, limit: str, rows: int, allowed: int
+) -> None:
+    monkeypatch.setattr(storage, "LEAST_MEMORY", 100_000_000)
+    with open_warehouse(settings.model_copy(update={"memory_limit": limit})) as warehouse:
+        warehouse.execute(f"create table clicks as from range({rows} * 1000000)")
+        warehouse.limit_memory()
+        assert size_in_bytes(warehouse.value("select current_setting('memory_limit')")) // 1_000_000 == allowed - 1
 
 
 @pytest.mark.parametrize("name", ["plain", 'a "quoted" one', "'; drop table raw_events; --"])

@@ -811,7 +811,11 @@ def test_a_table_without_rows_is_an_empty_table(new_either: Callable[..., Store]
             " and database_name = 'warehouse'"
         )
     )
-    assert types == dict.fromkeys(EVENT_COLUMNS, "VARCHAR") | {"event_id": "UUID", "created_at": "TIMESTAMP"}
+    assert types == dict.fromkeys(EVENT_COLUMNS, "VARCHAR") | {
+        "event_id": "UUID",
+        "session_id": "UUID",
+        "created_at": "TIMESTAMP",
+    }
     known = store.rows("select distinct source_table from _files where source_table <> 'products_snapshot' order by 1")
     assert known == [("events",), ("products",)]
 
