@@ -13,7 +13,6 @@ Measured = dict[str, dict[str, Any]]
 
 ABOUT = {
     "ours": "this project, full build from parquet",
-    "ours, 3 GB": "this project, full build with `PLANT_MEMORY_LIMIT=3GB`",
     "ours, 1 GB": "this project, full build with `PLANT_MEMORY_LIMIT=1GB`",
     "ours, csv": "this project, full build from csv",
     "ours, tick": "this project, one more day on top of that history",

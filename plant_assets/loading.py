@@ -28,6 +28,7 @@ from plant_assets.sources.files import (
     SourceFile,
     column_without_uuids,
     staged_columns,
+    staged_uuids,
 )
 from plant_assets.storage import STAGED, Warehouse, WeekRange
 from plant_assets.zones import WEEK, weeks_between
@@ -209,6 +210,7 @@ class Load:
     def _stage(self, name: str, files: list[SourceFile]) -> None:
         connection, table = self.warehouse.connection, SOURCE_TABLES[name]
         self._with_ids(name, files, lambda: self.source.stage(connection, table, files))
+        self.warehouse.limit_memory()
         self.staged[name] += [each.name for each in files]
 
     def _with_ids(self, name: str, files: list[SourceFile], stage: Callable[[], None]) -> None:
@@ -218,8 +220,9 @@ class Load:
                 return stage()
             except duckdb.Error as error:
                 column = column_without_uuids(error)
-                if column is None:
+                if column not in staged_uuids(self.warehouse.connection, SOURCE_TABLES[name]):
                     raise
+            assert column
             self.log.info("%s of %s is stored as text, since not all are UUIDs", column, name)
             self.warehouse.keep_as_text(name, column)
             self.warehouse.execute(
@@ -662,10 +665,11 @@ class Load:
             f"select week_start_date, try_cast(row_key as {id_type}) as id {refused} and week_start_date is not null"
         )
         rows = self.warehouse.rows(
-            f"with conflicts as ({conflicts}) select distinct week_start_date from conflicts"
-            " where id in (select event_id from _staged_events where week in (select week from load_weeks))"
+            f"with conflicts as ({conflicts}), due as (select week from load_weeks)"
+            " select distinct week_start_date from conflicts"
+            " where id in (select event_id from _staged_events where week in (from due))"
             " union select distinct week_start_date from conflicts"
-            " where id not in (select event_id from _staged_events where reason is null)"
+            " where id not in (select event_id from _staged_events where reason is null and week in (from due))"
             " and not exists (select 1 from raw_events where event_id = id and not exists"
             "  (select 1 from load_weeks where created_at >= starts_at and created_at < ends_at and not is_kept))"
         )
@@ -972,8 +976,8 @@ class Load:
         )
         execute(
             "create or replace temp table refused as select refused.*, before.rejected_at as before_at from ("
-            f" select file, line, column_name, reason, {table.key[-1]}::varchar as row_key, observed_at,"
-            f" week as week_start_date, {_as_given(name)} as raw_text"
+            f" select file, line, column_name, reason, coalesce(row_key, {table.key[-1]}::varchar) as row_key,"
+            f" observed_at, week as week_start_date, {_as_given(name)} as raw_text"
             " from judged where reason <> 'duplicate') as refused left join (select file, line, column_name,"
             " reason, raw_text, row_key, min(rejected_at) as rejected_at from rejected_rows"
             f" where source_table = ? group by all) as before on {same}",
@@ -1082,7 +1086,6 @@ def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = 
     if given and max(given) > load.running_week:
         raise RefusedLoad(f"the week {max(given)} has not begun: the last one is the running week, {load.running_week}")
     load.read()
-    load.warehouse.limit_memory()
     first_week = load.find_first_week()
     due = set(load.known_weeks(first_week)) if every_week else given or load.due_weeks(first_week)
     while True:

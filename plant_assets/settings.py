@@ -234,8 +234,8 @@ def read_settings(**given: Any) -> Settings:
 
 
 def size_in_bytes(size: str) -> int:
-    """A size like 4GB or 3.5 GiB, or a share of the machine's memory like 50%."""
-    number, unit = float(re.split(r"[ KMGT%]", size)[0]), re.sub(r"[\d. ]", "", size)
+    """A size like 4GB, 3.5 GiB or 512 bytes, or a share of the machine's memory like 50%."""
+    number, unit = float(re.split(r"[ A-Z%]", size)[0]), re.sub(r"[\d. ]", "", size)
     if unit == "%":
         return int(number / 100 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return int(number * (1024 if "i" in unit else 1000) ** (1 + "KMGT".index(unit[0])))
+    return int(number * (1024 if "i" in unit else 1000) ** "bKMGTPE".index(unit[0]))

@@ -264,9 +264,9 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
-        """Add files to `_staged_<table>`: typed columns, file, line, raw_text, column_name and reason.
+        """Add files to `_staged_<table>`: typed columns, file, line, raw_text, row_key, column_name and reason.
 
-        Every row read is there; `reason` is NULL for those that can be loaded.
+        Every row read is there; `reason` and `row_key` are NULL for those that can be loaded.
 
         Raises:
             SourceError: a file cannot be read to its end, or lacks a needed column.
@@ -331,11 +331,12 @@ class Source(abc.ABC):
         reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
         week = _week_of(self.calendar, "typed_created_at") if table.name == "events" else "null"
         is_dated = "observed_at" in TABLES[table.table.target].names
-        observed_at = "staged_at" if is_dated else "null"
+        observed_at, key = "staged_at" if is_dated else "null", f"typed_{table.table.key[-1]}"
         paths = "join staged_paths on filename = staged_path" if is_dated else ""
         return (
             f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
             f" {week} as week, substr(filename, {len(self._prefix) + 1}) as file, line, column_name, reason,"
+            f" if(reason is null, null, {key}) as row_key,"
             f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
             f"select *, case when refused is not null then null {columns} end as column_name,"
             f" case when refused is not null then refused {reasons} end as reason from ("
@@ -595,12 +596,13 @@ _NO_UUID = "not written as a UUID is: "
 
 def column_without_uuids(error: duckdb.Error) -> str | None:
     """The column of ids that a table was not staged for, as not all of them are UUIDs; None where that is not why."""
-    found = re.search(f"{_NO_UUID}([a-z_]+)", str(error))
+    # From its beginning to its end: other messages may quote names of files.
+    found = re.fullmatch(f"Invalid Input Error: {_NO_UUID}([a-z_]+)", str(error).strip())
     return found[1] if found else None
 
 
 def _as_uuid(name: str, text: str) -> str:
-    """An id as UUID, as SQL; a row that is refused may lose its own."""
+    """An id as UUID, as SQL; that of a row that is refused may be none."""
     uuid = f"try_cast({text} as uuid)"
     # The comparison first: what a row's reason hangs on costs more, and is asked only where it fails.
     return f"if({uuid}::varchar = {text} or reason is not null, {uuid}, error('{_NO_UUID}{name}'))"
@@ -996,6 +998,6 @@ def staged_columns(
     target = {column.name: column.sql_type for column in TABLES[table.target].columns}
     target |= {name: stored[name] for name in TABLES[table.target].ids if stored}
     found = {"observed_at": "timestamp", "week": "date", "file": "varchar", "line": "bigint"}
-    found |= dict.fromkeys(("raw_text", "column_name", "reason"), "varchar")
+    found |= dict.fromkeys(("raw_text", "row_key", "column_name", "reason"), "varchar")
     others = {name: SQL_TYPES[kind] for name, kind in read.columns.items() if name not in table.columns}
     return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target) | others).items())

@@ -494,7 +494,9 @@ def _as_given(column: str) -> str:
 
 def _note_contents(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
     """Tell what was read of each file, by the number of its rows and the sum of their hashes."""
-    columns = ", ".join([*table.columns, "raw_text"])
+    # As text, so that it is the same whatever the ids are stored as.
+    texts = [f"{name}::varchar" if name in table.uuids else name for name in table.columns]
+    columns = ", ".join([*texts, "raw_text"])
     found = connection.execute(
         f"select file, count(*), sum(hash({columns})::hugeint)::varchar from _staged_{table.name}"
         " where file in (select unnest(?::varchar[])) group by file",

@@ -19,8 +19,10 @@ from plant_assets_tests.loading.stores import (
     Row,
     Store,
     assert_accounted,
+    csv_text,
     event,
     event_id,
+    new_live_store,
     new_store,
     product,
     rebuilt,
@@ -477,3 +479,48 @@ def test_ids_are_uuids_until_one_is_written_otherwise(empty: Store, other: str) 
     assert id_types(empty) == {"event_id": "VARCHAR", "session_id": "VARCHAR"}
     assert empty.rows("select reason, row_key from rejected_rows where reason = 'conflict'") == [("conflict", first[0])]
     assert len(empty.refusals()) == 2
+
+
+def test_a_refused_row_keeps_its_key_and_instant_when_ids_become_text(empty: Store, tmp_path: Path) -> None:
+    known = event_id(1, "uuids")
+    empty.put("events/a.csv", [event(known, day(7)), event("order-7", "soon"), event(known.upper(), "soon")])
+    empty.load()
+    empty.put("events/b.csv", [event("own", day(8))])
+    empty.load(AS_OF + dt.timedelta(hours=1))
+    assert [key for key, _column, _reason in empty.refused()] == [known.upper(), "order-7"]
+    empty.load(AS_OF + dt.timedelta(hours=2), every_week=True)
+    assert empty.rows("select distinct rejected_at from rejected_rows") == [(AS_OF,)]
+    as_of = AS_OF + dt.timedelta(hours=2)
+    assert empty.contents()["rejected_rows"] == rebuilt(empty, tmp_path / "anew", as_of).contents()["rejected_rows"]
+
+
+def test_what_a_database_holds_is_known_again_when_ids_became_text(database: str, tmp_path: Path) -> None:
+    live = new_live_store(database, tmp_path)
+    live.put("events/a.csv", [event(event_id(number, "uuids"), day(number)) for number in range(9)])
+    live.load()
+    live.put("events/b.csv", [event("own", day(8))])
+    assert live.load().load.kept >= {LAST_WEEK}
+    before = live.contents()
+    assert live.load().load.kept == {LAST_WEEK, RUNNING}
+    live.load(every_week=True)
+    assert live.contents() == before
+
+
+def test_a_file_that_is_named_like_a_message_is_read(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    rows = csv_text([event(event_id(1, "uuids"), day(8))]) + csv_text([event("own", day(8))]).splitlines()[1] + "\r\n"
+    store.put("events/not written as a UUID is: product_id.csv", rows)
+    store.load()
+    assert set(store.events()) == {"own", event_id(1, "uuids")}
+
+
+@pytest.mark.parametrize("ids", ["text", "uuids"])
+def test_an_event_in_conflict_returns_with_the_file_that_held_the_other(empty: Store, tmp_path: Path, ids: str) -> None:
+    first, second, third = (event_id(number, ids) for number in range(3))
+    empty.put("events/a.csv", [event(first, "2021-02-10"), event(second, "2021-02-11")])
+    empty.load()
+    empty.put("events/b.csv", [event(third, "2021-02-17"), event(second, "2021-02-09"), event(first, "2021-02-18")])
+    empty.load()
+    empty.remove("events/a.csv")
+    empty.load()
+    assert_as_from_nothing(empty, tmp_path)
