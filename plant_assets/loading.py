@@ -220,9 +220,8 @@ class Load:
                 return stage()
             except duckdb.Error as error:
                 column = column_without_uuids(error)
-                if column not in staged_uuids(self.warehouse.connection, SOURCE_TABLES[name]):
+                if column is None or column not in staged_uuids(self.warehouse.connection, SOURCE_TABLES[name]):
                     raise
-            assert column
             self.log.info("%s of %s is stored as text, since not all are UUIDs", column, name)
             self.warehouse.keep_as_text(name, column)
             self.warehouse.execute(

@@ -46,7 +46,7 @@ alter table _writes add column if not exists made_with bigint;
 READERS_VERSION = "v1.2.0"
 # The sessions and products of more rows than these are grouped in portions.
 ROWS_AT_ONCE = 35_000_000
-# The engine fills what memory it has with what it has read. More than this, in bytes, makes no run faster.
+# The engine fills what memory it has with what it has read. More than this, in bytes, makes a run little faster.
 LEAST_MEMORY, MEMORY_OF_A_ROW = 3_000_000_000, 20
 # The prefix of the tables that a source is read into.
 STAGED = "_staged_"
