@@ -158,12 +158,10 @@ class SparkWarehouse(Warehouse):
         """Remove what killed processes made and no catalog names, or replaced and did not remove."""
         current = {row[0] for row in self.rows("select path from _slices")}
         for write in self._folder.glob("*/*"):
-            weeks = list(write.glob(f"{WEEK_FOLDER}=*"))
-            for path in weeks or [write]:
-                if path.relative_to(self._folder).as_posix() not in current:
-                    shutil.rmtree(path)
-            with contextlib.suppress(OSError):
-                write.rmdir()
+            found = list(write.glob(f"{WEEK_FOLDER}=*")) or [write]
+            paths = (path.relative_to(self._folder).as_posix() for path in found)
+            # The Java of a killed process lives on for a moment, and removes what it was about to write too.
+            self._remove(path for path in paths if path not in current)
 
     def _remove(self, paths: Iterable[str]) -> None:
         for path in paths:

@@ -157,16 +157,27 @@ def test_late_and_new_rows_change_what_they_change_on_duckdb(
     assert all(path.exists() for path in others)
 
 
-def test_a_week_killed_while_it_is_overwritten_is_whole(made: Settings) -> None:
+@pytest.mark.parametrize("written", [False, True], ids=["while its files are written", "before the catalog names them"])
+def test_a_week_killed_while_it_is_overwritten_is_whole(made: Settings, written: bool) -> None:
     there = made.model_copy(update={"warehouse": LOCAL})
     before = rows(there, "from int_session_days order by all")
-    process = multiprocessing.get_context("spawn").Process(target=_overwrite_and_be_killed, args=(there,))
+    process = multiprocessing.get_context("spawn").Process(target=_overwrite_and_be_killed, args=(there, written))
     process.start()
     process.join(timeout=120)
     assert process.exitcode == -signal.SIGKILL
-    assert len(_files(there, "int_session_days")) > len(_named(there, "int_session_days"))
+    # Its Java ends a moment after it, and removes until then what it did not finish.
+    _wait_for(lambda: not _others_java(there), "end of the killed process's Java")
+    if written:
+        assert _files(there, "int_session_days") > _named(there, "int_session_days")
     assert rows(there, "from int_session_days order by all") == before
     assert _files(there, "int_session_days") == _named(there, "int_session_days")
+
+
+def _others_java(settings: Settings) -> list[psutil.Process]:
+    """The processes of Spark's drivers on a warehouse that this process did not start."""
+    scratch, own = f"spark.local.dir={settings.warehouse_path}", psutil.Process().children(recursive=True)
+    found = psutil.process_iter(["cmdline"])
+    return [each for each in found if each not in own and scratch in " ".join(each.info["cmdline"] or [])]
 
 
 def _files(settings: Settings, name: str) -> set[str]:
@@ -179,19 +190,25 @@ def _named(settings: Settings, name: str) -> set[str]:
         return {row[0] for row in warehouse.rows("select unnest(files) from _slices where table_name = ?", [name])}
 
 
-def _overwrite_and_be_killed(settings: Settings) -> None:
+def _overwrite_and_be_killed(settings: Settings, written: bool) -> None:
     before = _files(settings, "int_session_days")
 
-    def kill() -> None:
+    def kill(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def kill_when_a_file_is_begun() -> None:
         while _files(settings, "int_session_days") <= before:
             time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill()
 
     with open_warehouse(settings) as warehouse:
         # Not within its weeks: it would be refused, if it came to that.
         table = TABLES["int_session_days"].unbound()
         assert warehouse.count_each([table]) > [0]
-        threading.Thread(target=kill).start()
+        if written:
+            vars(warehouse)["_written"] = kill
+        else:
+            threading.Thread(target=kill_when_a_file_is_begun).start()
         warehouse.write(table.get_name(), table, "run", WeekRange(warehouse.calendar, WEEK, WEEK))
 
 
