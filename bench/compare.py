@@ -24,10 +24,14 @@ import psutil
 from bench import contenders, page
 from bench.contenders import Contender
 from bench.measure import ROOT, Failed, measure
+from plant_assets.contracts import MARTS, RATES, STAGES, TABLES
 
-STAGES = ("page_view", "add_to_cart", "checkout", "package_shipped")
-RATES = ("page_view_rate", "add_to_cart_rate", "purchase_rate", "shipping_rate")
-FUNNELS = {"funnel": [], "funnel_by_date": ["event_date::date"], "funnel_by_product": ["product_id::varchar"]}
+# What all have of these marts; by product only some have one.
+FUNNELS = {
+    "funnel": (*STAGES, *RATES),
+    "funnel_by_date": ("event_date", *STAGES, *RATES),
+    "funnel_by_product": ("product_id", *STAGES, *RATES),
+}
 PACKAGES = ("duckdb", "dagster", "dagster-duckdb-pandas", "ibis-framework", "pandas")
 
 
@@ -39,25 +43,34 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def results(contender: Contender) -> dict[str, list[tuple[Any, ...]]]:
-    """The funnels that a contender made, row for row."""
-    found = {}
+def results(contender: Contender, whole: bool) -> dict[str, list[tuple[Any, ...]]]:
+    """The funnels that a contender made, row for row; with `whole` each mart too of which it has all columns.
+
+    Raises:
+        Differs: it has not made the funnel, or that by date.
+    """
+    found: dict[str, list[tuple[Any, ...]]] = {}
     with duckdb.connect(contender.warehouse, read_only=True) as connection:
-        for table, keys in FUNNELS.items():
-            columns = [*keys, *(f"{name}::bigint" for name in (*STAGES, *RATES))]
-            try:
-                rows = connection.execute(f"select {', '.join(columns)} from {contender.schema}.{table} order by 1")
-            except duckdb.CatalogException:
-                # Those by product are made by some only.
-                if table == "funnel_by_product":
-                    continue
-                raise
-            found[table] = rows.fetchall()
+        made = connection.execute(
+            "select table_name, list(column_name) from duckdb_columns() where schema_name = ? group by all",
+            [contender.schema],
+        )
+        for name, there in made.fetchall():
+            compared = {name: FUNNELS.get(name, ()), f"{name}, whole": TABLES[name].names if name in MARTS else ()}
+            for key, columns in compared.items():
+                if set(columns) <= set(there) and columns and (whole or key in FUNNELS):
+                    types = {column.name: column.sql_type for column in TABLES[name].columns}
+                    typed = ", ".join(f"{column}::{types[column]}" for column in columns)
+                    rows = connection.execute(f"select {typed} from {contender.schema}.{name} order by all")
+                    found[key] = rows.fetchall()
+    missing = {"funnel", "funnel_by_date"} - found.keys()
+    if missing:
+        raise Differs(f"{contender.name} has not made {', '.join(sorted(missing))}")
     return found
 
 
 def require_equal(name: str, found: dict[str, Any], other: str, expected: dict[str, Any]) -> None:
-    """Compare the funnels that two contenders both made.
+    """Compare the tables that two contenders both made.
 
     Raises:
         Differs: a row is not the same.
@@ -69,7 +82,7 @@ def require_equal(name: str, found: dict[str, Any], other: str, expected: dict[s
             raise Differs(f"{table}: {name} has {first[0]}, {other} has {first[1]}")
 
 
-def alternate(measured: Sequence[Contender], repeats: int) -> dict[str, dict[str, Any]]:
+def alternate(measured: Sequence[Contender], repeats: int, whole: bool) -> dict[str, dict[str, Any]]:
     """The figures of each contender, over repeats in which each has its turn.
 
     Raises:
@@ -94,7 +107,7 @@ def alternate(measured: Sequence[Contender], repeats: int) -> dict[str, dict[str
             each.before()
             figures = _run(each)
             say(f"  {each.name}: {figures.wall:.1f} s, {figures.cpu:.1f} CPU s, {figures.peak / 2**20:.0f} MB")
-            row, found = rows[each.name], results(each) if each.makes_tables else {}
+            row, found = rows[each.name], results(each, whole) if each.makes_tables else {}
             for key, value in dataclasses.asdict(figures).items():
                 row[key].append(value)
             row["stored"] = each.warehouse.stat().st_size if each.makes_tables else 0
@@ -138,7 +151,6 @@ def count_events(store: Path) -> int:
 def count_checks() -> int:
     """The checks that a run of the project evaluates."""
     from plant_assets.checks import checks_of
-    from plant_assets.contracts import TABLES
 
     return sum(len(checks_of(name)) for name in TABLES)
 
@@ -162,7 +174,8 @@ def compare(size: str, home: Path, given: argparse.Namespace) -> dict[str, Any]:
     chosen = [each for each in chosen if not given.only or each.name in given.only]
     if any(each.is_dbt for each in chosen):
         contenders.install_dbt()
-    facts["rows"] = alternate(chosen, given.repeats)
+    # Stores of observations differ by the one that a tick adds.
+    facts["rows"] = alternate(chosen, given.repeats, whole=size != "inventory")
     if size == "greenery":
         facts["checks"], facts["tests"] = count_checks(), count_dbt_tests(home / "work" / "dbt.target")
     return facts

@@ -52,13 +52,30 @@ def test_the_smallest_size_ends_with_a_page(tmp_path: Path) -> None:
 
 def test_other_results_are_an_error(tmp_path: Path) -> None:
     same = [makes_funnels(tmp_path, "one", added=1), makes_funnels(tmp_path, "two", added=1)]
-    assert alternate(same, repeats=2).keys() == {"one", "two"}
+    assert alternate(same, repeats=2, whole=True).keys() == {"one", "two"}
     other = makes_funnels(tmp_path, "other", added=0)
     with pytest.raises(Failed, match=r"funnel.*: other has \(.*1, 0, 0, 0, 100.*one has \(.*1, 1, 0, 0, 100"):
-        alternate([*same, other], repeats=1)
+        alternate([*same, other], repeats=1, whole=True)
+
+
+def test_marts_are_compared_whole_where_both_have_them(tmp_path: Path) -> None:
+    columns = "date '2026-10-12' as week_start_date, timestamp '2026-10-12' as starts_at, {} as ends_at"
+    made = [makes_funnels(tmp_path, name, 1) for name in ("one", "other")]
+    for each, ends_at in zip(made, ("2026-10-19", "2026-10-20"), strict=True):
+        weeks = columns.format(f"timestamp '{ends_at}'")
+        each.command[-1] += f"; made.execute(\"create table weeks as select {weeks}\")"
+    with pytest.raises(Failed, match=r"weeks, whole: other has .*20.*one has .*19"):
+        alternate(made, repeats=1, whole=True)
+    assert alternate(made, repeats=1, whole=False).keys() == {"one", "other"}
+
+
+def test_a_contender_without_funnels_is_an_error(tmp_path: Path) -> None:
+    code = f"import duckdb; duckdb.connect('{tmp_path}/none/w.duckdb').execute('create table funnel as select 1 as one')"
+    with pytest.raises(Failed, match="none has not made funnel, funnel_by_date"):
+        alternate([Contender("none", tmp_path / "none", [sys.executable, "-c", code])], repeats=1, whole=True)
 
 
 def test_a_contender_that_fails_is_an_error(tmp_path: Path) -> None:
     fails = Contender("fails", tmp_path / "fails", [sys.executable, "-c", "raise SystemExit('no such thing')"])
     with pytest.raises(Failed, match="no such thing"):
-        alternate([fails], repeats=1)
+        alternate([fails], repeats=1, whole=True)
