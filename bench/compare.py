@@ -104,6 +104,8 @@ def alternate(measured: Sequence[Contender], repeats: int, whole: bool) -> dict[
                 continue
             if each.on_history:
                 shutil.copytree(_history(each), each.folder)
+                # A warehouse that has lain there is on the disk.
+                os.sync()
             each.before()
             figures = _run(each)
             say(f"  {each.name}: {figures.wall:.1f} s, {figures.cpu:.1f} CPU s, {figures.peak / 2**20:.0f} MB")

@@ -210,7 +210,7 @@ class Load:
     def _stage(self, name: str, files: list[SourceFile]) -> None:
         connection, table = self.warehouse.connection, SOURCE_TABLES[name]
         self._with_ids(name, files, lambda: self.source.stage(connection, table, files))
-        self.warehouse.limit_memory()
+        self.warehouse.limit_memory(is_staged=True)
         self.staged[name] += [each.name for each in files]
 
     def _with_ids(self, name: str, files: list[SourceFile], stage: Callable[[], None]) -> None:

@@ -98,7 +98,7 @@ class SparkWarehouse(Warehouse):
         """Spark divides its work itself."""
         return 1
 
-    def limit_memory(self) -> None:
+    def limit_memory(self, is_staged: bool = False) -> None:
         """Half of what is allowed is the engine's here, half of it Spark's."""
         self.execute(f"set memory_limit = '{size_in_bytes(self.settings.memory_limit) // 2}B'")
 

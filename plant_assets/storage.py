@@ -19,10 +19,15 @@ import duckdb
 import filelock
 import ibis
 import pandas as pd
+import sqlglot.expressions as sge
+from ibis.backends.sql import compilers
 
 from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
 from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.zones import WEEK, Calendar, weeks_between
+
+# Selects of which ibis could make one are as fast apart, and half of what it takes to make SQL is spared.
+ibis.options.sql.fuse_selects = False
 
 INTERNAL_DDL = """
 create schema if not exists analytics;
@@ -46,8 +51,8 @@ alter table _writes add column if not exists made_with bigint;
 READERS_VERSION = "v1.2.0"
 # The sessions and products of more rows than these are grouped in portions.
 ROWS_AT_ONCE = 35_000_000
-# The engine fills what memory it has with what it has read. More than this, in bytes, makes a run little faster.
-LEAST_MEMORY, MEMORY_OF_A_ROW = 3_000_000_000, 20
+# The engine fills what memory it has with what it has read: more than this, in bytes, makes a run slower.
+LEAST_MEMORY, MEMORY_OF_A_ROW = 1_000_000_000, 20
 # The prefix of the tables that a source is read into.
 STAGED = "_staged_"
 
@@ -166,11 +171,15 @@ class Warehouse:
         """The first rows, in order, of an expression of one text column."""
         return [row[0] for row in self.rows(f"from ({to_sql(expression)}) order by all limit {most}")]
 
-    def limit_memory(self) -> None:
-        """Let the engine have, of the memory that it may use, what the rows that are stored and staged need."""
+    def limit_memory(self, is_staged: bool = False) -> None:
+        """Let the engine have, of the memory that it may use, what the rows that are stored or staged need."""
         self.execute(f"set memory_limit = {literal(self.settings.memory_limit)}")
         allowed = size_in_bytes(self.value("select current_setting('memory_limit')"))
-        rows = self.value("select sum(estimated_size) from duckdb_tables() where database_name = 'warehouse'")
+        rows = self.value(
+            "select coalesce(sum(estimated_size), 0) from duckdb_tables() where database_name = 'warehouse'"
+            " and starts_with(table_name, ?)",
+            [STAGED if is_staged else ""],
+        )
         needed = max(LEAST_MEMORY, MEMORY_OF_A_ROW * int(rows))
         if needed < allowed:
             self.execute(f"set memory_limit = '{needed}B'")
@@ -514,7 +523,18 @@ def create_table(table: Table, id_types: Mapping[str, str] | None = None) -> str
 
 def to_sql(expression: ibis.Expr) -> str:
     """An expression as a statement of the warehouse's engine."""
-    return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))
+    query = compilers.duckdb.compiler.to_sqlglot(expression)
+    for cte in query.find_all(sge.CTE):
+        if _only_narrows(cte.this):
+            # What is used twice is kept, all of it; to read these rows twice costs less.
+            cte.set("materialized", False)
+    return str(query.sql(dialect="duckdb"))
+
+
+def _only_narrows(query: sge.Expression) -> bool:
+    """Whether a query only takes rows and columns of one table."""
+    clauses = {name for each in query.find_all(sge.Select) for name, value in each.args.items() if value}
+    return clauses <= {"expressions", "from_", "where"} and not query.find(sge.AggFunc, sge.Window, sge.Union)
 
 
 def require_shape(table: Table, schema: ibis.Schema) -> None:

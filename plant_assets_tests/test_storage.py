@@ -342,6 +342,16 @@ def test_the_engine_gets_of_its_memory_what_its_rows_need(
         assert size_in_bytes(warehouse.value("select current_setting('memory_limit')")) // 1_000_000 == allowed - 1
 
 
+def test_a_run_gets_what_the_rows_need_that_it_staged(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "LEAST_MEMORY", 10_000_000)
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute("create table clicks as from range(10_000_000)")
+        warehouse.execute("create table _staged_clicks as from range(1_000_000)")
+        for is_staged, allowed in ((False, 219), (True, 19)):
+            warehouse.limit_memory(is_staged)
+            assert size_in_bytes(warehouse.value("select current_setting('memory_limit')")) // 1_000_000 == allowed
+
+
 @pytest.mark.parametrize("name", ["plain", 'a "quoted" one', "'; drop table raw_events; --"])
 def test_names_are_only_names(name: str, warehouse: Warehouse) -> None:
     warehouse.execute(f"create temp table {identifier(name)} as select {literal(name)} as held")

@@ -174,8 +174,8 @@ def _unknown_products_of_events(scope: Scope) -> ibis.Table:
 
 
 def _unknown_orders_of_events(scope: Scope) -> ibis.Table:
-    known = scope.whole("raw_order_items")
     events = scope.table("raw_events").filter(_.order_id.notnull())
+    known = scope.of_events(scope.whole("raw_order_items")).select("order_id").distinct()
     return keys(events.anti_join(known, "order_id"), "event_id", "order_id")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 import ibis
+from ibis import _
 
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
@@ -25,6 +26,13 @@ class Scope:
         """The rows in scope of a table that is cut by weeks, all rows of another."""
         table = TABLES[name]
         return self.weeks.rows_of(table) if self.weeks and table.cut_by else table.unbound()
+
+    def of_events(self, rows: ibis.Table) -> ibis.Table:
+        """The rows of the orders that events in scope name; all rows where everything is in scope."""
+        if not self.weeks:
+            return rows
+        named = self.table("raw_events").filter(_.order_id.notnull()).select("order_id").distinct()
+        return rows.semi_join(named, "order_id")
 
     def offsets(self) -> list[tuple[dt.datetime | None, dt.timedelta]]:
         """The zone's offsets from a day before what is in scope, for `local_date`."""
