@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import dagster as dg
 import pytest
 
 from plant_assets import sample
+from plant_assets.cli import NEW_OBJECTS
 from plant_assets.runs import Outcome, run_checks, run_refresh
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_warehouse
@@ -21,6 +23,12 @@ END = dt.datetime(2026, 10, 14, 6)
 # Spark's Java lives for a minute here: what its better compiler and collector cost, they would never earn.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m")
 IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays, as for the command: garbage is looked for in what is new."""
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS)
 
 
 def need(part: str, is_there: bool) -> None:

@@ -63,14 +63,16 @@ def test_marts_are_compared_whole_where_both_have_them(tmp_path: Path) -> None:
     made = [makes_funnels(tmp_path, name, 1) for name in ("one", "other")]
     for each, ends_at in zip(made, ("2026-10-19", "2026-10-20"), strict=True):
         weeks = columns.format(f"timestamp '{ends_at}'")
-        each.command[-1] += f"; made.execute(\"create table weeks as select {weeks}\")"
+        each.command[-1] += f'; made.execute("create table weeks as select {weeks}")'
     with pytest.raises(Failed, match=r"weeks, whole: other has .*20.*one has .*19"):
         alternate(made, repeats=1, whole=True)
     assert alternate(made, repeats=1, whole=False).keys() == {"one", "other"}
 
 
 def test_a_contender_without_funnels_is_an_error(tmp_path: Path) -> None:
-    code = f"import duckdb; duckdb.connect('{tmp_path}/none/w.duckdb').execute('create table funnel as select 1 as one')"
+    code = (
+        f"import duckdb; duckdb.connect('{tmp_path}/none/w.duckdb').execute('create table funnel as select 1 as one')"
+    )
     with pytest.raises(Failed, match="none has not made funnel, funnel_by_date"):
         alternate([Contender("none", tmp_path / "none", [sys.executable, "-c", code])], repeats=1, whole=True)
 
