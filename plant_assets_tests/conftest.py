@@ -22,13 +22,9 @@ from plant_assets_tests import postgres
 END = dt.datetime(2026, 10, 14, 6)
 # Spark's Java lives for a minute here: what its better compiler and collector cost, they would never earn.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m")
+# As the command does.
+gc.set_threshold(NEW_OBJECTS)
 IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
-
-
-def pytest_collection_finish() -> None:
-    """What is loaded by now stays, as for the command: garbage is looked for in what is new."""
-    gc.freeze()
-    gc.set_threshold(NEW_OBJECTS)
 
 
 def need(part: str, is_there: bool) -> None:
