@@ -26,9 +26,6 @@ from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Tab
 from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
-# Selects of which ibis could make one are as fast apart, and half of what it takes to make SQL is spared.
-ibis.options.sql.fuse_selects = False
-
 INTERNAL_DDL = """
 create schema if not exists analytics;
 use warehouse.analytics;
