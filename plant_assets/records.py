@@ -6,6 +6,7 @@ ends may be lost, the warehouse's writes are not.
 """
 
 import functools
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.pool import QueuePool
 
 # The index and the runs of the moment.
 KEPT_FILES = 4
+_KEPT: "weakref.WeakSet[sqlalchemy.Engine]" = weakref.WeakSet()
 
 
 @functools.lru_cache(maxsize=KEPT_FILES)
@@ -31,6 +33,7 @@ def _engine(address: str) -> sqlalchemy.Engine:
     def without_waiting(connection: Any, _record: Any) -> None:
         connection.execute("pragma synchronous = normal")
 
+    _KEPT.add(engine)
     return engine
 
 
@@ -40,6 +43,12 @@ class EventLog(SqliteEventLogStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "EventLog":
         return cls(str(Path(config_value["base_dir"], "history", "runs")), inst_data)
+
+    def dispose(self) -> None:
+        super().dispose()
+        # A file that is closed has no log of writes beside it. Whoever uses it again opens it again.
+        for engine in list(_KEPT):
+            engine.dispose()
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sqlalchemy.Connection]:

@@ -76,6 +76,7 @@ def test_run_says_what_it_does_and_no_warning_of_a_library(
         if "are_fresh" in line
     ]
     assert "Warning" not in done.stderr
+    assert "leaked" not in done.stderr
 
 
 def test_the_run_is_in_dagsters_records(ran: Ran) -> None:
@@ -84,6 +85,12 @@ def test_the_run_is_in_dagsters_records(ran: Ran) -> None:
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         [run] = instance.get_runs()
     assert (run.job_name, run.status) == ("refresh", dg.DagsterRunStatus.SUCCESS)
+
+
+def test_a_command_closes_what_it_opened(ran: Ran) -> None:
+    settings, _done = ran
+    left = [path for path in settings.warehouse_path.parent.rglob("*") if path.name.endswith(("-wal", ".wal"))]
+    assert left == []
 
 
 def test_answers_as_json(ran: Ran) -> None:
