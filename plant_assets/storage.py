@@ -172,9 +172,11 @@ class Warehouse:
         """Let the engine have, of the memory that it may use, what the rows that are stored or staged need."""
         self.execute(f"set memory_limit = {literal(self.settings.memory_limit)}")
         allowed = size_in_bytes(self.value("select current_setting('memory_limit')"))
+        # Ids that are text take twice as much where they are grouped.
         rows = self.value(
-            "select coalesce(sum(estimated_size), 0) from duckdb_tables() where database_name = 'warehouse'"
-            " and starts_with(table_name, ?)",
+            "select coalesce(sum(estimated_size * if(table_oid in (select table_oid from duckdb_columns() where"
+            " column_name = 'event_id' and data_type = 'VARCHAR'), 2, 1)), 0)"
+            " from duckdb_tables() where database_name = 'warehouse' and starts_with(table_name, ?)",
             [STAGED if is_staged else ""],
         )
         needed = max(LEAST_MEMORY, MEMORY_OF_A_ROW * int(rows))

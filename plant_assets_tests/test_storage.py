@@ -346,10 +346,13 @@ def test_a_run_gets_what_the_rows_need_that_it_staged(settings: Settings, monkey
     monkeypatch.setattr(storage, "LEAST_MEMORY", 10_000_000)
     with open_warehouse(settings) as warehouse:
         warehouse.execute("create table clicks as from range(10_000_000)")
-        warehouse.execute("create table _staged_clicks as from range(1_000_000)")
-        for is_staged, allowed in ((False, 219), (True, 19)):
-            warehouse.limit_memory(is_staged)
-            assert size_in_bytes(warehouse.value("select current_setting('memory_limit')")) // 1_000_000 == allowed
+        for ids, stored, staged in (("uuid()", 219, 19), ("'e' || range", 239, 39)):
+            warehouse.execute(
+                f"create or replace table _staged_clicks as select {ids} as event_id from range(1_000_000)"
+            )
+            for is_staged, allowed in ((False, stored), (True, staged)):
+                warehouse.limit_memory(is_staged)
+                assert size_in_bytes(warehouse.value("select current_setting('memory_limit')")) // 1_000_000 == allowed
 
 
 @pytest.mark.parametrize("name", ["plain", 'a "quoted" one', "'; drop table raw_events; --"])
