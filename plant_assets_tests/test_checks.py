@@ -1,18 +1,16 @@
 """Every check passes on a sound warehouse and fails on a broken one, through the real job."""
 
-import datetime as dt
 import shutil
 from collections.abc import Callable
 
 import dagster as dg
 import pytest
 
-from plant_assets.checks import checks_of, results
-from plant_assets.checks.facts import Scope
+from plant_assets.checks import checks_of
 from plant_assets.contracts import TABLES
 from plant_assets.runs import Outcome, run_checks
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import WeekRange, open_warehouse
+from plant_assets.storage import open_warehouse
 from plant_assets_tests.conftest import END, Silence
 
 ALL_CHECKS = [check for name in TABLES for check in checks_of(name)]
@@ -239,30 +237,3 @@ def test_a_column_of_another_type_fails_all_checks_of_its_table(built: Settings,
         warehouse.execute("alter table stockouts alter hours_out type varchar")
     failed = check(built).failed_errors
     assert failed == ["stockouts_keeps_its_contract, 1 times: hours_out: VARCHAR, not DOUBLE"]
-
-
-@pytest.mark.parametrize("name", ["raw_orders", "raw_order_items"])
-@pytest.mark.parametrize(("weeks", "is_found"), [((0, 0), True), ((7, 7), False), ((0, 7), True), (None, True)])
-def test_a_run_looks_for_the_orders_of_its_weeks_events(
-    built_once: Settings, name: str, weeks: tuple[int, int] | None, is_found: bool
-) -> None:
-    monday, calendar = dt.date(2026, 9, 28), built_once.calendar
-    one = WeekRange(calendar, monday, monday)
-    days = [monday + dt.timedelta(days=day) for day in weeks or ()]
-    scope = Scope(built_once, END, WeekRange(calendar, *days) if weeks else None)
-    with open_warehouse(built_once) as warehouse:
-        warehouse.execute("begin")
-        try:
-            [order] = warehouse.rows(
-                "select order_id from raw_events where event_type = 'package_shipped' and created_at >= ? and"
-                " created_at < ? and order_id not in (select order_id from raw_events where order_id is not null and"
-                " not (created_at >= ? and created_at < ?)) order by 1 limit 1",
-                [one.starts_at, one.ends_at] * 2,
-            )
-            warehouse.execute(f"insert into {name} from {name} where order_id = ?", order)
-            found = {result.check_name: result for result in results(warehouse, checks_of(name), scope)}
-        finally:
-            warehouse.execute("rollback")
-    contract = found[f"{name}_keeps_its_contract"]
-    assert contract.passed is not is_found
-    assert (order[0] in (contract.description or "")) is is_found

@@ -1,8 +1,8 @@
 """Asset checks: each states a fact that should hold, and returns how often it does not and where.
 
 A check is an expression of the offending keys. All checks of a table are one step and one query. In a run, weekly
-tables are looked at in the run's weeks, and keys of orders and items for the orders of these weeks' events; in the job
-`check`, as a whole. The domains' own facts stand in the modules beside this one.
+tables are looked at in the run's weeks; in the job `check`, as a whole. The domains' own facts stand in the
+modules beside this one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,8 +34,6 @@ def contract_offences(table: Table, scope: Scope) -> ibis.Table:
         if table.name == "int_events":
             # Other events have one row each: held by int_events_keep_every_event, with the key of raw_events.
             rows = rows.filter(_.event_type.isin(ORDER_STAGES))
-        if table.name in ("raw_orders", "raw_order_items"):
-            rows = scope.of_events(rows)
         if table.name == "raw_events":
             rows = _with_equal_hashes(rows, *table.key)
         twice = rows.group_by(list(table.key)).aggregate(copies=_.count()).filter(_.copies > 1)
