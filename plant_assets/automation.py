@@ -10,7 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from plant_assets import sample
 from plant_assets.instance import fail_dead_runs
-from plant_assets.loading import Load, Plan, plan
+from plant_assets.loading import Load, Plan, RefusedLoad, plan
 from plant_assets.partitions import AS_OF, ONLY_CHANGED, first_week_of, range_tags
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sources import source_of
@@ -47,7 +47,9 @@ def plan_run(
         StoreMismatch: the warehouse is another store's.
     """
     warehouse.require_store()
-    settings = warehouse.settings
+    settings, running_week = warehouse.settings, warehouse.calendar.week_of(as_of)
+    if weeks and weeks[1] > running_week:
+        raise RefusedLoad(f"the week {weeks[1]} has not begun: the last one is the running week, {running_week}")
     if settings.is_sample and extends_sample:
         sample.extend(settings.source_path, as_of)
     anew = (dt.date.min, dt.date.max) if every_week else weeks

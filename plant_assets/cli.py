@@ -169,17 +169,26 @@ def leave(code: int) -> NoReturn:
 @store_options
 @click.option("--weeks", metavar="WEEKS", help="2021-02-08, 2021-02-08..2021-03-01 or all; default: those due.")
 @click.option("--accept-source", is_flag=True, help="Let the warehouse take another source or time zone.")
-def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | None, accept_source: bool) -> None:
+@click.option("--accept-fewer", is_flag=True, help="Accept a source that holds much less than was loaded before.")
+def run(
+    source: str | None,
+    warehouse: str | None,
+    debug: bool,
+    weeks: str | None,
+    accept_source: bool,
+    accept_fewer: bool,
+) -> None:
     """Bring the warehouse up to date with the source, check it, and print the answers."""
     with one_sentence(debug):
-        from plant_assets.instance import prepare_home
+        from plant_assets.instance import nothing_left_if_refused, prepare_home
         from plant_assets.runs import run_refresh
 
-        settings = read_settings(source=source, warehouse=warehouse)
+        settings = read_settings(source=source, warehouse=warehouse, min_rows=0 if accept_fewer else None)
         chosen = None if weeks in (None, "all") else parse_weeks(weeks or "")
-        prepare_home(settings)
-        with Steps("reading the source") as steps, dagster_records() as instance:
-            outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug)
+        with nothing_left_if_refused(settings):
+            prepare_home(settings)
+            with Steps("reading the source") as steps, dagster_records() as instance:
+                outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug)
         report(outcome.failures, outcome.failed_errors, outcome.warnings)
         if outcome.has_stopped:
             fail("the run has stopped; the answers remain those of the last whole run", FAILED)
@@ -234,16 +243,14 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
 def check(source: str | None, warehouse: str | None, debug: bool) -> None:
     """Evaluate every asset check on all that is stored, a line each."""
     with one_sentence(debug):
-        from plant_assets.instance import prepare_home
+        from plant_assets.instance import nothing_left_if_refused, prepare_home
         from plant_assets.runs import run_checks
 
-        settings = read_settings(source=source, warehouse=warehouse)
-        if not settings.warehouse_path.exists():
-            raise UsageError(f"no warehouse at {settings.warehouse_path}: start with `plant-assets run`")
-        settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
-        prepare_home(settings)
-        with Steps("checking") as steps, dagster_records() as instance:
-            outcome = run_checks(settings, instance, steps, debug)
+        settings = stored_settings(source, warehouse)
+        with nothing_left_if_refused(settings):
+            prepare_home(settings)
+            with Steps("checking") as steps, dagster_records() as instance:
+                outcome = run_checks(settings, instance, steps, debug)
         for line in outcome.lines:
             OUT.print(line, markup=False)
         report(outcome.failures, [], [])
@@ -298,7 +305,7 @@ def sample(
     with one_sentence(debug):
         from plant_assets import sample as sample_store
 
-        until = parse_instant(end) if end else dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        until = parse_instant("--end", end) if end else dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
         with Steps("writing the sample store") as steps:
             written = sample_store.write(
                 directory,
@@ -329,6 +336,21 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
 
 
+@main.command("forget-observation")
+@click.argument("instant")
+@store_options
+def forget_observation(instant: str, source: str | None, warehouse: str | None, debug: bool) -> None:
+    """Remove the observation of the products at INSTANT, after a backup; the next run rebuilds from there."""
+    with one_sentence(debug):
+        from plant_assets import maintenance
+
+        settings = stored_settings(source, warehouse)
+        backup = maintenance.forget_observation(
+            settings, logging.getLogger("plant_assets"), parse_instant("INSTANT", instant), "forget-observation"
+        )
+        OUT.print(f"removed, after a backup to {backup}; rebuild with `plant-assets run`", markup=False)
+
+
 @main.command("import-observations")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @store_options
@@ -336,13 +358,15 @@ def import_observations(path: Path, source: str | None, warehouse: str | None, d
     """Give a new warehouse the observations of products that FILE, another one of the store, has."""
     with one_sentence(debug):
         from plant_assets import maintenance
+        from plant_assets.instance import nothing_left_if_refused
 
         settings = read_settings(source=source, warehouse=warehouse)
         if not path.exists():
             raise UsageError(f"no warehouse at {path}")
-        count = maintenance.import_observations(
-            settings, logging.getLogger("plant_assets"), path, "plant-assets import-observations"
-        )
+        with nothing_left_if_refused(settings):
+            count = maintenance.import_observations(
+                settings, logging.getLogger("plant_assets"), path, "plant-assets import-observations"
+            )
         OUT.print(f"{count} observations", markup=False)
 
 
@@ -395,6 +419,18 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
                 OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
 
 
+def stored_settings(source: str | None, warehouse: str | None) -> Settings:
+    """The settings of a warehouse that is there, in its store's time zone.
+
+    Raises:
+        UsageError: there is none yet.
+    """
+    settings = read_settings(source=source, warehouse=warehouse)
+    if not settings.warehouse_path.exists():
+        raise UsageError(f"no warehouse at {settings.warehouse_path}: start with `plant-assets run`")
+    return read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
+
+
 def learn_first_week(settings: Settings) -> None:
     """Have the first week known before the definitions load."""
     if settings.first_week is None:
@@ -425,12 +461,12 @@ def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
     return weeks
 
 
-def parse_instant(text: str) -> dt.datetime:
-    """The instant that `--end` names, in UTC."""
+def parse_instant(option: str, text: str) -> dt.datetime:
+    """The instant that an option names, in UTC."""
     try:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--end {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
+        raise UsageError(f"{option} {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
     return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
 
 

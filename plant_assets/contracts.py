@@ -13,6 +13,8 @@ STAGES = ("page_view", "add_to_cart", "checkout", "package_shipped")
 ORDER_STAGES = ("checkout", "package_shipped")
 RATES = ("page_view_rate", "add_to_cart_rate", "purchase_rate", "shipping_rate")
 UNKNOWN_PRODUCT = "(unknown)"
+# The text of a rejected row once `prune` has removed it.
+PRUNED = "(pruned)"
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
@@ -56,7 +58,8 @@ class Table:
     """A table of the warehouse: the columns in order, the key, and the column that weeks are cut by.
 
     `made_from` is the weekly table of whose week alone a week is made; a view of it is cut by the same column.
-    `checked_by` cuts a table that is not written by weeks, for the contract check of a run.
+    `checked_by` cuts a table that is not written by weeks, for the contract check of a run. `instant` is the column by
+    which a run finds the rows of a raw table that are ahead of its clock.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Table:
     week_column: str | None = None
     made_from: str | None = None
     checked_by: str | None = None
+    instant: str | None = None
     is_view: bool = False
 
     @cached_property
@@ -149,6 +153,7 @@ TABLES: dict[str, Table] = {
                 _may("product_id", TEXT, "Product, on page_view and add_to_cart"),
             ),
             week_column="created_at",
+            instant="created_at",
         ),
         Table(
             "raw_products",
@@ -158,6 +163,7 @@ TABLES: dict[str, Table] = {
                 *_PRODUCT,
             ),
             checked_by="observed_at",
+            instant="observed_at",
         ),
         Table(
             "raw_observations",
@@ -167,6 +173,7 @@ TABLES: dict[str, Table] = {
                 _must("file", TEXT, "File or table that was read"),
                 _must("products", COUNT, "Products seen, which may be none"),
             ),
+            instant="observed_at",
         ),
         Table(
             "raw_products_snapshot",

@@ -11,6 +11,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -29,6 +30,8 @@ UNKNOWN_BYTES = PORTION_BYTES // 26
 MOST_SHOWN = 10
 # As the checks have it: two ticks.
 FRESH_WITHIN = dt.timedelta(hours=12)
+# Where DuckDB's mark stands in its files.
+MAGIC = slice(8, 12)
 Lines = list[tuple[str, str]]
 
 
@@ -83,9 +86,10 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diag
     except (SourceError, UsageError) as error:
         diagnosis.error = error
         diagnosis.odd.append(str(error))
+    is_mismatch = bool(diagnosis.error)
     published = _look_at_warehouse(settings, diagnosis)
     does = "run"
-    if isinstance(diagnosis.error, SourceError):
+    if isinstance(diagnosis.error, SourceError) or (diagnosis.error and not is_mismatch):
         does = "doctor"
     elif diagnosis.error:
         does = "run --accept-source"
@@ -318,6 +322,13 @@ def _look_at_warehouse(settings: Settings, diagnosis: Diagnosis) -> dt.datetime 
     if not settings.warehouse_path.exists():
         lines.append(("file", "none yet"))
         return None
+    if not is_database(settings.warehouse_path):
+        lines.append(("file", "no warehouse"))
+        diagnosis.error = UsageError(
+            f"{settings.warehouse_path} is no warehouse, since it is no DuckDB file: name another as --warehouse"
+        )
+        diagnosis.odd.append(str(diagnosis.error))
+        return None
     lines.append(("file", f"{settings.warehouse_path.stat().st_size / 1e6:.1f} MB"))
     for name, label in (("source", "store"), ("timezone", "time zone"), ("first_week", "first week")):
         if known := settings.remembered(name):
@@ -336,6 +347,15 @@ def _look_at_warehouse(settings: Settings, diagnosis: Diagnosis) -> dt.datetime 
         ("last run", str(run_id)),
     ]
     return published
+
+
+def is_database(path: Path) -> bool:
+    """Tell whether a file begins as DuckDB's files do, or is empty, which DuckDB makes one of."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        head = stream.read(MAGIC.stop)
+    return not head or head[MAGIC] == b"DUCK"
 
 
 def _place(table: Found) -> str:

@@ -9,8 +9,9 @@ import datetime as dt
 import json
 import logging
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,8 @@ import filelock
 
 from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import Settings, UsageError
-from plant_assets.storage import write_atomically
+from plant_assets.sources.errors import SourceError
+from plant_assets.storage import held_by_path, lock_path, write_atomically
 
 SETTINGS_FILE = "dagster.yaml"
 # Where the records are, if not here: the database, and the id that it knows the warehouse by.
@@ -52,6 +54,38 @@ def prepare_home(settings: Settings, is_at_warehouse: bool = True) -> None:
     if not (home / SETTINGS_FILE).exists() or (home / SETTINGS_FILE).read_text() != wanted:
         write_atomically(home / SETTINGS_FILE, wanted)
     os.environ.update(environment(settings))
+
+
+@contextlib.contextmanager
+def nothing_left_if_refused(settings: Settings) -> Iterator[None]:
+    """Remove the files that a command made for a warehouse if the command is then refused.
+
+    Files that were there before stay, and all of them while another process holds the warehouse.
+    """
+    path, lock = settings.warehouse_path, lock_path(settings)
+    possible = [path, path.with_name(path.name + ".wal"), path.with_name(path.name + ".tmp"), settings.dagster_home]
+    possible += [lock, held_by_path(settings), *([settings.source_path] if settings.is_sample else [])]
+    made = [each for each in possible if not each.exists()]
+    folders = {folder for each in made for folder in each.parents if not folder.exists()}
+    try:
+        yield
+    except (UsageError, SourceError):
+        if path.parent.exists():
+            _remove_made(lock, made, sorted(folders, reverse=True))
+        raise
+
+
+def _remove_made(lock: Path, made: Sequence[Path], folders: Sequence[Path]) -> None:
+    with contextlib.suppress(filelock.Timeout), filelock.FileLock(lock, timeout=0, mode=0o600):
+        for each in made:
+            if each.is_dir():
+                shutil.rmtree(each)
+            else:
+                each.unlink(missing_ok=True)
+    for folder in folders:
+        # One in which another command has put something by now stays.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _require_records(settings: Settings, is_at_warehouse: bool) -> None:

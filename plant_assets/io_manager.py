@@ -20,7 +20,8 @@ from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
 from plant_assets.lineage import column_lineage
-from plant_assets.partitions import KEY_FORMAT, is_only_changed, request_id, run_weeks
+from plant_assets.observations import counted
+from plant_assets.partitions import KEY_FORMAT, as_of_run, is_only_changed, request_id, run_weeks
 from plant_assets.pictures import PICTURES, pictured
 from plant_assets.storage import Since, Warehouse, WeekRange, identifier
 
@@ -82,7 +83,8 @@ class WarehouseIOManager(IOManager):
         reader = TABLES.get(context.op_def.name)
         if table.week_column and reader and reader.week_column:
             return self._weeks(context.step_context, reader).rows_of(table)
-        return table.unbound()
+        step = context.step_context
+        return counted(self._warehouse, table, as_of_run(step.dagster_run, step.instance))
 
     def _weeks(self, context: StepExecutionContext, table: Table) -> WeekRange:
         """The weeks of the run that are made anew: of a table made week by week, only those that changed."""

@@ -16,7 +16,8 @@ from typing import Any
 
 import duckdb
 
-from plant_assets.contracts import TABLES, WEEKLY
+from plant_assets.contracts import PRUNED, TABLES, WEEKLY
+from plant_assets.observations import Ahead, find_ahead, leave_out
 from plant_assets.sources import history
 from plant_assets.sources.files import (
     HISTORY,
@@ -31,17 +32,20 @@ from plant_assets.sources.files import (
     staged_uuids,
 )
 from plant_assets.storage import STAGED, Warehouse, WeekRange
-from plant_assets.zones import WEEK, weeks_between
+from plant_assets.zones import FAR_FUTURE, WEEK, weeks_between
 
 # Verdicts that compare a row with others or with the clock: given anew by every load.
 VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products", history.BACKWARDS)
 # Refusals that say nothing about the source's quality: later runs look at them again.
 NOT_YET = ("future", "before_start", "too_few_products")
-FAR_FUTURE = dt.timedelta(days=1)
 MOST_ADDED_WEEKS = 20
 # What stands for the file of products that are made from events.
 MADE_OF_EVENTS = "(events)"
 KEYS_AT_ONCE = 60_000_000
+# Tables that a load replaces whole, unless it only adds to them.
+WHOLE_TABLES = ("orders", "order_items")
+# Below this many a fall in rows is no sign of a damaged source.
+FEWEST_MISSING = 20
 
 
 class RefusedLoad(SourceError):
@@ -83,6 +87,7 @@ class Load:
     written: dict[str, int] = field(default_factory=dict)
     first_week: dt.date | None = None
     kept_out: set[str] = field(default_factory=set)
+    ahead: Ahead = field(default_factory=Ahead)
 
     @property
     def running_week(self) -> dt.date:
@@ -97,6 +102,9 @@ class Load:
             SourceError: a file cannot be read, or a dated observation changed after it was loaded.
         """
         self.listed = self.source.list_files()
+        self.ahead = find_ahead(self.warehouse, self.as_of)
+        if self.ahead.observations:
+            self.log.warning("%s", self.ahead.sentence(self.as_of, {each.name for each in self.listed["products"]}))
         self.warehouse.execute("create or replace temp table run_weeks (week date)")
         for name in tables:
             if not self.listed[name] and self.source.mapping.table(name) and self._is_missed(name):
@@ -246,6 +254,8 @@ class Load:
             if each.observed_at is None:
                 each.observed_at = self.as_of.replace(microsecond=0)
             elif each.observed_at > self.as_of + FAR_FUTURE:
+                if each.observed_at in accepted:
+                    continue
                 raise SourceError(
                     f"{each.path} is an observation of {each.observed_at}Z, which has not come yet: mend its name"
                 )
@@ -356,10 +366,12 @@ class Load:
         return {(dt.date.fromisoformat(bucket), file, content) for bucket, file, content in loaded}
 
     def _observed(self) -> list[tuple[dt.datetime, int]]:
-        """All observations in order, each with the number of the write that loaded it."""
+        """The observations that the run counts, in order, each with the number of the write that loaded it."""
         stored = self.warehouse.rows(
             "select observed_at, max(write_number) from _loads join raw_observations"
-            " on source_table = 'products' and bucket = observed_at::varchar group by observed_at"
+            " on source_table = 'products' and bucket = observed_at::varchar where observed_at <= ?"
+            " group by observed_at",
+            [self.as_of + FAR_FUTURE],
         )
         unwritten = self.warehouse.next_write_number()
         fresh = {each.observed_at: unwritten for each in self._accepted_observations()}
@@ -436,6 +448,9 @@ class Load:
         for at, number in observed:
             bearing.append((calendar.week_of(before or at), number))
             before = at
+        if self.ahead.bears_from:
+            # An observation that no longer counts, or counts again, bears like a new one.
+            bearing.append((self.ahead.bears_from, self.warehouse.next_write_number()))
         behind = set()
         for week in weeks:
             last_write = {name: written.get((name, week), 0) for name in WEEKLY}
@@ -456,12 +471,12 @@ class Load:
         """Give every staged row of `weeks` its verdict; the stored weeks whose events have to yield, or return.
 
         Raises:
-            RefusedLoad: more rows of a table are refused than the settings allow.
+            RefusedLoad: the settings do not allow as many rejected rows, or as few rows.
         """
         self.first_week = first_week
         self._set_weeks(weeks)
         if "events" not in self.staged:
-            self._require_few_rejected_rows()
+            self._require_enough_good_rows()
             return set()
         self._keep(self._unchanged_weeks() & self.weeks)
         while True:
@@ -471,12 +486,66 @@ class Load:
                 break
             # Which of their rows stay is decided among all of them.
             self._keep(self.kept - must_change)
-        self._require_few_rejected_rows()
+        self._require_enough_good_rows()
         return must_change - self.weeks
 
-    def _require_few_rejected_rows(self) -> None:
+    def _require_enough_good_rows(self) -> None:
         for name in self.staged:
             self._require_few_rejected(name)
+        self._require_enough_rows()
+
+    def _require_enough_rows(self) -> None:
+        """Refuse a load that leaves much less of a week, of orders or of order items than the load before it.
+
+        Raises:
+            RefusedLoad: names the table, the week and both numbers.
+        """
+        least = self.warehouse.settings.min_rows
+        if not least:
+            return
+        for name, week, loaded, rows in self._rows_before_and_now():
+            if rows < least * loaded and loaded - rows >= FEWEST_MISSING:
+                held = f"the week {week} of the table {name}" if week else f"the table {name}"
+                found = f"has {rows} rows" if self.listed[name] else "is gone"
+                raise RefusedLoad(
+                    f"{self.source.name}: {held} {found} where {loaded} rows were loaded before, less than"
+                    f" PLANT_MIN_ROWS={least} allows: restore the rows, or accept the loss for one run by"
+                    " `plant-assets run --accept-fewer`"
+                )
+
+    def _rows_before_and_now(self) -> list[tuple[str, dt.date | None, int, int]]:
+        """Table, week, rows loaded before and rows to load now, of each table and week that this load replaces.
+
+        Rows that another mapping loaded are not compared, nor a table or week of which nothing was loaded.
+        """
+        replaced = [name for name in WHOLE_TABLES if name in self.staged and name not in self.added_to]
+        loaded = self.warehouse.rows(
+            _ROWS_LOADED, {"whole": replaced, "weeks": [str(week) for week in self.weeks - self.kept]}
+        )
+        now = self._rows_to_load(replaced)
+        return [
+            (name, None if bucket == "all" else dt.date.fromisoformat(bucket), rows, now.get((name, bucket), 0))
+            for name, bucket, rows, digests in loaded
+            if name in self.staged and set(digests) == {self.source.mapping.digest}
+            if now.get((name, bucket)) or not self._may_be_forgotten(bucket)
+        ]
+
+    def _may_be_forgotten(self, bucket: str) -> bool:
+        """Whether the bucket is a week that is settled, which a database may have deleted since."""
+        last_settled = self.running_week - WEEK * (1 + self.warehouse.settings.late_weeks)
+        return any(each.is_part for each in self.listed["events"]) and bucket <= str(last_settled)
+
+    def _rows_to_load(self, replaced: list[str]) -> dict[tuple[str, str], int]:
+        good = "where reason is null"
+        rows = {
+            (name, "all"): int(self.warehouse.value(f"select count(*) from {STAGED}{name} {good}")) for name in replaced
+        }
+        if "events" in self.staged:
+            by_week = self.warehouse.rows(
+                f"select week::varchar, count(*) from {STAGED}events {good} and week is not null group by all"
+            )
+            rows |= {("events", week): count for week, count in by_week}
+        return rows
 
     def _unchanged_weeks(self) -> set[dt.date]:
         """The weeks that are loaded from all the unchanged files that hold rows of them, and else from grown ones."""
@@ -738,16 +807,11 @@ class Load:
         read += self.left_out if name == "events" else 0
         if refused <= most * read:
             return
-        # A part of a table is read again without the others, against which the rows refused of it weighed before.
-        columns, parts = "file, line, column_name, reason", [each.name for each in self.listed[name] if each.is_part]
-        newly = f"select {columns}, {_as_given(name)} as raw_text from {STAGED}{name} where {is_refused}"
-        if parts:
-            newly += (
-                f" except all select {columns}, raw_text from rejected_rows"
-                " where source_table = ? and list_contains(?::varchar[], file)"
-            )
+        # A part is read again without the rest of its table, so rows that were rejected before do not count again.
+        parts = [each.name for each in self.listed[name] if each.is_part]
         rejected, first = self.warehouse.rows(
-            f"select count(*), min(({columns})) from ({newly})", [list(NOT_YET), *([name, parts] if parts else [])]
+            _NEWLY_REJECTED.format(staged=STAGED + name, key=SOURCE_TABLES[name].key[-1]),
+            {"source_table": name, "parts": parts, "not_yet": list(NOT_YET)},
         )[0]
         read -= refused - rejected
         if rejected <= most * read:
@@ -792,6 +856,8 @@ class Load:
             if added_to:
                 added_to &= {row[0] for row in self.warehouse.rows("select distinct week from _staged_events")}
             self.warehouse.delete_weeks(table, replaced)
+            leave_out(self.warehouse, self.ahead)
+            self.ahead = Ahead()
             self.done |= set(weeks.weeks())
             waiting = self.weeks - self.done - self.kept
             if waiting:
@@ -881,8 +947,10 @@ class Load:
         with self.warehouse.transaction():
             self._forget_made_products()
             at = value(
-                "select date_trunc('second', greatest((select max(latest_at) from _event_prices),"
-                " (select max(observed_at) from raw_observations)))"
+                "select date_trunc('second', greatest("
+                "(select max(latest_at) from _event_prices where latest_at <= $until),"
+                " (select max(observed_at) from raw_observations where observed_at <= $until)))",
+                {"until": self.as_of + FAR_FUTURE},
             )
             if at is None:
                 return 0
@@ -892,11 +960,12 @@ class Load:
                 " from _event_prices group by product_id",
                 [at],
             )
-            stored = "(from raw_products where observed_at = (select max(observed_at) from raw_observations))"
+            stored = "(from raw_products where observed_at = $at)"
             is_known = value("select count(*) from raw_observations where observed_at = ?", [at])
             if is_known and not value(
                 f"select exists (from made_products except from {stored})"
-                f" or exists (from {stored} except from made_products)"
+                f" or exists (from {stored} except from made_products)",
+                {"at": at},
             ):
                 return 0
             for name in ("raw_products", "raw_observations"):
@@ -965,22 +1034,27 @@ class Load:
     def _account(self, name: str, judged: str, of_this_load: str, parameters: list[Any], run_id: str) -> None:
         """Exchange the refusals and the account of what is loaded; `of_this_load` is over bucket and file.
 
-        A row that was refused before keeps the instant at which it first was.
+        A row that was refused before keeps the instant at which it first was, and stays without its text once pruned.
         """
         execute, table = self.warehouse.execute, SOURCE_TABLES[name]
         execute(f"create or replace temp view judged as {judged}")
-        same = " and ".join(
-            f"refused.{column} is not distinct from before.{column}"
-            for column in ("file", "line", "column_name", "reason", "raw_text", "row_key")
+        same, identity = {}, ("file", "line", "column_name", "reason", "row_key")
+        for before in ("kept", "pruned"):
+            same[before] = " and ".join(f"refused.{each} is not distinct from {before}.{each}" for each in identity)
+        execute(
+            f"create or replace temp table before as select {', '.join(identity)}, raw_text, min(rejected_at) as"
+            " rejected_at from rejected_rows where source_table = ? group by all",
+            [name],
         )
         execute(
-            "create or replace temp table refused as select refused.*, before.rejected_at as before_at from ("
+            "create or replace temp table refused as select refused.* replace (if(kept.rejected_at is null,"
+            " coalesce(pruned.raw_text, refused.raw_text), refused.raw_text) as raw_text),"
+            " coalesce(kept.rejected_at, pruned.rejected_at) as before_at from ("
             f" select file, line, column_name, reason, coalesce(row_key, {table.key[-1]}::varchar) as row_key,"
             f" observed_at, week as week_start_date, {_as_given(name)} as raw_text"
-            " from judged where reason <> 'duplicate') as refused left join (select file, line, column_name,"
-            " reason, raw_text, row_key, min(rejected_at) as rejected_at from rejected_rows"
-            f" where source_table = ? group by all) as before on {same}",
-            [name],
+            " from judged where reason <> 'duplicate') as refused left join before as kept on"
+            f" {same['kept']} and refused.raw_text is not distinct from kept.raw_text left join before as pruned on"
+            f" {same['pruned']} and pruned.raw_text = '{PRUNED}'"
         )
         rejected_bucket = table.bucket.replace("week::", "week_start_date::")
         execute(
@@ -1032,6 +1106,30 @@ _EMPTY_REFUSED = (
     "select observed_at, rejected_at from rejected_rows"
     " where source_table = 'products' and reason = 'too_few_products' and raw_text is null"
 )
+_ROWS_LOADED = """
+    select source_table, bucket, sum(rows_loaded), list(distinct split_part(content_hash, ':', 2))
+    from _loads
+    where rows_loaded > 0
+        and (list_contains($whole::varchar[], source_table)
+            or (source_table = 'events' and list_contains($weeks::varchar[], bucket)))
+    group by all order by all
+"""
+# Known rows are recognised by week and key: prune removes their text.
+_NEWLY_REJECTED = """
+    with staged as (
+        select file, line, column_name, reason, week, coalesce(row_key, {key}::varchar) as row_key,
+            row_number() over (partition by week, coalesce(row_key, {key}::varchar)) as copy
+        from {staged} where reason <> 'duplicate' and not list_contains($not_yet::varchar[], reason)
+    ), known as (
+        select week_start_date, row_key, row_number() over (partition by week_start_date, row_key) as copy
+        from rejected_rows where source_table = $source_table and list_contains($parts::varchar[], file)
+            and not list_contains($not_yet::varchar[], reason)
+    )
+    select count(*), min((file, line, column_name, reason)) from staged where not exists (
+        select 1 from known where known.week_start_date is not distinct from staged.week
+            and known.row_key is not distinct from staged.row_key and known.copy = staged.copy
+    )
+"""
 _STORED_TWINS = (
     "select _staged_events.rowid as staged_row, _staged_events.created_at as staged_at,"
     " raw_events.created_at as stored_at from _staged_events join raw_events using (event_id) where reason is null"
@@ -1079,11 +1177,9 @@ def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = 
     """Read the source, decide the weeks (those given, all, or those that are due) and judge their rows.
 
     Raises:
-        SourceError: the source cannot be read, too much of it is refused, or a week given has not begun.
+        SourceError: the source cannot be read, or too much of it is refused.
     """
     given = None if weeks is None else set(weeks)
-    if given and max(given) > load.running_week:
-        raise RefusedLoad(f"the week {max(given)} has not begun: the last one is the running week, {load.running_week}")
     load.read()
     first_week = load.find_first_week()
     due = set(load.known_weeks(first_week)) if every_week else given or load.due_weeks(first_week)

@@ -13,12 +13,13 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import PRUNED, TABLES
 from plant_assets.instance import hold_run
+from plant_assets.observations import forget, is_dated
 from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse, remove_database
 
-PRUNED = "(pruned)"
+BACKUPS_KEPT = 7
 STAMP = "%Y-%m-%dT%H-%M-%SZ"
 
 
@@ -186,6 +187,27 @@ def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> in
         )
 
 
+def forget_observation(settings: Settings, log: logging.Logger, observed_at: dt.datetime, holder: str) -> Path:
+    """Back up the warehouse, then remove an observation; the next run rebuilds from there. Return the backup's path.
+
+    Raises:
+        UsageError: there is no such observation, or the source would give it again.
+    """
+    with open_warehouse(settings, log, holder) as warehouse:
+        known = dict(warehouse.rows("select observed_at, file from raw_observations order by all"))
+    if observed_at not in known:
+        nearest = sorted(known, key=lambda at: abs(at - observed_at))[:3]
+        named = ", ".join(f"{at.isoformat()}Z" for at in sorted(nearest)) or "none"
+        raise UsageError(f"there is no observation of {observed_at.isoformat()}Z; the nearest are {named}")
+    file = known[observed_at]
+    if is_dated(file) and not settings.database and (settings.source_path / file).exists():
+        raise UsageError(f"{settings.source_path / file} would be loaded again: remove the file first")
+    backup = back_up(settings, log, BACKUPS_KEPT, holder)
+    with open_warehouse(settings, log, holder) as warehouse:
+        forget(warehouse, observed_at)
+    return backup
+
+
 def import_observations(settings: Settings, log: logging.Logger, path: Path, holder: str) -> int:
     """Give a new warehouse the observations of products that another one of the store has; how many.
 
@@ -228,7 +250,7 @@ def import_observations(settings: Settings, log: logging.Logger, path: Path, hol
 def maintenance_jobs(settings: Settings) -> list[dg.JobDefinition]:
     """`back_up`, `restore`, `compact` and `prune`, for the UI."""
 
-    @dg.op(name="back_up_warehouse", config_schema={"keep": dg.Field(int, default_value=7)})
+    @dg.op(name="back_up_warehouse", config_schema={"keep": dg.Field(int, default_value=BACKUPS_KEPT)})
     def back_up_op(context: dg.OpExecutionContext) -> None:
         """Copies the warehouse to `<warehouse>.backups`, reads it back and keeps the last ones."""
         with hold_run(settings, context.run_id):

@@ -52,10 +52,15 @@ def is_only_changed(run: dg.DagsterRun) -> bool:
 
 def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.datetime:
     """The instant that the run speaks of, in UTC: a tick's own time, else when the run was asked for."""
-    tagged = context.run.tags.get(AS_OF)
+    return as_of_run(context.run, context.instance)
+
+
+def as_of_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dt.datetime:
+    """The instant that a run speaks of, in UTC: a tick's own time, else when the run was asked for."""
+    tagged = run.tags.get(AS_OF)
     if tagged:
         return dt.datetime.fromisoformat(tagged)
-    record = context.instance.get_run_record_by_id(context.run.run_id)
+    record = instance.get_run_record_by_id(run.run_id)
     created = record.create_timestamp if record else dt.datetime.now(dt.UTC)
     return created.astimezone(dt.UTC).replace(tzinfo=None)
 

@@ -334,7 +334,8 @@ class Warehouse:
             self.execute(f"delete from {table.name} where {table.week_column} >= ? and {table.week_column} < ?", bounds)
 
     def next_write_number(self) -> int:
-        return int(self.value("select coalesce(max(write_number), 0) + 1 from _writes"))
+        numbers = "select write_number from _writes union all select write_number from _loads"
+        return int(self.value(f"select coalesce(max(write_number), 0) + 1 from ({numbers})"))
 
     def record_write(self, name: str, run_id: str, weeks: Iterable[dt.date] | None = None) -> None:
         """Note which run wrote a table, or weeks of it, after all writes before, and with which product versions."""
@@ -566,6 +567,16 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(fresh, path)
 
 
+def lock_path(settings: Settings) -> Path:
+    """Return the file whose OS lock the one writer of the warehouse holds."""
+    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".lock")
+
+
+def held_by_path(settings: Settings) -> Path:
+    """Return the file that names the holder of the lock."""
+    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".locked-by")
+
+
 @contextlib.contextmanager
 def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) -> Iterator[None]:
     """Be the one writer of the warehouse; the log says for whom a writer waits.
@@ -573,9 +584,8 @@ def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) 
     Raises:
         UsageError: another writer holds it and `wait` is false.
     """
-    path = settings.warehouse_path.with_name(settings.warehouse_path.name + ".lock")
+    path, held_by = lock_path(settings), held_by_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    held_by = path.with_name(path.name + "ed-by")
     lock = filelock.FileLock(path, mode=0o600)
     try:
         lock.acquire(timeout=0)

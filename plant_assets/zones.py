@@ -9,6 +9,8 @@ from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 WEEK = dt.timedelta(days=7)
+# How far after a run's clock an instant of the source may be.
+FAR_FUTURE = dt.timedelta(days=1)
 
 
 def monday_of(day: dt.date) -> dt.date:

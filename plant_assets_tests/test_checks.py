@@ -53,6 +53,10 @@ BREAKS: dict[str, tuple[str, str]] = {
         "p.csv",
     ),
     "raw_products_observations_are_whole": ("select 1", "PLANT_MIN_PRODUCTS"),
+    "raw_observations_are_not_ahead": (
+        "insert into raw_observations values (timestamp '2031-05-01 06:00:00', 'products.csv', 0)",
+        "2031-05-01 06:00:00 products.csv",
+    ),
     "raw_observations_keeps_its_contract": ("insert into raw_observations from raw_observations limit 1", "2026"),
     "raw_products_snapshot_keeps_its_contract": (
         "insert into raw_products_snapshot (product_id, dbt_valid_from)"

@@ -240,3 +240,41 @@ def test_what_the_commands_write_is_for_its_owner_only(ran: Ran, tmp_path: Path)
     names = {path.name for path in written}
     assert {"store", "products", "sample.json", "analytics.duckdb", "runs.db"} <= names
     assert [str(path) for path in written if path.stat().st_mode & 0o077] == []
+
+
+REFUSED = {
+    "a source that is missing": ("run", "--source", "nowhere"),
+    "weeks that have not begun": ("run", "--weeks", "2090-01-02"),
+    "weeks before the first": ("run", "--weeks", "2001-01-01"),
+    "another store's observations": ("import-observations", "{other}", "--source", "{store}"),
+    "a warehouse without answers": ("answers",),
+    "a warehouse that is not there": ("check",),
+    "an instant that is none": ("forget-observation", "yesterday"),
+    "a source that cannot be served": ("dev", "--source", "nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_command_leaves_no_file_behind(
+    name: str, built: Settings, small_store: Path, tmp_path: Path
+) -> None:
+    other_store = tmp_path / "other"
+    shutil.copytree(small_store, other_store)
+    arguments = [part.format(other=built.warehouse_path, store=other_store) for part in REFUSED[name]]
+    place = tmp_path / "place"
+    place.mkdir()
+    done = plant_assets(*arguments, "--warehouse", place / "new" / "w.duckdb", PLANT_HOME=str(place / "home"))
+    assert done.returncode == 2, done.stderr
+    assert one_sentence(done)
+    assert list(place.iterdir()) == []
+
+
+def test_a_refused_command_leaves_files_that_were_there(tmp_path: Path, small_store: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# A page\n")
+    for command in ("run", "doctor", "check"):
+        done = plant_assets(command, "--source", small_store, "--warehouse", readme)
+        assert done.returncode == 2, done.stdout
+        assert "README.md is no " in one_sentence(done)
+        assert "warehouse" in one_sentence(done)
+        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "# A page\n")]

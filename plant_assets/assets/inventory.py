@@ -93,11 +93,9 @@ def inventory_fluctuations(
 ) -> ibis.Table:
     """How often and how far stock moved, over all weeks or the last ones; one row per product."""
     since = None
-    last = warehouse.value("select max(observed_at) from raw_observations")
-    if warehouse.settings.fluctuation_weeks and last:
-        calendar = warehouse.calendar
-        first = calendar.week_of(last) - (warehouse.settings.fluctuation_weeks - 1) * WEEK
-        since = calendar.starts_at(first)
+    if weeks_back := warehouse.settings.fluctuation_weeks:
+        last = warehouse.answer(raw_observations.aggregate(last=raw_observations.observed_at.max()))
+        since = last and warehouse.calendar.starts_at(warehouse.calendar.week_of(last) - (weeks_back - 1) * WEEK)
     return transforms.inventory_fluctuations(product_snapshots, raw_observations, since)
 
 

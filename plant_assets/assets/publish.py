@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from plant_assets.contracts import TABLES
+from plant_assets.observations import end_of_counted
 from plant_assets.partitions import as_of, is_only_changed, request_id, run_weeks
 from plant_assets.report import verdicts
 from plant_assets.report.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
@@ -41,10 +43,19 @@ def _instants(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dict[s
     """The instants that the marts speak of, for their readers."""
     found: dict[str, dt.datetime | None] = {
         AS_OF: as_of(context),
-        EVENTS_UNTIL: warehouse.value("select max(created_at) from raw_events"),
-        OBSERVED_UNTIL: warehouse.value("select max(observed_at) from raw_observations"),
+        EVENTS_UNTIL: _last(context, warehouse, "raw_events"),
+        OBSERVED_UNTIL: _last(context, warehouse, "raw_observations"),
     }
     return {name: instant.isoformat() if instant else "" for name, instant in found.items()}
+
+
+def _last(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str) -> dt.datetime | None:
+    table = TABLES[name]
+    end = end_of_counted(table, warehouse.calendar, as_of(context))
+    last: dt.datetime | None = warehouse.value(
+        f"select max({table.instant}) from {name} where {table.instant} < ?", [end]
+    )
+    return last
 
 
 def publish_report(

@@ -10,6 +10,7 @@ from plant_assets.checks.facts import Check, Scope, keys
 from plant_assets.contracts import ORDER_STAGES, STAGES, TABLES, TEXT
 from plant_assets.sources.files import NO_WEEK
 from plant_assets.transforms.events import local_date, monday
+from plant_assets.zones import FAR_FUTURE
 
 # Two ticks of the 6-hour schedule: one may be on its way.
 FRESH_WITHIN = dt.timedelta(hours=12)
@@ -184,17 +185,27 @@ def _unknown_products_of_orders(scope: Scope) -> ibis.Table:
     return keys(scope.whole("raw_order_items").anti_join(known, "product_id"), "order_id", "product_id")
 
 
+def _observations_ahead(scope: Scope) -> ibis.Table:
+    end = ibis.literal(scope.as_of + FAR_FUTURE, "timestamp(6)")
+    return keys(scope.whole("raw_observations").filter(_.observed_at > end), "observed_at", "file")
+
+
 def _stale(name: str, column: str) -> Callable[[Scope], ibis.Table]:
     def offending(scope: Scope) -> ibis.Table:
-        latest = scope.whole(name).aggregate(latest=_[column].max())
+        latest = scope.counted(name).aggregate(latest=_[column].max())
         oldest = ibis.literal(scope.as_of - FRESH_WITHIN, "timestamp(6)")
         return keys(latest.filter(latest.latest.isnull() | (latest.latest < oldest)), "latest")
 
     return offending
 
 
+def _begun_events(scope: Scope) -> ibis.Table:
+    """Events of the weeks in scope, which have begun."""
+    return scope.table("raw_events") if scope.weeks else scope.counted("raw_events")
+
+
 def _lost_events(scope: Scope) -> ibis.Table:
-    raw, events = scope.table("raw_events"), scope.table("int_events")
+    raw, events = _begun_events(scope), scope.table("int_events")
     dates = raw.mutate(event_date=local_date(raw.created_at, scope.offsets()))
     kind = ["event_date", "event_type"]
     stored = dates.group_by(kind).aggregate(stored=_.count(), kept=ibis.literal(0, "int64"))
@@ -207,7 +218,7 @@ def _lost_events(scope: Scope) -> ibis.Table:
 
 
 def _uncounted_events(scope: Scope) -> ibis.Table:
-    raw, days = scope.table("raw_events"), scope.table("int_session_days")
+    raw, days = _begun_events(scope), scope.table("int_session_days")
     dates = raw.group_by(event_date=local_date(raw.created_at, scope.offsets()))
     stored = dates.aggregate(stored=_.count(), counted=ibis.literal(0, "int64"))
     counted = days.group_by("event_date").aggregate(stored=ibis.literal(0, "int64"), counted=_.events.sum())
@@ -282,6 +293,14 @@ CHECKS: tuple[Check, ...] = (
         "are_fresh",
         "The latest observation is at most two ticks, 12 hours, old.",
         _stale("raw_observations", "observed_at"),
+        is_error=False,
+        is_blocking=False,
+    ),
+    Check(
+        "raw_observations",
+        "are_not_ahead",
+        "No observation is over a day after the run's clock: one that is counts in no table made of raw_products.",
+        _observations_ahead,
         is_error=False,
         is_blocking=False,
     ),

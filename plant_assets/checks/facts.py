@@ -9,6 +9,7 @@ import ibis
 from ibis import _
 
 from plant_assets.contracts import TABLES
+from plant_assets.observations import before, end_of_counted
 from plant_assets.settings import Settings
 from plant_assets.storage import WeekRange
 from plant_assets.zones import WEEK
@@ -44,6 +45,11 @@ class Scope:
 
     def whole(self, name: str) -> ibis.Table:
         return TABLES[name].unbound()
+
+    def counted(self, name: str) -> ibis.Table:
+        """All rows of a raw table that are not ahead of the run's clock."""
+        table = TABLES[name]
+        return before(table.unbound(), table, end_of_counted(table, self.settings.calendar, self.as_of))
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ def _overlapping_versions(scope: Scope) -> ibis.Table:
 
 def _current_versions(scope: Scope) -> ibis.Table:
     """Products of the last observation without one current version, or others with any."""
-    last = scope.whole("raw_observations").aggregate(observed_at=_.observed_at.max())
-    seen_last = scope.whole("raw_products").semi_join(last, "observed_at").select("product_id").distinct()
+    last = scope.counted("raw_observations").aggregate(observed_at=_.observed_at.max())
+    seen_last = scope.counted("raw_products").semi_join(last, "observed_at").select("product_id").distinct()
     versions = scope.whole("product_snapshots")
     current = versions.filter(_.is_current).group_by("product_id").aggregate(versions=_.count())
     both = seen_last.left_join(current, "product_id")
@@ -33,7 +33,7 @@ def _current_versions(scope: Scope) -> ibis.Table:
 
 
 def _not_as_rebuilt(scope: Scope) -> ibis.Table:
-    products, observations = scope.whole("raw_products"), scope.whole("raw_observations")
+    products, observations = scope.counted("raw_products"), scope.counted("raw_observations")
     stored = scope.whole("product_snapshots")
     if scope.weeks:
         last_weeks = max(scope.weeks.first, scope.weeks.last - WEEK)
@@ -82,7 +82,7 @@ def _versions_without_inventory(scope: Scope) -> ibis.Table:
     else:
         stored = scope.whole("inventory").aggregate(first=_.week_start_date.min(), last=_.week_start_date.max())
         weeks = weeks.cross_join(stored).filter(_.week_start_date.between(_.first, _.last)).drop("first", "last")
-    last = scope.whole("raw_observations").aggregate(last=_.observed_at.max())
+    last = scope.counted("raw_observations").aggregate(last=_.observed_at.max())
     observed = weeks.cross_join(last).filter(_.starts_at <= _.last).drop("last")
     touching = versions_in_weeks(versions, observed, scope.offsets())
     held = touching.filter(touching.valid_to.isnull() | (touching.valid_to > touching.starts_at))
