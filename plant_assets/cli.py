@@ -87,6 +87,10 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+# For tests and benches, whose stores end long ago.
+as_of_option = click.option("--as-of", metavar="INSTANT", hidden=True, help="Run as if it were this instant.")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="plant-assets")
 def main() -> None:
@@ -169,7 +173,10 @@ def leave(code: int) -> NoReturn:
 @store_options
 @click.option("--weeks", metavar="WEEKS", help="2021-02-08, 2021-02-08..2021-03-01 or all; default: those due.")
 @click.option("--accept-source", is_flag=True, help="Let the warehouse take another source or time zone.")
-def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | None, accept_source: bool) -> None:
+@as_of_option
+def run(
+    source: str | None, warehouse: str | None, debug: bool, weeks: str | None, accept_source: bool, as_of: str | None
+) -> None:
     """Bring the warehouse up to date with the source, check it, and print the answers."""
     with one_sentence(debug):
         from plant_assets.instance import prepare_home
@@ -177,9 +184,10 @@ def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | Non
 
         settings = read_settings(source=source, warehouse=warehouse)
         chosen = None if weeks in (None, "all") else parse_weeks(weeks or "")
+        instant = parse_instant("--as-of", as_of) if as_of else None
         prepare_home(settings)
         with Steps("reading the source") as steps, dagster_records() as instance:
-            outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug)
+            outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug, instant)
         report(outcome.failures, outcome.failed_errors, outcome.warnings)
         if outcome.has_stopped:
             fail("the run has stopped; the answers remain those of the last whole run", FAILED)
@@ -231,7 +239,8 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
 
 @main.command()
 @store_options
-def check(source: str | None, warehouse: str | None, debug: bool) -> None:
+@as_of_option
+def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | None) -> None:
     """Evaluate every asset check on all that is stored, a line each."""
     with one_sentence(debug):
         from plant_assets.instance import prepare_home
@@ -241,9 +250,10 @@ def check(source: str | None, warehouse: str | None, debug: bool) -> None:
         if not settings.warehouse_path.exists():
             raise UsageError(f"no warehouse at {settings.warehouse_path}: start with `plant-assets run`")
         settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
+        instant = parse_instant("--as-of", as_of) if as_of else None
         prepare_home(settings)
         with Steps("checking") as steps, dagster_records() as instance:
-            outcome = run_checks(settings, instance, steps, debug)
+            outcome = run_checks(settings, instance, steps, debug, instant)
         for line in outcome.lines:
             OUT.print(line, markup=False)
         report(outcome.failures, [], [])
@@ -298,7 +308,7 @@ def sample(
     with one_sentence(debug):
         from plant_assets import sample as sample_store
 
-        until = parse_instant(end) if end else dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        until = parse_instant("--end", end) if end else dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
         with Steps("writing the sample store") as steps:
             written = sample_store.write(
                 directory,
@@ -425,12 +435,12 @@ def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
     return weeks
 
 
-def parse_instant(text: str) -> dt.datetime:
-    """The instant that `--end` names, in UTC."""
+def parse_instant(option: str, text: str) -> dt.datetime:
+    """Return the instant that an option names, in UTC."""
     try:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--end {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
+        raise UsageError(f"{option} {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
     return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
 
 
