@@ -1,6 +1,6 @@
-"""What an earlier commit made goes on: each archive in `kept/` is a home with its warehouse, records and sample store.
+"""Warehouses, records and sample stores that earlier commits made open and go on: those of the archives in `kept/`.
 
-CONTRIBUTING.md says how one is made. Nothing here imports plant_assets: modules may move.
+CONTRIBUTING.md says how an archive is made. This test imports no module of plant_assets: they may move.
 """
 
 import datetime as dt
