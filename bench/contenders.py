@@ -109,8 +109,9 @@ def _ours(
 ) -> Contender:
     folder = _folder(home, name)
     run = ["run", "--source", str(store), "--warehouse", str(folder / "w.duckdb")]
-    module = ["bench.ours", as_of.isoformat()] if as_of else ["plant_assets.cli"]
-    command = [sys.executable, "-m", *module, *run]
+    # The stores end at a fixed instant; a tick of today would do weeks that have ended long ago.
+    instant = ["--as-of", as_of.isoformat()] if as_of else []
+    command = [sys.executable, "-m", "plant_assets.cli", *run, *instant]
     return Contender(name, folder, command, environment or {}, "analytics", on_history, before, is_heavy)
 
 

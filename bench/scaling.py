@@ -50,7 +50,7 @@ def measure_engine(engine: str, master: str, store: Path, whole: Path, work: Pat
     limit = {name: value for name, value in os.environ.items() if name == "PLANT_MEMORY_LIMIT"}
     given = {"PLANT_HOME": str(home), "PLANT_SOURCE": str(store), **limit}
     environment = {**kept, **given, **({"PLANT_WAREHOUSE": master} if engine == "spark" else {})}
-    command = [sys.executable, "-m", "bench.ours", stores.END.isoformat(), "run"]
+    command = [sys.executable, "-m", "plant_assets.cli", "run", "--as-of", stores.END.isoformat()]
     rows: dict[str, Any] = {}
     for what in ("build", "tick"):
         if what == "tick":

@@ -87,6 +87,10 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+# For tests and benches, whose stores end long ago.
+as_of_option = click.option("--as-of", metavar="INSTANT", hidden=True, help="Run as if it were this instant.")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="plant-assets")
 def main() -> None:
@@ -170,6 +174,7 @@ def leave(code: int) -> NoReturn:
 @click.option("--weeks", metavar="WEEKS", help="2021-02-08, 2021-02-08..2021-03-01 or all; default: those due.")
 @click.option("--accept-source", is_flag=True, help="Let the warehouse take another source or time zone.")
 @click.option("--accept-fewer", is_flag=True, help="Accept a source that holds much less than was loaded before.")
+@as_of_option
 def run(
     source: str | None,
     warehouse: str | None,
@@ -177,6 +182,7 @@ def run(
     weeks: str | None,
     accept_source: bool,
     accept_fewer: bool,
+    as_of: str | None,
 ) -> None:
     """Bring the warehouse up to date with the source, check it, and print the answers."""
     with one_sentence(debug):
@@ -185,10 +191,11 @@ def run(
 
         settings = read_settings(source=source, warehouse=warehouse, min_rows=0 if accept_fewer else None)
         chosen = None if weeks in (None, "all") else parse_weeks(weeks or "")
+        instant = parse_instant("--as-of", as_of) if as_of else None
         with nothing_left_if_refused(settings):
             prepare_home(settings)
             with Steps("reading the source") as steps, dagster_records() as instance:
-                outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug)
+                outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug, instant)
         report(outcome.failures, outcome.failed_errors, outcome.warnings)
         if outcome.has_stopped:
             fail("the run has stopped; the answers remain those of the last whole run", FAILED)
@@ -240,17 +247,19 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
 
 @main.command()
 @store_options
-def check(source: str | None, warehouse: str | None, debug: bool) -> None:
+@as_of_option
+def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | None) -> None:
     """Evaluate every asset check on all that is stored, a line each."""
     with one_sentence(debug):
         from plant_assets.instance import nothing_left_if_refused, prepare_home
         from plant_assets.runs import run_checks
 
         settings = stored_settings(source, warehouse)
+        instant = parse_instant("--as-of", as_of) if as_of else None
         with nothing_left_if_refused(settings):
             prepare_home(settings)
             with Steps("checking") as steps, dagster_records() as instance:
-                outcome = run_checks(settings, instance, steps, debug)
+                outcome = run_checks(settings, instance, steps, debug, instant)
         for line in outcome.lines:
             OUT.print(line, markup=False)
         report(outcome.failures, [], [])
@@ -462,7 +471,7 @@ def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
 
 
 def parse_instant(option: str, text: str) -> dt.datetime:
-    """The instant that an option names, in UTC."""
+    """Return the instant that an option names, in UTC."""
     try:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,7 @@
-"""The benchmark ends with a page of what it measured, and with an error where results differ. No time is tested."""
+"""The benchmark ends with a page of what it measured, and with an error where results differ. No time is tested.
+
+The net says what differs between two commits; it is not run here.
+"""
 
 import json
 import subprocess
@@ -10,6 +13,7 @@ import pytest
 from bench.compare import alternate
 from bench.contenders import Contender
 from bench.measure import Failed
+from bench.net_dump import Names, normalised
 from bench.page import BEGIN, END
 
 STAGES = "1 as page_view, {added} as add_to_cart, 0 as checkout, 0 as package_shipped"
@@ -81,3 +85,56 @@ def test_a_contender_that_fails_is_an_error(tmp_path: Path) -> None:
     fails = Contender("fails", tmp_path / "fails", [sys.executable, "-c", "raise SystemExit('no such thing')"])
     with pytest.raises(Failed, match="no such thing"):
         alternate([fails], repeats=1, whole=True)
+
+
+def net_of(path: Path, funnel: str = "a1", statement: str = "select 1") -> Path:
+    """A file as the net writes it: a store, a run, a table and a statement."""
+    run = {
+        "exit": {"run": 0},
+        "tables": {"warehouse funnel": {"columns": ["page_view BIGINT"], "rows": 1, "hash": funnel}},
+        "answers": "{}",
+        "files": ["w.duckdb"],
+        "said": {"run": ["done"]},
+        "statements": [statement],
+    }
+    path.write_text(json.dumps({"stores": {"shop": {"build": run}}, "statements": {statement: statement}}))
+    return path
+
+
+def compared(before: Path, after: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench.net", "--compare", before, after]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+
+
+def test_nets_that_are_equal_differ_in_nothing(tmp_path: Path) -> None:
+    done = compared(net_of(tmp_path / "before"), net_of(tmp_path / "after"))
+    assert (done.returncode, done.stdout) == (0, "nothing differs\n")
+
+
+def test_a_table_that_differs_is_named_and_an_error(tmp_path: Path) -> None:
+    done = compared(net_of(tmp_path / "before"), net_of(tmp_path / "after", funnel="b2"))
+    assert done.returncode == 1
+    assert done.stdout.startswith("shop, build: tables warehouse funnel: {")
+    assert '"hash": "b2"' in done.stdout
+
+
+def test_statements_that_differ_are_listed_and_no_error(tmp_path: Path) -> None:
+    done = compared(net_of(tmp_path / "before"), net_of(tmp_path / "after", statement="select 2"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "statements only before, in shop build:",
+        "  select 1",
+        "statements only after, in shop build:",
+        "  select 2",
+    ]
+
+
+def test_temp_tables_ids_paths_and_instants_are_no_difference(tmp_path: Path) -> None:
+    def plain(table: str, work: Path, rest: str) -> list[str]:
+        made = f"create or replace temp table {table} as from '{work}/events.csv' where {rest}"
+        return normalised([made, f"drop table {table};"], Names(work))
+
+    one = plain("judged", tmp_path / "a", "week = ? and at > '2026-10-14 06:00:00'")
+    other = plain("rows_of_load", tmp_path / "bb", "week = $first and\n at > '2026-10-15'")
+    assert one == other
+    assert one[1] == "drop table <temp 1>"

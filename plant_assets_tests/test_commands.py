@@ -139,6 +139,21 @@ def test_a_second_run_changes_no_row(ran: Ran) -> None:
     assert contents(settings, without=("weeks",)) == before
 
 
+def test_run_and_check_speak_of_the_instant_that_is_given(small_store: Path, tmp_path: Path) -> None:
+    at = ["--source", small_store, "--warehouse", tmp_path / "w.duckdb", "--as-of"]
+    done = plant_assets("run", *at, END.isoformat() + "Z")
+    assert done.returncode == 0, done.stderr
+    # Without a warning: at that instant the store has just ended.
+    assert "raw_events_are_fresh" not in done.stderr
+    assert "passed  raw_events_are_fresh" in plant_assets("check", *at, END.isoformat()).stdout
+    assert "warned  raw_events_are_fresh" in plant_assets("check", *at, "2026-10-20").stdout
+
+
+def test_the_instant_of_a_run_is_no_option_for_users() -> None:
+    for command in ("run", "check"):
+        assert "--as-of" not in plant_assets(command, "--help").stdout
+
+
 def test_another_source_is_refused_by_name(ran: Ran, tmp_path: Path) -> None:
     settings, _done = ran
     done = plant_assets("run", "--source", tmp_path, "--warehouse", settings.warehouse_path)
@@ -166,6 +181,7 @@ def test_another_zone_is_refused_by_name(ran: Ran) -> None:
         (["run", "--source", "mysql://u:secret@h/db"], {}, "PLANT_SOURCE"),
         (["run", "--weeks", "2026-10-13"], {}, "2026-10-13 is no Monday; its week is 2026-10-12"),
         (["run", "--weeks", "soon"], {}, "--weeks soon is not allowed"),
+        (["run", "--as-of", "soon"], {}, "--as-of soon is not allowed: an instant like 2026-11-16T06:00:00Z"),
         (["run", "--weeks", "2026-10-12..2026-10-05"], {}, "it ends before it begins"),
         (["answers"], {"PLANT_TIMEZONE": "Mars/Base"}, "PLANT_TIMEZONE=Mars/Base is not allowed: a name of the IANA"),
         (

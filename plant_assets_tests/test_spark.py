@@ -108,7 +108,7 @@ def made(cluster: tuple[str, list[subprocess.Popen[bytes]]], source: Path) -> Se
     settings = _settings(source.parent / "home", source, address)
     said = source.parent / "said"
     with said.open("wb") as output:
-        command = [sys.executable, "-m", "bench.ours", END.isoformat(), "run"]
+        command = [sys.executable, "-m", "plant_assets.cli", "run", "--as-of", END.isoformat()]
         run = subprocess.Popen(
             command,
             env={**os.environ, **settings.environment()},
