@@ -22,7 +22,8 @@ from plant_assets.contracts import TABLES, Table
 from plant_assets.lineage import column_lineage
 from plant_assets.partitions import KEY_FORMAT, is_only_changed, request_id, run_weeks
 from plant_assets.pictures import PICTURES, pictured
-from plant_assets.storage import Since, Warehouse, WeekRange, identifier
+from plant_assets.sql import identifier
+from plant_assets.storage import Since, Warehouse, WeekRange
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'
