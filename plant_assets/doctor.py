@@ -21,7 +21,8 @@ from plant_assets.settings import PREFIX, Settings, UsageError
 from plant_assets.sources import history, source_of
 from plant_assets.sources.files import HISTORY, SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
-from plant_assets.storage import STAGED, literal, open_marts, store_mismatch
+from plant_assets.sql import literal
+from plant_assets.storage import STAGED, open_marts, store_mismatch
 from plant_assets.zones import WEEK, weeks_between
 
 PORTION_BYTES = 1 << 29

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from plant_assets.contracts import MARTS, TABLES
 from plant_assets.settings import UsageError
-from plant_assets.storage import Warehouse, literal
+from plant_assets.sql import literal
+from plant_assets.storage import Warehouse
 
 FORMATS = {"parquet": "format parquet, compression zstd", "csv": "format csv, header"}
 MANIFEST = "export.json"

@@ -23,7 +23,8 @@ from plant_assets.lineage import column_lineage
 from plant_assets.observations import counted
 from plant_assets.partitions import KEY_FORMAT, as_of_run, is_only_changed, request_id, run_weeks
 from plant_assets.pictures import PICTURES, pictured
-from plant_assets.storage import Since, Warehouse, WeekRange, identifier
+from plant_assets.sql import identifier
+from plant_assets.storage import Since, Warehouse, WeekRange
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'

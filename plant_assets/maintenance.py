@@ -4,20 +4,36 @@ A file is made beside the one it replaces, read back, and moved in place: what f
 tables are files that are never changed, a backup holds them too, as further names of the same files where it can.
 """
 
+import contextlib
 import datetime as dt
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
 
 from plant_assets.contracts import PRUNED, TABLES
+from plant_assets.database_files import (
+    NotWhole,
+    contents,
+    copy_database,
+    open_alone,
+    open_file,
+    put_in_place,
+    remove_database,
+    settle,
+    sync,
+    unfinished,
+)
 from plant_assets.instance import hold_run
 from plant_assets.observations import forget, is_dated
 from plant_assets.settings import Settings, UsageError
-from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse, remove_database
+from plant_assets.sql import literal
+from plant_assets.storage import Warehouse, hold_lock, open_warehouse
 
 BACKUPS_KEPT = 7
 STAMP = "%Y-%m-%dT%H-%M-%SZ"
@@ -28,42 +44,14 @@ def backups_path(settings: Settings) -> Path:
     return settings.warehouse_path.with_name(settings.warehouse_path.name + ".backups")
 
 
-def count_rows(path: Path) -> dict[str, int]:
-    """The rows of each table of a warehouse file, read to its end.
-
-    Raises:
-        UsageError: the file is no readable warehouse.
-    """
-    try:
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(str(path))} as warehouse (read_only); use warehouse.analytics")
-            names = connection.execute(
-                "select table_name from duckdb_tables() where database_name = 'warehouse' order by table_name"
-            ).fetchall()
-            # The hash reads every value, where a count alone would only ask the file's statistics.
-            read = "select count(*), bit_xor(hash(whole)) from {} as whole"
-            return {name: connection.execute(read.format(name)).fetchall()[0][0] for (name,) in names}
-    except duckdb.Error as error:
-        raise UsageError(f"{path} is no readable warehouse: {error}") from error
-
-
-def _rows_of(warehouse: Warehouse) -> dict[str, int]:
-    names = warehouse.rows(
-        "select table_name from duckdb_tables() where database_name = 'warehouse' order by table_name"
-    )
-    return {name: warehouse.value(f"select count(*) from {name}") for (name,) in names}
-
-
-def _require_same(path: Path, expected: dict[str, int]) -> None:
-    if count_rows(path) != expected:
-        path.unlink()
-        raise UsageError(f"{path} does not hold what was copied to it; nothing was changed")
+def _contents_of(path: Path) -> list[tuple[Any, ...]]:
+    with open_alone(path) as connection:
+        return contents(connection)
 
 
 def _table_files(path: Path, settings: Settings) -> tuple[Path, list[str]]:
     """The directory of the tables that a warehouse file is the catalog of, and their files; none of any other."""
-    with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(path))} as warehouse (read_only); use warehouse.analytics")
+    with open_alone(path) as connection:
         warehouse = Warehouse(connection, settings)
         files = (
             [row[0] for row in warehouse.rows("select unnest(files) from _slices")] if warehouse.has("_slices") else []
@@ -88,44 +76,55 @@ def _give_files(files: list[str], source: Path, target: Path) -> None:
             os.link(given, to)
         except OSError:
             # Another file system, or one without links.
-            shutil.copyfile(given, to)
+            with unfinished(to) as fresh:
+                shutil.copyfile(given, fresh)
+                sync(fresh)
+                os.replace(fresh, to)
 
 
 def _tables_of(backup: Path) -> Path:
     return backup.with_name(backup.name + ".tables")
 
 
-def _require_same_store(settings: Settings, backup: Path) -> None:
-    with duckdb.connect() as connection:
-        connection.execute(f"attach {literal(str(backup))} as warehouse (read_only); use warehouse.analytics")
-        Warehouse(connection, settings).require_store()
+@contextlib.contextmanager
+def _swept(folder: Path) -> Iterator[None]:
+    """Remove what no backup in a folder needs, before and after: an unfinished one, tables of one that is gone."""
+    try:
+        _sweep(folder)
+        yield
+    finally:
+        _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    for unfinished_file in folder.glob("*.new*"):
+        unfinished_file.unlink()
+    for tables in folder.glob("*.tables"):
+        if not tables.with_suffix("").exists():
+            shutil.rmtree(tables)
 
 
 def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> Path:
     """Copy the warehouse, read the copy back, and keep the last ones.
 
     Raises:
-        UsageError: the copy does not read back as the warehouse.
+        NotWhole: the copy does not read back as the warehouse.
+        UsageError: there is no warehouse.
     """
-    folder = backups_path(settings)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder, path = backups_path(settings), settings.warehouse_path
     target = folder / f"{dt.datetime.now(dt.UTC):{STAMP}}.duckdb"
-    fresh = target.with_suffix(".new")
-    with open_warehouse(settings, log, holder) as warehouse:
-        for unfinished in folder.glob("*.new"):
-            unfinished.unlink()
-        warehouse.execute("checkpoint warehouse")
-        shutil.copyfile(settings.warehouse_path, fresh)
-        fresh.chmod(0o600)
-        _require_same(fresh, _rows_of(warehouse))
-        tables, files = _table_files(fresh, settings)
-        _give_files(files, tables, _tables_of(target))
-    os.replace(fresh, target)
-    for old in sorted(folder.glob("*.duckdb"))[:-keep]:
-        old.unlink()
-    for tables in folder.glob("*.tables"):
-        if not tables.with_suffix("").exists():
-            shutil.rmtree(tables)
+    with hold_lock(settings, log, holder, wait=True):
+        settle(settings, log)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with _swept(folder):
+            expected = _contents_of(path)
+            with unfinished(target) as fresh:
+                copy_database(path, fresh)
+                tables, files = _table_files(fresh, settings)
+                _give_files(files, tables, _tables_of(target))
+                put_in_place(fresh, target, lambda copy: contents(copy) == expected)
+            for old in sorted(folder.glob("*.duckdb"))[:-keep]:
+                remove_database(old)
     return target
 
 
@@ -133,24 +132,23 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
     """Put a backup, the last one if none is named, in the warehouse's place, and publish its marts.
 
     Raises:
+        NotWhole: the copy does not read back as the backup.
         UsageError: there is no such backup, or it is not readable.
     """
     folder = backups_path(settings)
     found = {path.name: path for path in sorted(folder.glob("*.duckdb"))}
     if not found or (name is not None and name not in found):
         raise UsageError(f"no backup {name or ''} in {folder}: there are {', '.join(found) or 'none'}")
-    source = found[name] if name else list(found.values())[-1]
-    expected = count_rows(source)
-    _require_same_store(settings, source)
-    fresh = settings.warehouse_path.with_name(settings.warehouse_path.name + ".new")
-    with hold_lock(settings, log, holder, wait=True):
-        shutil.copyfile(source, fresh)
-        fresh.chmod(0o600)
-        _require_same(fresh, expected)
+    source, target = found[name] if name else list(found.values())[-1], settings.warehouse_path
+    expected = _read_backup(source, settings)
+    with hold_lock(settings, log, holder, wait=True), unfinished(target) as fresh:
+        copy_database(source, fresh)
         tables, files = _table_files(fresh, settings)
         _give_files(files, _tables_of(source), tables)
-        settings.warehouse_path.with_name(settings.warehouse_path.name + ".wal").unlink(missing_ok=True)
-        os.replace(fresh, settings.warehouse_path)
+        # A warehouse that is missing or damaged cannot be settled: it is replaced as it is.
+        with contextlib.suppress(UsageError, duckdb.Error):
+            settle(settings, log)
+        put_in_place(fresh, target, lambda copy: contents(copy) == expected)
     with open_warehouse(settings, log, holder) as warehouse:
         if first_week := warehouse.meta("first_week"):
             warehouse.remember_store(dt.date.fromisoformat(first_week), warehouse.stages())
@@ -158,21 +156,33 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
     return source
 
 
+def _read_backup(path: Path, settings: Settings) -> list[tuple[Any, ...]]:
+    try:
+        with open_alone(path) as connection:
+            Warehouse(connection, settings).require_store()
+            return contents(connection)
+    except (NotWhole, duckdb.Error) as error:
+        raise UsageError(f"{path} cannot be restored: {error}") from error
+
+
 def compact(settings: Settings, log: logging.Logger, holder: str) -> tuple[int, int]:
-    """Write the warehouse anew, without the space that deleted rows left; its size before and after."""
+    """Write the warehouse anew, without the space that deleted rows left; return its size before and after.
+
+    Raises:
+        NotWhole: the new file does not read back as the warehouse.
+        UsageError: there is no warehouse.
+    """
     path = settings.warehouse_path
-    fresh = path.with_name(path.name + ".new")
-    before = path.stat().st_size
-    with hold_lock(settings, log, holder, wait=True):
-        remove_database(fresh)
-        expected = count_rows(path)
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(str(path))} as warehouse; attach {literal(str(fresh))} as fresh")
+    with hold_lock(settings, log, holder, wait=True), unfinished(path) as fresh:
+        settle(settings, log)
+        before = path.stat().st_size
+        with open_alone(path) as connection:
+            expected = contents(connection)
+            connection.execute(f"attach {literal(str(fresh))} as fresh")
             connection.execute("copy from database warehouse to fresh")
-        fresh.chmod(0o600)
-        _require_same(fresh, expected)
-        os.replace(fresh, path)
-    return before, path.stat().st_size
+            connection.execute("detach fresh")
+        put_in_place(fresh, path, lambda made: contents(made) == expected)
+        return before, path.stat().st_size
 
 
 def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> int:
@@ -216,7 +226,11 @@ def import_observations(settings: Settings, log: logging.Logger, path: Path, hol
     Raises:
         UsageError: the other is no readable warehouse or of another store, or this one has observations.
     """
-    count_rows(path)
+    try:
+        with open_file(path) as other:
+            contents(other)
+    except (NotWhole, duckdb.Error) as error:
+        raise UsageError(str(error)) from error
     with open_warehouse(settings, log, holder) as warehouse:
         if warehouse.value("select exists (from raw_observations)"):
             raise UsageError(f"{settings.warehouse_path} has observations already: import them before its first run")

@@ -2,10 +2,8 @@
 
 import datetime as dt
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
@@ -16,7 +14,7 @@ from plant_assets.definitions import build_defs
 from plant_assets.instance import fail_dead_runs
 from plant_assets.partitions import AS_OF, ONLY_CHANGED, range_tags
 from plant_assets.settings import Settings, UsageError
-from plant_assets.storage import Warehouse, hold_lock, open_warehouse
+from plant_assets.storage import Warehouse, open_warehouse
 
 LOG = logging.getLogger("plant_assets")
 
@@ -59,49 +57,25 @@ def run_refresh(
     outcome = Outcome()
     as_of = as_of or now()
     fail_dead_runs(settings, instance, LOG)
-    aside = _set_aside_other_store(settings) if accept_source else None
-    known = None if aside else settings.first_week
-    planned = None
-    try:
-        with open_warehouse(settings, LOG, holder="plant-assets run") as warehouse:
-            warehouse.require_engine()
-            planned = plan_run(warehouse, as_of, LOG, weeks, every_week)
-            if planned.ranges[0][0] < planned.first_week:
-                raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
-            warehouse.remember_store(planned.first_week, planned.stages)
-            if known and planned.first_week < known:
-                LOG.info(
-                    "the first week is now %s, not %s: reload the code location in the UI", planned.first_week, known
-                )
-            warehouse.staged = planned.load
-            for first, last in planned.ranges:
-                progress.say(f"weeks {first} to {last}")
-                tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
-                if not planned.load.is_forced:
-                    tags[ONLY_CHANGED] = "yes"
-                _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
-                if outcome.has_stopped:
-                    break
-    except BaseException:
-        if aside and planned is None:
-            os.replace(aside, settings.warehouse_path)
-        raise
+    known = None if accept_source else settings.first_week
+    with open_warehouse(settings, LOG, holder="plant-assets run", accept_source=accept_source) as warehouse:
+        warehouse.require_engine()
+        planned = plan_run(warehouse, as_of, LOG, weeks, every_week)
+        if planned.ranges[0][0] < planned.first_week:
+            raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
+        warehouse.remember_store(planned.first_week, planned.stages)
+        if known and planned.first_week < known:
+            LOG.info("the first week is now %s, not %s: reload the code location in the UI", planned.first_week, known)
+        warehouse.staged = planned.load
+        for first, last in planned.ranges:
+            progress.say(f"weeks {first} to {last}")
+            tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
+            if not planned.load.is_forced:
+                tags[ONLY_CHANGED] = "yes"
+            _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
+            if outcome.has_stopped:
+                break
     return outcome
-
-
-def _set_aside_other_store(settings: Settings) -> Path | None:
-    """Make room for another store: weeks and versions of two cannot stand in one warehouse. Where the old one is."""
-    given = settings.store()
-    if not settings.warehouse_path.exists() or all(settings.remembered(name) in (None, given[name]) for name in given):
-        return None
-    with open_warehouse(settings, LOG, holder="plant-assets run"):
-        # Opened and closed, the file is whole without its log.
-        pass
-    aside = settings.warehouse_path.with_name(settings.warehouse_path.name + ".before")
-    with hold_lock(settings, LOG, "plant-assets run", wait=True):
-        os.replace(settings.warehouse_path, aside)
-    LOG.info("the warehouse of before is kept in %s", aside)
-    return aside
 
 
 def run_checks(

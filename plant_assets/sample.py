@@ -16,7 +16,8 @@ from pathlib import Path
 import duckdb
 
 from plant_assets.settings import UsageError
-from plant_assets.storage import literal, write_atomically
+from plant_assets.sql import literal
+from plant_assets.storage import write_atomically
 
 MANIFEST = "sample.json"
 RATE_WEEKS = 12

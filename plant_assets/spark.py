@@ -25,7 +25,9 @@ import ibis
 from ibis.expr import operations as ops
 
 from plant_assets.contracts import TABLES, WEEKLY, Table
+from plant_assets.database_files import sync
 from plant_assets.settings import SPARK, Settings, UsageError, size_in_bytes
+from plant_assets.sql import identifier, literal
 from plant_assets.storage import (
     STAGED,
     EngineFailed,
@@ -34,8 +36,6 @@ from plant_assets.storage import (
     WeekRange,
     WrongShape,
     create_table,
-    identifier,
-    literal,
 )
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ class SparkWarehouse(Warehouse):
             shutil.rmtree(self._folder / path)
             return []
         for each in (*paths, self._folder / path):
-            _sync(each)
+            sync(each)
         files = [each.relative_to(self._folder).as_posix() for each in paths]
         return [Slice(week, path, table.names, files, rows, sum(each.stat().st_size for each in paths))]
 
@@ -643,12 +643,3 @@ def _failures() -> Iterator[None]:
 
 def _first_line(text: str) -> str:
     return "Spark: " + next((line.strip() for line in text.splitlines() if line.strip()), "it gave no reason")
-
-
-def _sync(path: Path) -> None:
-    """Have a file or directory on the disk before the catalog names it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

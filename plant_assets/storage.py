@@ -9,7 +9,6 @@ import datetime as dt
 import json
 import logging
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,11 @@ import pandas as pd
 import sqlglot.expressions as sge
 from ibis.backends.sql import compilers
 
+from plant_assets.aside import set_aside_other_store, settle_aside
 from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
+from plant_assets.database_files import connect, count_tables, put_in_place, unfinished
 from plant_assets.settings import Settings, UsageError, size_in_bytes
+from plant_assets.sql import identifier, literal
 from plant_assets.zones import WEEK, Calendar, weeks_between
 
 INTERNAL_DDL = """
@@ -72,16 +74,6 @@ def store_mismatch(settings: Settings, name: str, known: str, given: str) -> Sto
         f"{settings.warehouse_path} holds the store with {name} {known}, not {given}:"
         f" give that {name}, another --warehouse, or --accept-source"
     )
-
-
-def identifier(name: str) -> str:
-    """A name quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A string quoted for SQL, for the statements that take no parameters."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 class WeekRange:
@@ -482,36 +474,29 @@ class Warehouse:
 
     def publish_marts(self, publisher: str) -> Path:
         """Copy the marts into a new file and move it to where readers open it; each table names its publisher."""
-        target = self.settings.marts_path
-        fresh = target.with_name(target.name + ".new")
-        remove_database(fresh)
-        try:
-            self.execute(f"attach {literal(str(fresh))} as marts (storage_version '{READERS_VERSION}')")
-            self.execute("create schema marts.analytics")
-            for name in (*PUBLISHED, "_meta", "_writes"):
-                if self.has(name):
-                    kind, body = "table", f"from warehouse.analytics.{name}"
-                    if name in TABLES and TABLES[name].is_view:
-                        # What it is made of is published too.
-                        kind, body = "view", self._view_body(name)
-                    self.execute(f"create {kind} marts.analytics.{name} as {body}")
-                    self.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
-            self.execute("detach marts")
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
+        target, rows = self.settings.marts_path, dict[str, int]()
+        with unfinished(target) as fresh:
+            try:
+                self.execute(f"attach {literal(str(fresh))} as marts (storage_version '{READERS_VERSION}')")
+                self.execute("create schema marts.analytics")
+                for name in (*PUBLISHED, "_meta", "_writes"):
+                    if self.has(name):
+                        rows |= self._publish(name, publisher)
                 self.execute("detach marts")
-            # On a full disk half a file would be in the way of the next run.
-            remove_database(fresh)
-            raise
-        fresh.chmod(0o600)
-        os.replace(fresh, target)
+            except BaseException:
+                with contextlib.suppress(duckdb.Error):
+                    self.execute("detach marts")
+                raise
+            put_in_place(fresh, target, lambda marts: count_tables(marts) == rows)
         return target
 
-
-def remove_database(path: Path) -> None:
-    """Remove a database file, and its log, which would be taken for that of the next file of this name."""
-    for each in (path, path.with_name(path.name + ".wal")):
-        each.unlink(missing_ok=True)
+    def _publish(self, name: str, publisher: str) -> dict[str, int]:
+        """Copy a table, or what makes a view, whose tables are published too; return the rows of a table."""
+        is_view = name in TABLES and TABLES[name].is_view
+        kind, body = ("view", self._view_body(name)) if is_view else ("table", f"from warehouse.analytics.{name}")
+        rows = self.value(f"create {kind} marts.analytics.{name} as {body}")
+        self.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
+        return {} if is_view else {name: rows}
 
 
 def create_table(table: Table, id_types: Mapping[str, str] | None = None) -> str:
@@ -597,34 +582,13 @@ def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) 
         lock.acquire()
     try:
         write_atomically(held_by, f"{holder} (process {os.getpid()})")
-        yield
+        settle_aside(settings, log)
+        try:
+            yield
+        finally:
+            settle_aside(settings, log)
     finally:
         lock.release()
-
-
-def connect(path: Path, settings: Settings, log: logging.Logger, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection whose catalog `warehouse` is the file, waiting for a foreign process that holds it."""
-    connection = duckdb.connect(config={"temp_directory": str(path.with_name(path.name + ".tmp"))})
-    # The engine's own bar, which some of Python's ways to start switch on, would end up in the output.
-    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false; set preserve_insertion_order = false")
-    connection.execute(f"set memory_limit = {literal(settings.memory_limit)}")
-    is_told = False
-    while True:
-        try:
-            mode = " (read_only)" if read_only else ""
-            connection.execute(f"attach {literal(str(path))} as warehouse{mode}")
-            return connection
-        except duckdb.IOException as error:
-            if "lock" not in str(error):
-                connection.close()
-                raise UsageError(f"{path} is no readable warehouse: {error}") from error
-            if not is_told:
-                log.warning("waiting for the process that holds %s: %s", path, error)
-                is_told = True
-            time.sleep(0.5)
-        except duckdb.Error as error:
-            connection.close()
-            raise UsageError(f"{path} is no readable warehouse: {error}") from error
 
 
 def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
@@ -657,10 +621,12 @@ def open_warehouse(
     log: logging.Logger | None = None,
     holder: str = "a command",
     wait: bool = True,
+    accept_source: bool = False,
 ) -> Iterator[Warehouse]:
     """Open the warehouse for writing, alone; made on first use, for its owner only.
 
-    `holder` is what others are told that they wait for.
+    `holder` is what others are told that they wait for. With `accept_source`, the warehouse of another store is set
+    aside first.
 
     Raises:
         UsageError: it is in use and `wait` is false, or is no warehouse.
@@ -669,6 +635,8 @@ def open_warehouse(
     kind = warehouse_class(settings)
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(settings, log, holder, wait):
+        if accept_source:
+            set_aside_other_store(settings, log)
         is_new = not settings.warehouse_path.exists()
         connection = connect(settings.warehouse_path, settings, log)
         opened = kind(connection, settings)

@@ -19,6 +19,7 @@ from plant_assets import storage
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, UsageError, read_settings, size_in_bytes
 from plant_assets.sources.files import SOURCE_TABLES, staged_columns
+from plant_assets.sql import identifier, literal
 from plant_assets.storage import (
     STAGED,
     Since,
@@ -26,8 +27,6 @@ from plant_assets.storage import (
     WeekRange,
     WrongShape,
     create_table,
-    identifier,
-    literal,
     open_marts,
     open_warehouse,
 )
