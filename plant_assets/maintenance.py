@@ -33,7 +33,7 @@ from plant_assets.instance import hold_run
 from plant_assets.observations import forget, is_dated
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sql import literal
-from plant_assets.storage import Warehouse, hold_lock, open_warehouse
+from plant_assets.storage import Warehouse, hold_lock, open_marts, open_warehouse
 
 BACKUPS_KEPT = 7
 STAMP = "%Y-%m-%dT%H-%M-%SZ"
@@ -186,15 +186,21 @@ def compact(settings: Settings, log: logging.Logger, holder: str) -> tuple[int, 
 
 
 def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> int:
-    """Forget the text of rows that were refused over `days` ago; that they were, and why, stays. The rows."""
+    """Remove the text of rows that were rejected over `days` ago, keep that they were and why, and return their number.
+
+    The published marts lose it too, and the warehouse is compacted: DuckDB keeps replaced values in its file.
+    """
     since = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(days=days)
+    is_old = f"rejected_at < timestamp '{since}' and raw_text <> '{PRUNED}'"
     with open_warehouse(settings, log, holder) as warehouse:
-        return int(
-            warehouse.value(
-                "update rejected_rows set raw_text = ? where rejected_at < ? and raw_text <> ?",
-                [PRUNED, since, PRUNED],
-            )
-        )
+        rows = int(warehouse.value(f"update rejected_rows set raw_text = '{PRUNED}' where {is_old}"))
+        if settings.marts_path.exists():
+            text = f"if({is_old}, '{PRUNED}', raw_text) as raw_text"
+            with open_marts(settings) as marts:
+                body = f"select * replace ({text}) from warehouse.analytics.rejected_rows"
+                marts.publish_marts(marts.publisher() or holder, {"rejected_rows": body})
+    compact(settings, log, holder)
+    return rows
 
 
 def forget_observation(settings: Settings, log: logging.Logger, observed_at: dt.datetime, holder: str) -> Path:

@@ -472,8 +472,11 @@ class Warehouse:
         )
         return found
 
-    def publish_marts(self, publisher: str) -> Path:
-        """Copy the marts into a new file and move it to where readers open it; each table names its publisher."""
+    def publish_marts(self, publisher: str, instead: Mapping[str, str] | None = None) -> Path:
+        """Copy the marts into a new file and move it to where readers open it; each table names its publisher.
+
+        `instead` has the query of a table that is not copied as it is.
+        """
         target, rows = self.settings.marts_path, dict[str, int]()
         with unfinished(target) as fresh:
             try:
@@ -481,7 +484,7 @@ class Warehouse:
                 self.execute("create schema marts.analytics")
                 for name in (*PUBLISHED, "_meta", "_writes"):
                     if self.has(name):
-                        rows |= self._publish(name, publisher)
+                        rows |= self._publish(name, publisher, (instead or {}).get(name))
                 self.execute("detach marts")
             except BaseException:
                 with contextlib.suppress(duckdb.Error):
@@ -490,10 +493,12 @@ class Warehouse:
             put_in_place(fresh, target, lambda marts: count_tables(marts) == rows)
         return target
 
-    def _publish(self, name: str, publisher: str) -> dict[str, int]:
+    def _publish(self, name: str, publisher: str, instead: str | None) -> dict[str, int]:
         """Copy a table, or what makes a view, whose tables are published too; return the rows of a table."""
         is_view = name in TABLES and TABLES[name].is_view
-        kind, body = ("view", self._view_body(name)) if is_view else ("table", f"from warehouse.analytics.{name}")
+        kind, body = (
+            ("view", self._view_body(name)) if is_view else ("table", instead or f"from warehouse.analytics.{name}")
+        )
         rows = self.value(f"create {kind} marts.analytics.{name} as {body}")
         self.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
         return {} if is_view else {name: rows}

@@ -271,9 +271,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refused_command_leaves_no_file_behind(
-    name: str, built: Settings, small_store: Path, tmp_path: Path
-) -> None:
+def test_a_refused_command_leaves_no_file_behind(name: str, built: Settings, small_store: Path, tmp_path: Path) -> None:
     other_store = tmp_path / "other"
     shutil.copytree(small_store, other_store)
     arguments = [part.format(other=built.warehouse_path, store=other_store) for part in REFUSED[name]]

@@ -9,12 +9,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import PRUNED, TABLES
 from plant_assets.definitions import build_defs
-from plant_assets.maintenance import PRUNED, back_up, backups_path, compact, import_observations, restore
+from plant_assets.maintenance import back_up, backups_path, compact, import_observations, prune, restore
 from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import open_warehouse
+from plant_assets.storage import open_marts, open_warehouse
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, mart_rows, rows
 
@@ -73,6 +73,23 @@ def test_compacting_keeps_every_row_and_the_view(built: Settings, instance: dg.D
     assert _do(built, instance, "compact").success
     assert built.warehouse_path.stat().st_size < size
     assert contents(built) == before
+
+
+def test_pruned_text_is_in_no_file_of_the_warehouse(built: Settings, refresh: Callable[..., Outcome]) -> None:
+    secret = "said-in-confidence"
+    refused = "insert into rejected_rows (source_table, file, reason, raw_text, rejected_at)"
+    rows(built, f"{refused} values ('orders', 'o.csv', 'missing', '{secret}', timestamp '2020-01-01')")
+    with open_warehouse(built) as warehouse:
+        warehouse.publish_marts("run of before")
+    assert secret.encode() in built.marts_path.read_bytes()
+    assert prune(built, LOG, 30, "a test") == 1
+    back_up(built, LOG, 7, "a test")
+    files = [path for path in built.warehouse_path.parent.rglob("*") if path.is_file()]
+    assert len([path for path in files if path.suffix == ".duckdb"]) == 3
+    assert [path.name for path in files if secret.encode() in path.read_bytes()] == []
+    with open_marts(built) as marts:
+        assert marts.publisher() == "run of before"
+        assert marts.rows("select raw_text from rejected_rows where file = 'o.csv'") == [(PRUNED,)]
 
 
 def test_pruning_forgets_old_text_and_keeps_the_reason(built: Settings, instance: dg.DagsterInstance) -> None:
