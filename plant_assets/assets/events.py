@@ -36,7 +36,7 @@ def load_source(
     """Read and judge the source's tables, then write the raw tables that are selected."""
     selected = {key.to_user_string() for key in context.selected_asset_keys}
     weeks = run_weeks(context, warehouse.settings) if "raw_events" in selected else None
-    run_id = request_id(context.run)
+    run_id = request_id(context.instance, context.run)
     load = staged_load(context, warehouse, selected, weeks)
 
     def result(name: str, written: int) -> dg.MaterializeResult[None]:
