@@ -73,17 +73,22 @@ def tell(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, l
     if not problems:
         return None
     message = message_of(settings, run, problems)
+    send(settings, f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", message, log)
+    return message
+
+
+def send(settings: Settings, title: str, message: str, log: logging.Logger) -> None:
+    """Send a message to `PLANT_ALERT_URL`; without it, write it to the log."""
     if settings.alert_url is None:
         log.error("%s", message)
-        return message
+        return
     # Only who is to be told pays for its import.
     import apprise
 
-    title = f"plant_assets: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
     receiver = apprise.Apprise()
-    if not receiver.add(settings.alert_url.get_secret_value()) or not receiver.notify(body=message, title=title):
+    address = settings.alert_url.get_secret_value()
+    if not receiver.add(address) or not receiver.notify(body=message, title=f"plant_assets: {title}"):
         log.error("PLANT_ALERT_URL could not be reached to send: %s", message)
-    return message
 
 
 def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:

@@ -9,13 +9,14 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from plant_assets import sample
-from plant_assets.instance import fail_dead_runs
+from plant_assets.instance import STARTED, fail_dead_runs
 from plant_assets.loading import Load, Plan, RefusedLoad, plan
 from plant_assets.partitions import AS_OF, ONLY_CHANGED, first_week_of, range_tags
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sources import source_of
 from plant_assets.sources.errors import SourceError
 from plant_assets.storage import Warehouse, open_warehouse
+from plant_assets.watch import forget_skipped_ticks, note_skipped_tick, place_of
 from plant_assets.zones import WEEK, weeks_between
 
 REFRESH, CHECK = "refresh", "check"
@@ -100,7 +101,9 @@ def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
         fail_dead_runs(settings, context.instance, context.log)
         going = _run_under_way(context.instance)
         if going:
-            yield dg.SkipReason(f"run {going} is still going")
+            reason = f"run {going} is still going"
+            note_skipped_tick(settings, context.log, reason, f", {place_of(context.instance, going)}")
+            yield dg.SkipReason(reason)
             return
         at = context.scheduled_execution_time.astimezone(dt.UTC).replace(tzinfo=None)
         start = first_week_of(settings)
@@ -113,8 +116,10 @@ def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
             context.log.error("%s", error)
             ranges = [(max(start, running - settings.late_weeks * WEEK), running)]
         except UsageError as error:
+            note_skipped_tick(settings, context.log, str(error))
             yield dg.SkipReason(str(error))
             return
+        forget_skipped_ticks(settings)
         if ranges[0][0] < start:
             context.log.warning("the source begins before %s: reload the code location", start)
         yield from _requests(ranges, start, at, at.isoformat())
@@ -177,8 +182,9 @@ def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def _run_under_way(instance: dg.DagsterInstance) -> str | None:
-    runs = instance.get_runs(dg.RunsFilter(job_name=REFRESH, statuses=UNDER_WAY), limit=1)
-    return runs[0].run_id if runs else None
+    """Return the run of the job that others wait for: one that has started, else one that waits itself."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=REFRESH, statuses=UNDER_WAY))
+    return min(runs, key=lambda run: run.status not in STARTED).run_id if runs else None
 
 
 def _requests(

@@ -16,6 +16,7 @@ from plant_assets.maintenance import maintenance_jobs
 from plant_assets.partitions import weekly_partitions
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
 from plant_assets.storage import Warehouse, open_warehouse
+from plant_assets.watch import long_runs_sensor
 
 
 def build_defs(
@@ -48,6 +49,7 @@ def build_defs(
         sensors=[
             late_events_sensor(settings),
             dead_runs_sensor(settings),
+            long_runs_sensor(settings),
             *alert_sensors(settings),
             stopped_page_sensor(settings, REFRESH),
         ],

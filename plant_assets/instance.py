@@ -31,6 +31,8 @@ RECORDS_FILE = "records.json"
 TICK_SECONDS = "600"
 # A run is started a moment before it takes its lock.
 GRACE = dt.timedelta(seconds=20)
+# The folder of the locks of runs.
+ALIVE = "alive"
 STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -122,17 +124,43 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _lock_of(settings: Settings, run_id: str) -> Path:
-    return settings.dagster_home / "alive" / run_id
+    return settings.dagster_home / ALIVE / run_id
+
+
+def _process_path(lock: Path) -> Path:
+    """Return where the process of a run is; its lock's file is emptied by whoever tries the lock."""
+    return lock.with_name(lock.name + ".process")
 
 
 @contextlib.contextmanager
 def hold_run(settings: Settings, run_id: str) -> Iterator[None]:
-    """Show that a run is alive, for as long as this process is in the body."""
+    """Show that a run is alive, and in which process, for as long as this process is in the body."""
     path = _lock_of(settings, run_id)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with filelock.FileLock(path, mode=0o600):
+        write_atomically(_process_path(path), str(os.getpid()))
         yield
-    path.unlink(missing_ok=True)
+    _forget(path)
+
+
+def _forget(lock: Path) -> None:
+    for path in (lock, _process_path(lock)):
+        path.unlink(missing_ok=True)
+
+
+def live_runs(settings: Settings) -> dict[str, int]:
+    """Return the runs whose process is alive, each with that process."""
+    live = {}
+    for path in (settings.dagster_home / ALIVE).glob("*.process"):
+        # It may end while it is looked at.
+        with contextlib.suppress(FileNotFoundError):
+            process = int(path.read_text())
+            try:
+                with filelock.FileLock(path.with_suffix(""), timeout=0):
+                    pass
+            except filelock.Timeout:
+                live[path.stem] = process
+    return live
 
 
 def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: logging.Logger) -> list[str]:
@@ -151,5 +179,5 @@ def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: loggin
                 dead.append(run.run_id)
         except filelock.Timeout:
             continue
-        path.unlink(missing_ok=True)
+        _forget(path)
     return dead

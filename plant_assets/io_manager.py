@@ -57,7 +57,7 @@ class WarehouseIOManager(IOManager):
             data = self._from_frame(context, obj)
         else:
             data = obj.rows if isinstance(obj, Since) else obj
-        run_id = request_id(context.step_context.dagster_run)
+        run_id = request_id(context.step_context.instance, context.step_context.dagster_run)
         written = self._warehouse.write(name, data, run_id, weeks, since)
         is_quick = is_only_changed(context.step_context.dagster_run) and TABLES[name].is_view
         metadata = stored_metadata(self._warehouse, name, None if is_quick else written)

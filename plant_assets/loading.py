@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from plant_assets.contracts import PRUNED, TABLES, WEEKLY
+from plant_assets.moves import has_lost_events, weeks_of_moves
 from plant_assets.observations import Ahead, find_ahead, leave_out
 from plant_assets.sources import history
 from plant_assets.sources.files import (
@@ -468,28 +469,40 @@ class Load:
     # Judging
 
     def judge(self, weeks: Iterable[dt.date], first_week: dt.date) -> set[dt.date]:
-        """Give every staged row of `weeks` its verdict; the stored weeks whose events have to yield, or return.
+        """Give every staged row of `weeks` its verdict; return the other weeks that events leave or enter with it.
 
         Raises:
-            RefusedLoad: the settings do not allow as many rejected rows, or as few rows.
+            RefusedLoad: no other week has to be loaded, and the settings do not allow as many rejected rows, or as few.
         """
         self.first_week = first_week
         self._set_weeks(weeks)
         if "events" not in self.staged:
-            self._require_enough_good_rows()
+            self.require_enough_good_rows()
             return set()
         self._keep(self._unchanged_weeks() & self.weeks)
         while True:
             self._judge("events", partial(self._judge_events, first_week))
+            others = self._other_weeks(first_week)
+            if self._stage_others(others):
+                continue
             must_change = self.yielding_weeks() | self._returning_weeks()
+            if others:
+                must_change |= weeks_of_moves(self.warehouse, self.source) & others
             if not must_change & self.kept:
                 break
             # Which of their rows stay is decided among all of them.
             self._keep(self.kept - must_change)
-        self._require_enough_good_rows()
-        return must_change - self.weeks
+        others_to_load = must_change - self.weeks
+        if not others_to_load:
+            self.require_enough_good_rows()
+        return others_to_load
 
-    def _require_enough_good_rows(self) -> None:
+    def require_enough_good_rows(self) -> None:
+        """Refuse the load if a table has too many rejected rows, or too few rows.
+
+        Raises:
+            RefusedLoad: the settings do not allow as many, or as few.
+        """
         for name in self.staged:
             self._require_few_rejected(name)
         self._require_enough_rows()
@@ -604,13 +617,32 @@ class Load:
             ],
         )
 
-    def _stage_known_events(self) -> None:
-        """Unchanged files that hold rows of the weeks that are replaced are read again."""
+    def _other_weeks(self, first_week: dt.date) -> set[dt.date]:
+        """Return the weeks that are not replaced, and whose source may be other than what was loaded."""
+        known = set(self.known_weeks(first_week))
+        if self.source.is_asked_for_weeks:
+            return known - (self.weeks - self.kept)
+        return known & self.changed_weeks() - self.weeks
+
+    def _stage_others(self, weeks: set[dt.date]) -> bool:
+        """Where events are lost, read the files of other weeks that are known, but not loaded; whether there were any.
+
+        A load of other weeks has noted them.
+        """
+        if self.source.is_asked_for_weeks or not weeks or not has_lost_events(self.warehouse):
+            return False
+        before = len(self.staged["events"])
+        self._stage_known_events(weeks)
+        return len(self.staged["events"]) > before
+
+    def _stage_known_events(self, others: Iterable[dt.date] = ()) -> None:
+        """Read unchanged files again that hold rows of the weeks that are replaced, or of others."""
         holding = {
             row[0]
             for row in self.warehouse.rows(
-                "select distinct file from _files where source_table = 'events' and week in"
-                " (select week from load_weeks where not is_kept)"
+                "select distinct file from _files where source_table = 'events' and (list_contains(?::date[], week)"
+                " or week in (select week from load_weeks where not is_kept))",
+                [list(others)],
             )
         }
         missing = [

@@ -43,6 +43,8 @@ def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
 AS_OF = "plant/as_of"
 # On runs over the weeks that are due: of these, only what differs from the source is done.
 ONLY_CHANGED = "plant/only_changed"
+# The step that reads the source.
+LOAD_STEP = "load_source"
 
 
 def is_only_changed(run: dg.DagsterRun) -> bool:
@@ -51,23 +53,38 @@ def is_only_changed(run: dg.DagsterRun) -> bool:
 
 
 def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.datetime:
-    """The instant that the run speaks of, in UTC: a tick's own time, else when the run was asked for."""
+    """The instant that the run speaks of, in UTC: a tick's own time, else when the run that read was asked for."""
     return as_of_run(context.run, context.instance)
 
 
 def as_of_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dt.datetime:
-    """The instant that a run speaks of, in UTC: a tick's own time, else when the run was asked for."""
+    """Return the instant that a run speaks of, in UTC: a tick's own time, else when the run that read was asked for."""
     tagged = run.tags.get(AS_OF)
     if tagged:
         return dt.datetime.fromisoformat(tagged)
-    record = instance.get_run_record_by_id(run.run_id)
+    record = instance.get_run_record_by_id(continued_runs(instance, run)[0].run_id)
     created = record.create_timestamp if record else dt.datetime.now(dt.UTC)
     return created.astimezone(dt.UTC).replace(tzinfo=None)
 
 
-def request_id(run: dg.DagsterRun) -> str:
-    """What was asked for: a run, or the backfill that its runs belong to."""
-    return run.tags.get("dagster/backfill", run.run_id)
+def reads_source(run: dg.DagsterRun) -> bool:
+    """Return whether the run executes the step that reads the source."""
+    if run.step_keys_to_execute is not None:
+        return LOAD_STEP in run.step_keys_to_execute
+    selected = run.asset_selection
+    return selected is None or any(key.to_user_string().startswith("raw_") for key in selected)
+
+
+def continued_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.DagsterRun]:
+    """Return the run and those that it re-executes the rest of, from the one that read the source."""
+    parent = None if reads_source(run) or not run.parent_run_id else instance.get_run_by_id(run.parent_run_id)
+    return [*continued_runs(instance, parent), run] if parent else [run]
+
+
+def request_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """Return the id of what was asked for: a run, the run that this one continues, or the backfill of either."""
+    asked_for = continued_runs(instance, run)[0]
+    return asked_for.tags.get("dagster/backfill", asked_for.run_id)
 
 
 def offsets_of(context: dg.AssetExecutionContext, settings: Settings) -> list[tuple[dt.datetime | None, dt.timedelta]]:

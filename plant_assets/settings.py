@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     min_products: float = Field(0.5, ge=0, le=1)
     max_rejected: float = Field(0.05, ge=0, le=1)
     min_rows: float = Field(0.5, ge=0, le=1)
+    max_run_hours: float = Field(5, ge=0, allow_inf_nan=False)
     memory_limit: str = "50%"
     alert_url: SecretStr | None = None
     ui_url: str = "http://127.0.0.1:3000"

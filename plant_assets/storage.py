@@ -419,6 +419,15 @@ class Warehouse:
         )
         return sorted(row[0] for row in rows)
 
+    def written_by_others_since(self, run_id: str) -> list[str]:
+        """Return the tables that other runs wrote after the first write that stands of a run."""
+        rows = self.rows(
+            "select distinct table_name from _writes where run_id <> ?"
+            " and write_number > (select min(write_number) from _writes where run_id = ?)",
+            [run_id, run_id],
+        )
+        return sorted(row[0] for row in rows)
+
     def prepare(self) -> None:
         """Make what loads and runs expect to find, and what an older version lacks."""
         for table in TABLES.values():

@@ -18,6 +18,7 @@ from plant_assets.runs import Outcome, run_checks, run_refresh
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_warehouse
 from plant_assets_tests import postgres
+from plant_assets_tests.webhook import listening
 
 END = dt.datetime(2026, 10, 14, 6)
 # Spark's Java lives for a minute here: what its better compiler and collector cost, they would never earn.
@@ -171,3 +172,10 @@ def database(postgres_server: str) -> Iterator[str]:
     """The URL of a new, empty PostgreSQL database, as its superuser."""
     with postgres.database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A URL for `PLANT_ALERT_URL`, and the messages that it has received."""
+    with listening() as found:
+        yield found

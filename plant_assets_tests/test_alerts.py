@@ -1,9 +1,6 @@
 """Messages about failed runs and checks, to a real webhook."""
 
-import http.server
-import json
 import logging
-import threading
 from collections.abc import Iterator
 
 import dagster as dg
@@ -16,29 +13,6 @@ from plant_assets.storage import open_warehouse
 from plant_assets_tests.tables import rows
 
 LOG = logging.getLogger("alerts")
-
-
-class Webhook(http.server.BaseHTTPRequestHandler):
-    """Keeps what is posted to it."""
-
-    received: list[dict[str, str]]
-
-    def do_POST(self) -> None:
-        self.received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_arguments: object) -> None: ...
-
-
-@pytest.fixture
-def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    handler = type("OwnWebhook", (Webhook,), {"received": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"json://127.0.0.1:{server.server_port}/", handler.received
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ GRAPH = {
     "rejected_rows": {
         "raw_events", "raw_products", "raw_observations", "raw_products_snapshot", "raw_orders", "raw_order_items",
     },
-    "weeks": set(),
+    "weeks": {"raw_observations"},
     "product_snapshots": {"raw_products", "raw_observations"},
     "product_snapshot_dbt": {"product_snapshots"},
     "int_events": {"raw_events", "raw_order_items", "product_snapshots"},

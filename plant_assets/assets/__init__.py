@@ -10,6 +10,7 @@ import dagster as dg
 from plant_assets.assets import events, funnel, inventory, publish
 from plant_assets.contracts import MARTS, PUBLISHED, TABLES
 from plant_assets.io_manager import column_schema
+from plant_assets.partitions import LOAD_STEP
 
 GROUPS: dict[str, ModuleType] = {
     "events": events,
@@ -39,7 +40,7 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsD
     loaded.append(
         dg.multi_asset(
             specs=[spec.replace_attributes(skippable=True) for spec in sources],
-            name="load_source",
+            name=LOAD_STEP,
             can_subset=True,
             backfill_policy=dg.BackfillPolicy.single_run(),
         )(events.load_source)

@@ -1,6 +1,7 @@
 """The source's tables, loaded once, and the events with their products, dates and sessions."""
 
 import contextlib
+import datetime as dt
 from collections.abc import Iterator
 
 import dagster as dg
@@ -14,6 +15,7 @@ from plant_assets.sources.files import HISTORY, SOURCE_TABLES
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.storage import Warehouse, WeekRange
 from plant_assets.transforms import events as transforms
+from plant_assets.zones import weeks_between
 
 RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",
@@ -36,7 +38,7 @@ def load_source(
     """Read and judge the source's tables, then write the raw tables that are selected."""
     selected = {key.to_user_string() for key in context.selected_asset_keys}
     weeks = run_weeks(context, warehouse.settings) if "raw_events" in selected else None
-    run_id = request_id(context.run)
+    run_id = request_id(context.instance, context.run)
     load = staged_load(context, warehouse, selected, weeks)
 
     def result(name: str, written: int) -> dg.MaterializeResult[None]:
@@ -75,19 +77,42 @@ def staged_load(
     with contextlib.closing(source):
         load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
         load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
-        load.judge(weeks.weeks() if weeks else [], first_week)
-    yielding = load.yielding_weeks() if weeks else set()
-    if yielding:
-        named = ", ".join(str(week) for week in sorted(yielding))
-        raise RefusedLoad(
-            f"the weeks {named} hold events that these weeks hold too, with an earlier created_at: load them"
-            " together, by `plant-assets run`"
-        )
+        _judge(load, weeks, first_week)
     if weeks and load.find_first_week() < first_week:
         context.log.warning("the source begins earlier than %s: reload the code location", first_week)
         first_week = load.find_first_week()
     warehouse.remember_store(first_week, source.mapping.stages)
     return load
+
+
+def _judge(load: Load, weeks: WeekRange | None, first_week: dt.date) -> None:
+    """Judge the rows of the run's weeks.
+
+    Of a run over the weeks that are due, the runs of the other due weeks load what moves between them, unless a stored
+    row has to yield.
+
+    Raises:
+        RefusedLoad: too many rows are refused, or other weeks have to be done too.
+    """
+    others = load.judge(weeks.weeks() if weeks else [], first_week)
+    if not load.is_forced:
+        others &= load.yielding_weeks()
+    if weeks and others:
+        while more := load.judge(weeks_between(min(weeks.first, *others), max(weeks.last, *others)), first_week):
+            others |= more
+        raise RefusedLoad(_together(weeks, others))
+    load.require_enough_good_rows()
+
+
+def _together(weeks: WeekRange, others: set[dt.date]) -> str:
+    """Return what is said of a run whose weeks cannot be done without others."""
+    first, last = min(weeks.first, *others), max(weeks.last, *others)
+    run = str(weeks.first) if weeks.first == weeks.last else str(weeks)
+    *named, final = sorted([run, *map(str, others)])
+    return (
+        f"the weeks {', '.join(named)} and {final} have to run together, since an event moved between them:"
+        f" run {first}..{last}, or `plant-assets run --weeks {first}..{last}`"
+    )
 
 
 def _is_selected(name: str, target: str, selected: set[str]) -> bool:

@@ -114,6 +114,8 @@ def _in_run(context: dg.AssetExecutionContext, warehouse: Warehouse, weeks: ibis
     return weeks.filter(weeks.week_start_date.between(run.first, run.last))
 
 
+# The calendar ends with the week in which the source was read: a run that failed to read leaves none behind.
+AFTER = {"weeks": ["raw_observations"]}
 ASSETS = (
     weeks,
     product_snapshots,

@@ -7,7 +7,7 @@ import dagster as dg
 
 from plant_assets.contracts import TABLES
 from plant_assets.observations import end_of_counted
-from plant_assets.partitions import as_of, is_only_changed, request_id, run_weeks
+from plant_assets.partitions import as_of, continued_runs, is_only_changed, reads_source, request_id, run_weeks
 from plant_assets.report import verdicts
 from plant_assets.report.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
 from plant_assets.report.page import page_path, write_pages
@@ -29,10 +29,18 @@ MOST_WEEKS = 8
 def publish_marts(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Publish, if all marts are of this run or of the backfill that it belongs to."""
-    others = warehouse.marts_of_other_runs(request_id(context.run))
+    """Publish, if all marts are of this run, of the run that it continues or of the backfill that it belongs to.
+
+    A run that did not read the source itself may rest on tables that other runs have written since it was read.
+    """
+    asked_for = request_id(context.instance, context.run)
+    others = set(warehouse.marts_of_other_runs(asked_for))
+    if not reads_source(context.run):
+        others.update(warehouse.written_by_others_since(asked_for))
     if others:
-        context.log.warning("not published: %s are of an earlier run", ", ".join(others))
+        context.log.warning(
+            "not published: another run wrote %s; run the whole job, refresh, to publish", ", ".join(sorted(others))
+        )
         return
     warehouse.remember(**_instants(context, warehouse))
     path = warehouse.publish_marts(f"run {context.run.run_id}")
@@ -67,9 +75,8 @@ def publish_report(
     if is_only_changed(context.run):
         weeks = weeks[-MOST_WEEKS:]
     with open_marts(settings) as marts:
-        pages = write_pages(
-            settings, marts, weeks, verdicts.of_run(context.instance, context.run.run_id), f"run {context.run.run_id}"
-        )
+        found = verdicts.of_runs(context.instance, continued_runs(context.instance, context.run))
+        pages = write_pages(settings, marts, weeks, found, f"run {context.run.run_id}")
     latest = page_path(settings)
     yield dg.MaterializeResult(
         asset_key="report",

@@ -7,9 +7,10 @@ import dagster as dg
 from plant_assets.report.page import CheckResult
 
 
-def of_run(instance: dg.DagsterInstance, run_id: str) -> list[CheckResult]:
-    """What a run's checks have found so far; one result per check."""
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+def of_runs(instance: dg.DagsterInstance, runs: Iterable[dg.DagsterRun]) -> list[CheckResult]:
+    """Return what the checks of runs have found so far, the last run's result of each check."""
+    evaluated = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    records = [each for run in runs for each in instance.get_records_for_run(run.run_id, of_type=evaluated).records]
     events = [record.event_log_entry.dagster_event for record in records]
     return _by_name(event.asset_check_evaluation_data for event in events if event)
 

@@ -295,6 +295,15 @@ class Source(abc.ABC):
         history = self.mapping.table(HISTORY)
         return f"; or dbt's history, {history}" if name == "products" and history else ""
 
+    @property
+    def is_asked_for_weeks(self) -> bool:
+        """Whether a load takes weeks for known that may have changed: then `weeks_of_events` says what they hold."""
+        return False
+
+    def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
+        """Return each of the events that the source has now, with its week."""
+        raise NotImplementedError
+
     def oddities(self) -> list[str]:
         """What makes reading it slow, if anything."""
         return []

@@ -7,7 +7,7 @@ asked for alone, by `created_at`. Names reach SQL only as quoted names.
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ CONNECTION = {
 # Unless the URL, the role or the database say otherwise.
 TIME_OUTS = {"statement_timeout": "30min", "lock_timeout": "1min"}
 MOST_SHOWN = 20
+# Ids in one question.
+MOST_IDS = 10_000
 OTHER_WEEKS = "other"
 
 # Types of columns, as the server names them, with the engine's; others come as text.
@@ -414,6 +416,25 @@ class PostgresSource(Source):
         if self._counts_weeks:
             self._count(table, parts)
         return [*parts, self._part("events", OTHER_WEEKS)]
+
+    @property
+    def is_asked_for_weeks(self) -> bool:
+        """Whether weeks that have settled are not read again: where all events are read by each load, none are."""
+        return bool(self._weeks) and "event_id" in ReadTable(SOURCE_TABLES["events"], self.mapping).theirs
+
+    def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
+        """Return each of the events that the database has now, with its week."""
+        column = _quoted(ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["event_id"])
+        week = f"width_bucket({self._created_at}, array[{', '.join(self._bounds())}])"
+        found: set[tuple[str, dt.date]] = set()
+        ordered = sorted(event_ids)
+        for start in range(0, len(ordered), MOST_IDS):
+            ids = ", ".join(map(_literal, ordered[start : start + MOST_IDS]))
+            rows = self._snapshot.rows(
+                f"select {column}::text, {week} from {self._tables['events'].relation} where {column} in ({ids})"
+            )
+            found |= {(event_id, self._weeks[week - 1]) for event_id, week in rows if 0 < week <= len(self._weeks)}
+        return found
 
     def _count(self, table: LiveTable, parts: Sequence[LiveRows]) -> None:
         bounds = self._bounds()
