@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from plant_assets import __version__
+from plant_assets.console import ERR, OUT, Lines, Steps, lost_output, open_streams
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, UsageError, read_settings
 from plant_assets.zones import monday_of
 
@@ -28,50 +27,6 @@ FAILED, WRONG_USE = 1, 2
 NEW_OBJECTS = 10_000
 # Of plant_assets.services, whose import every command would wait for.
 SERVICES = ("code", "daemon", "web")
-OUT = Console(highlight=False, soft_wrap=True, emoji=False)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
-
-class Steps:
-    """A progress bar on a terminal, a line per step elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        # Asked once: while a step runs, Dagster captures the stream.
-        self._is_terminal = ERR.is_terminal
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=ERR,
-            transient=True,
-            disable=not self._is_terminal,
-        )
-        self._task = self._bar.add_task(title, total=None)
-
-    def __enter__(self) -> "Steps":
-        self._bar.start()
-        self.say(self._title)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """What is being done now."""
-        if self._is_terminal:
-            self._bar.update(self._task, description=text)
-        else:
-            ERR.print(text)
-
-    def expect(self, steps: int) -> None:
-        self._bar.update(self._task, total=steps, completed=0)
-
-    def advance(self, text: str) -> None:
-        """One more step is done."""
-        self._bar.advance(self._task)
-        self.say(text)
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,6 +46,7 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.version_option(__version__, prog_name="plant-assets")
 def main() -> None:
     """Product and stock analytics of a plant store."""
+    open_streams()
     # Half a second of looking for garbage while modules are loaded, which is none.
     gc.disable()
     click.get_current_context().call_on_close(gc.enable)
@@ -104,7 +60,9 @@ def one_sentence(debug: bool) -> Iterator[None]:
     """Show what went wrong as one sentence, and exit as the error asks for."""
     from plant_assets.sources.files import SourceError
 
-    logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, format="%(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, handlers=[handler], force=True)
     logging.getLogger("plant_assets").setLevel(logging.INFO)
     try:
         yield
@@ -112,8 +70,6 @@ def one_sentence(debug: bool) -> Iterator[None]:
         if debug:
             raise
         fail(str(error), WRONG_USE)
-    except BrokenPipeError:
-        raise
     except machine_errors() as error:
         if debug:
             raise
@@ -122,6 +78,8 @@ def one_sentence(debug: bool) -> Iterator[None]:
         fail(f"{where}{reason}; what was not finished is as it was, run again to go on", FAILED)
     except KeyboardInterrupt:
         fail("stopped; what was not finished is as it was, run again to go on", 130)
+    if lost := lost_output():
+        fail(f"not all could be printed: {lost.strerror}", FAILED)
 
 
 def machine_errors() -> tuple[type[Exception], ...]:
@@ -154,7 +112,7 @@ def dagster_records() -> "dg.DagsterInstance":
 
 def fail(message: str, code: int) -> NoReturn:
     """Say in one sentence what went wrong, and exit."""
-    ERR.print(f"plant-assets: {message}", markup=False)
+    ERR.say(f"plant-assets: {message}")
     sys.exit(code)
 
 
@@ -211,7 +169,7 @@ def export(directory: Path, source: str | None, warehouse: str | None, debug: bo
         with open_marts(read_settings(source=source, warehouse=warehouse)) as marts:
             rows = export_marts(marts, directory, file_format)
         for name, count in rows.items():
-            OUT.print(f"{name}.{file_format}  {count} rows", markup=False)
+            OUT.say(f"{name}.{file_format}  {count} rows")
 
 
 @main.command("report")
@@ -224,7 +182,7 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
         settings = read_settings(source=source, warehouse=warehouse)
         settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
         path = find_page(settings, parse_week("--week", week) if week else None)
-        OUT.print(str(path), markup=False)
+        OUT.say(str(path))
         if opens:
             webbrowser.open(path.as_uri())
 
@@ -245,7 +203,7 @@ def check(source: str | None, warehouse: str | None, debug: bool) -> None:
         with Steps("checking") as steps, dagster_records() as instance:
             outcome = run_checks(settings, instance, steps, debug)
         for line in outcome.lines:
-            OUT.print(line, markup=False)
+            OUT.say(line)
         report(outcome.failures, [], [])
         leave(FAILED if outcome.failures or outcome.failed_errors else 0)
 
@@ -270,9 +228,11 @@ def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
             if lines:
                 print_section(title, lines)
         if found.error:
-            ERR.print(f"plant-assets: {found.error}", markup=False)
-        OUT.print(f"\nNext: {found.next_command}", markup=False)
-        sys.exit(WRONG_USE if found.error else 0)
+            ERR.say(f"plant-assets: {found.error}")
+        OUT.print()
+        OUT.say(f"Next: {found.next_command}")
+        if found.error:
+            sys.exit(WRONG_USE)
 
 
 @main.command()
@@ -310,7 +270,7 @@ def sample(
                 file_format,
                 lambda day: steps.advance(str(day)) if ERR.is_terminal else None,
             )
-        OUT.print(f"{directory}: {written.start} to {written.end}", markup=False)
+        OUT.say(f"{directory}: {written.start} to {written.end}")
 
 
 @main.command()
@@ -324,7 +284,7 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
         settings = read_settings(source=source, warehouse=warehouse)
         prepare_home(settings)
         learn_first_week(settings)
-        ERR.print(f"http://127.0.0.1:{port}  (records in {settings.records_name})", markup=False)
+        ERR.say(f"http://127.0.0.1:{port}  (records in {settings.records_name})")
         arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
 
@@ -343,7 +303,7 @@ def import_observations(path: Path, source: str | None, warehouse: str | None, d
         count = maintenance.import_observations(
             settings, logging.getLogger("plant_assets"), path, "plant-assets import-observations"
         )
-        OUT.print(f"{count} observations", markup=False)
+        OUT.say(f"{count} observations")
 
 
 @main.command()
@@ -392,7 +352,7 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
         for name, value in environment(settings).items():
             # A URL may have a password in it. The environment that it is from keeps it.
             if "://" not in value or inherited.get(name) != value:
-                OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
+                click.echo(f"export {name}={shlex.quote(value)}")
 
 
 def learn_first_week(settings: Settings) -> None:
@@ -483,17 +443,17 @@ def find_page(settings: Settings, week: dt.date | None) -> Path:
 
 def print_section(title: str, lines: list[tuple[str, str]]) -> None:
     """A title, and labels with their values under it."""
-    OUT.print(title, markup=False)
+    OUT.say(title)
     width = max((len(label) for label, _value in lines), default=0)
     for label, value in lines:
-        OUT.print(f"  {label:{width}}  {value}", markup=False)
+        OUT.say(f"  {label:{width}}  {value}")
 
 
 def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:
     """What failed, on the error stream."""
     for kind, lines in (("failed", failures), ("check failed", failed_errors), ("check warned", warned)):
         for line in lines:
-            ERR.print(f"{kind}: {line}", markup=False)
+            ERR.say(f"{kind}: {line}")
 
 
 if __name__ == "__main__":
