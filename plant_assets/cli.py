@@ -157,7 +157,7 @@ def answers(source: str | None, warehouse: str | None, debug: bool, as_json: boo
 
 
 @main.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=click.Path(path_type=Path))
 @store_options
 @click.option("--format", "file_format", default="parquet", show_default=True, help="parquet or csv.")
 def export(directory: Path, source: str | None, warehouse: str | None, debug: bool, file_format: str) -> None:
