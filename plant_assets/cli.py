@@ -17,7 +17,7 @@ import click
 from plant_assets import __version__
 from plant_assets.console import ERR, OUT, Lines, Steps, lost_output, open_streams
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, UsageError, read_settings
-from plant_assets.zones import monday_of
+from plant_assets.zones import FIRST_MONDAY, KNOWN_WEEKS, LAST_MONDAY, is_known, monday_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -132,9 +132,11 @@ def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | Non
     with one_sentence(debug):
         from plant_assets.instance import prepare_home
         from plant_assets.runs import run_refresh
+        from plant_assets.sources import require_files
 
         settings = read_settings(source=source, warehouse=warehouse)
-        chosen = None if weeks in (None, "all") else parse_weeks(weeks or "")
+        chosen = None if weeks in (None, "all") else parse_weeks(weeks)
+        require_files(settings)
         prepare_home(settings)
         with Steps("reading the source") as steps, dagster_records() as instance:
             outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug)
@@ -152,7 +154,7 @@ def run(source: str | None, warehouse: str | None, debug: bool, weeks: str | Non
 def answers(source: str | None, warehouse: str | None, debug: bool, as_json: bool, week: str | None) -> None:
     """The four answers, from the last whole run."""
     with one_sentence(debug):
-        as_of_week = parse_week("--week", week) if week else None
+        as_of_week = parse_week("--week", week) if week is not None else None
         print_answers(read_settings(source=source, warehouse=warehouse), as_json, as_of_week)
 
 
@@ -181,7 +183,7 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
     with one_sentence(debug):
         settings = read_settings(source=source, warehouse=warehouse)
         settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
-        path = find_page(settings, parse_week("--week", week) if week else None)
+        path = find_page(settings, parse_week("--week", week) if week is not None else None)
         OUT.say(str(path))
         if opens:
             webbrowser.open(path.as_uri())
@@ -236,7 +238,7 @@ def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
 
 
 @main.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--sessions", default=5_000, show_default=True, help="Sessions per 12 weeks.")
 @click.option("--weeks", default=12, show_default=True, help="Weeks before the end.")
 @click.option("--products", default=30, show_default=True, help="Products, at least 3.")
@@ -280,8 +282,10 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
     """Start Dagster's web server and daemon on this warehouse."""
     with one_sentence(debug):
         from plant_assets.instance import environment, prepare_home
+        from plant_assets.sources import require_files
 
         settings = read_settings(source=source, warehouse=warehouse)
+        require_files(settings)
         prepare_home(settings)
         learn_first_week(settings)
         ERR.say(f"http://127.0.0.1:{port}  (records in {settings.records_name})")
@@ -290,7 +294,7 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
 
 
 @main.command("import-observations")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @store_options
 def import_observations(path: Path, source: str | None, warehouse: str | None, debug: bool) -> None:
     """Give a new warehouse the observations of products that FILE, another one of the store, has."""
@@ -298,7 +302,7 @@ def import_observations(path: Path, source: str | None, warehouse: str | None, d
         from plant_assets import maintenance
 
         settings = read_settings(source=source, warehouse=warehouse)
-        if not path.exists():
+        if not path.is_file():
             raise UsageError(f"no warehouse at {path}")
         count = maintenance.import_observations(
             settings, logging.getLogger("plant_assets"), path, "plant-assets import-observations"
@@ -370,6 +374,8 @@ def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08")
         week = dt.date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option} {text} is not allowed: {allowed}") from None
+    if not is_known(week):
+        raise UsageError(f"{option} {text} is not allowed: {KNOWN_WEEKS}")
     if week != monday_of(week):
         raise UsageError(f"{option} {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}")
     return week
@@ -391,6 +397,8 @@ def parse_instant(text: str) -> dt.datetime:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--end {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
+    if not is_known(instant.date()):
+        raise UsageError(f"--end {text} is not allowed: an instant from {FIRST_MONDAY} to {LAST_MONDAY}")
     return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
 
 

@@ -19,6 +19,7 @@ from plant_assets.settings import Settings, UsageError
 from plant_assets.storage import Warehouse, hold_lock, literal, open_warehouse, remove_database
 
 PRUNED = "(pruned)"
+MOST_DAYS = 36_525
 STAMP = "%Y-%m-%dT%H-%M-%SZ"
 
 
@@ -104,8 +105,10 @@ def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> 
     """Copy the warehouse, read the copy back, and keep the last ones.
 
     Raises:
-        UsageError: the copy does not read back as the warehouse.
+        UsageError: `keep` is under 1, or the copy does not read back as the warehouse.
     """
+    if keep < 1:
+        raise UsageError(f"keep {keep} is not allowed: at least 1, the backup that is made")
     folder = backups_path(settings)
     folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / f"{dt.datetime.now(dt.UTC):{STAMP}}.duckdb"
@@ -175,7 +178,13 @@ def compact(settings: Settings, log: logging.Logger, holder: str) -> tuple[int, 
 
 
 def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> int:
-    """Forget the text of rows that were refused over `days` ago; that they were, and why, stays. The rows."""
+    """Forget the text of rows that were refused over `days` ago; that they were, and why, stays. The rows.
+
+    Raises:
+        UsageError: `days` is negative, or more than a century.
+    """
+    if not 0 <= days <= MOST_DAYS:
+        raise UsageError(f"days {days} is not allowed: from 0 to {MOST_DAYS}")
     since = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(days=days)
     with open_warehouse(settings, log, holder) as warehouse:
         return int(
