@@ -7,12 +7,17 @@ import datetime as dt
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from plant_assets.checks import CHECKS
 from plant_assets.report.page import show_banner
 from plant_assets.settings import Settings
+from plant_assets.text import printable
+
+if TYPE_CHECKING:
+    import apprise
 
 GO_ON = {check.name for check in CHECKS if not check.is_blocking}
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -59,15 +64,15 @@ def new_problems(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, 
 
 
 def message_of(settings: Settings, run: dg.DagsterRun, problems: Mapping[str, str]) -> str:
-    """The run, its problems with their reasons, and a link to it."""
-    lines = [f"{where}: {why}" for where, why in problems.items()]
+    """Return the run, its problems with their reasons, and a link to it, a line each."""
+    lines = [printable(f"{where}: {why}") for where, why in problems.items()]
     return "\n".join([f"run {run.run_id} of {run.job_name}", *lines, f"{settings.ui_url}/runs/{run.run_id}"])
 
 
 def tell(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, log: logging.Logger) -> str | None:
-    """Send what is new of a run's problems; the message, None where there is none.
+    """Send what is new of a run's problems; return the message, None where there is none.
 
-    Without `PLANT_ALERT_URL` it is a line in the log.
+    Without `PLANT_ALERT_URL` it is a line in the log, and so where that URL is none or cannot be reached.
     """
     problems = new_problems(instance, run)
     if not problems:
@@ -82,13 +87,36 @@ def send(settings: Settings, title: str, message: str, log: logging.Logger) -> N
     if settings.alert_url is None:
         log.error("%s", message)
         return
+    if problem := _send(settings.alert_url.get_secret_value(), f"plant_assets: {title}", message):
+        log.error("PLANT_ALERT_URL %s; it was to send: %s", problem, message)
+
+
+def is_known_address(url: str) -> bool:
+    """Return whether Apprise knows where an alert URL leads; nothing is sent."""
+    return _receiver(url) is not None
+
+
+def _receiver(url: str) -> "apprise.Apprise | None":
     # Only who is to be told pays for its import.
     import apprise
 
-    receiver = apprise.Apprise()
-    address = settings.alert_url.get_secret_value()
-    if not receiver.add(address) or not receiver.notify(body=message, title=f"plant_assets: {title}"):
-        log.error("PLANT_ALERT_URL could not be reached to send: %s", message)
+    receiver, log = apprise.Apprise(), logging.getLogger("apprise")
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        # Apprise logs a URL that it cannot read, or the part that is wrong: a token.
+        return receiver if receiver.add(url) else None
+    finally:
+        log.disabled = was_disabled
+
+
+def _send(url: str, title: str, message: str) -> str | None:
+    """Send a message; return what went wrong."""
+    receiver = _receiver(url)
+    if receiver is None:
+        return "is no URL that Apprise knows: see https://appriseit.com"
+    # Mail is HTML: without this, names of products would be too.
+    is_sent = receiver.notify(body=message, title=title, body_format="text")
+    return None if is_sent else "could not be reached"
 
 
 def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:

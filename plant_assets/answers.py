@@ -10,12 +10,14 @@ import pandas as pd
 from plant_assets.contracts import RATES, STAGES, TABLES
 from plant_assets.settings import UsageError
 from plant_assets.storage import Warehouse
+from plant_assets.text import printable, printable_json
 from plant_assets.transforms.funnel import funnel_steps, whole_funnel
 from plant_assets.zones import WEEK
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 STOCKOUT_WEEKS = 3
 # On a terminal; programs and files get them all.
@@ -70,18 +72,16 @@ class Answers:
 
     def to_json(self) -> str:
         """One object, as programs read it."""
-        return json.dumps(
-            {
-                "week": self.week and self.week.isoformat(),
-                "previous_week": self.previous_week and self.previous_week.isoformat(),
-                "inventory_changed": _names(self.inventory_changed),
-                "most_fluctuating": _names(self.most_fluctuating),
-                "out_of_stock": {"weeks": STOCKOUT_WEEKS, "products": _names(self.out_of_stock)},
-                "funnel": self.funnel,
-                "largest_drop_offs": self.largest_drop_offs,
-            },
-            ensure_ascii=False,
-        )
+        found = {
+            "week": self.week and self.week.isoformat(),
+            "previous_week": self.previous_week and self.previous_week.isoformat(),
+            "inventory_changed": _names(self.inventory_changed),
+            "most_fluctuating": _names(self.most_fluctuating),
+            "out_of_stock": {"weeks": STOCKOUT_WEEKS, "products": _names(self.out_of_stock)},
+            "funnel": self.funnel,
+            "largest_drop_offs": self.largest_drop_offs,
+        }
+        return printable_json(json.dumps(found, ensure_ascii=False))
 
     def to_text(self) -> str:
         """The same in words, without the stages that the store does not have."""
@@ -118,32 +118,27 @@ class Answers:
         return Group(Text(self._week_in_words(), style="bold"), *spaced)
 
     def _changes(self) -> "Table":
-        from rich.text import Text
-
         table = _table("Inventory changed", "product", "before", "now", "change", "", "state")
         most = max((abs(each.change) for each in self.inventory_changed), default=0)
         for each in self.inventory_changed[:MOST_ROWS]:
             state = each.state if each.state not in ("up", "down") else ""
             bar = _bar(abs(each.change), most, "green" if each.change > 0 else "red")
-            table.add_row(Text(each.name), f"{each.previous:,}", f"{each.inventory:,}", f"{each.change:+,}", bar, state)
+            units = f"{each.previous:,}", f"{each.inventory:,}", f"{each.change:+,}"
+            table.add_row(_cell(each.name), *units, bar, state)
         return _ended(table, len(self.inventory_changed))
 
     def _fluctuations(self) -> "Table":
-        from rich.text import Text
-
         table = _table("Most fluctuating", "product", "changes", "units moved")
         for each in self.most_fluctuating[:MOST_ROWS]:
-            table.add_row(Text(each.name), f"{each.changes:,}", f"{each.volume:,}")
+            table.add_row(_cell(each.name), f"{each.changes:,}", f"{each.volume:,}")
         return _ended(table, len(self.most_fluctuating))
 
     def _stockouts(self) -> "Table":
-        from rich.text import Text
-
         table = _table(f"Out of stock in the last {STOCKOUT_WEEKS} weeks", "product", "hours", "", "")
         most = max((each.hours for each in self.out_of_stock), default=0.0)
         for each in self.out_of_stock[:MOST_ROWS]:
             said = [word for word, holds in (("out now", each.is_out), ("new this week", each.is_new)) if holds]
-            table.add_row(Text(each.name), f"{each.hours:,.0f}", _bar(each.hours, most, "red"), ", ".join(said))
+            table.add_row(_cell(each.name), f"{each.hours:,.0f}", _bar(each.hours, most, "red"), ", ".join(said))
         return _ended(table, len(self.out_of_stock))
 
     def _funnel(self) -> "Table":
@@ -183,7 +178,7 @@ def _names(found: list[Any]) -> list[str]:
 
 
 def _listed(found: list[Any]) -> str:
-    return ", ".join(_names(found)) or "none"
+    return ", ".join(map(printable, _names(found))) or "none"
 
 
 def _percent(rate: int | None) -> str:
@@ -203,6 +198,12 @@ def _table(title: str, *columns: str) -> "Table":
         is_number = column not in ("", "state", "step") and place
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     return table
+
+
+def _cell(name: str) -> "Text":
+    from rich.text import Text
+
+    return Text(printable(name))
 
 
 def _bar(part: float, most: float, colour: str) -> "RenderableType":

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from plant_assets import __version__
+from plant_assets.console import ERR, OUT, Lines, Steps, lost_output, open_streams
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, UsageError, read_settings
-from plant_assets.zones import monday_of
+from plant_assets.zones import FIRST_MONDAY, KNOWN_WEEKS, LAST_MONDAY, is_known, monday_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -28,50 +27,6 @@ FAILED, WRONG_USE = 1, 2
 NEW_OBJECTS = 10_000
 # Of plant_assets.services, whose import every command would wait for.
 SERVICES = ("code", "daemon", "web")
-OUT = Console(highlight=False, soft_wrap=True, emoji=False)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
-
-class Steps:
-    """A progress bar on a terminal, a line per step elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        # Asked once: while a step runs, Dagster captures the stream.
-        self._is_terminal = ERR.is_terminal
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=ERR,
-            transient=True,
-            disable=not self._is_terminal,
-        )
-        self._task = self._bar.add_task(title, total=None)
-
-    def __enter__(self) -> "Steps":
-        self._bar.start()
-        self.say(self._title)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """What is being done now."""
-        if self._is_terminal:
-            self._bar.update(self._task, description=text)
-        else:
-            ERR.print(text)
-
-    def expect(self, steps: int) -> None:
-        self._bar.update(self._task, total=steps, completed=0)
-
-    def advance(self, text: str) -> None:
-        """One more step is done."""
-        self._bar.advance(self._task)
-        self.say(text)
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,6 +50,7 @@ as_of_option = click.option("--as-of", metavar="INSTANT", hidden=True, help="Run
 @click.version_option(__version__, prog_name="plant-assets")
 def main() -> None:
     """Product and stock analytics of a plant store."""
+    open_streams()
     # Half a second of looking for garbage while modules are loaded, which is none.
     gc.disable()
     click.get_current_context().call_on_close(gc.enable)
@@ -108,7 +64,9 @@ def one_sentence(debug: bool) -> Iterator[None]:
     """Show what went wrong as one sentence, and exit as the error asks for."""
     from plant_assets.sources.files import SourceError
 
-    logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, format="%(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=logging.INFO if debug else logging.CRITICAL, handlers=[handler], force=True)
     logging.getLogger("plant_assets").setLevel(logging.INFO)
     try:
         yield
@@ -116,8 +74,6 @@ def one_sentence(debug: bool) -> Iterator[None]:
         if debug:
             raise
         fail(str(error), WRONG_USE)
-    except BrokenPipeError:
-        raise
     except machine_errors() as error:
         if debug:
             raise
@@ -126,6 +82,8 @@ def one_sentence(debug: bool) -> Iterator[None]:
         fail(f"{where}{reason}; what was not finished is as it was, run again to go on", FAILED)
     except KeyboardInterrupt:
         fail("stopped; what was not finished is as it was, run again to go on", 130)
+    if lost := lost_output():
+        fail(f"not all could be printed: {lost.strerror}", FAILED)
 
 
 def machine_errors() -> tuple[type[Exception], ...]:
@@ -158,7 +116,7 @@ def dagster_records() -> "dg.DagsterInstance":
 
 def fail(message: str, code: int) -> NoReturn:
     """Say in one sentence what went wrong, and exit."""
-    ERR.print(f"plant-assets: {message}", markup=False)
+    ERR.say(f"plant-assets: {message}")
     sys.exit(code)
 
 
@@ -188,10 +146,12 @@ def run(
     with one_sentence(debug):
         from plant_assets.instance import nothing_left_if_refused, prepare_home
         from plant_assets.runs import run_refresh
+        from plant_assets.sources import require_files
 
         settings = read_settings(source=source, warehouse=warehouse, min_rows=0 if accept_fewer else None)
-        chosen = None if weeks in (None, "all") else parse_weeks(weeks or "")
+        chosen = None if weeks in (None, "all") else parse_weeks(weeks)
         instant = parse_instant("--as-of", as_of) if as_of else None
+        require_files(settings)
         with nothing_left_if_refused(settings):
             prepare_home(settings)
             with Steps("reading the source") as steps, dagster_records() as instance:
@@ -210,12 +170,12 @@ def run(
 def answers(source: str | None, warehouse: str | None, debug: bool, as_json: bool, week: str | None) -> None:
     """The four answers, from the last whole run."""
     with one_sentence(debug):
-        as_of_week = parse_week("--week", week) if week else None
+        as_of_week = parse_week("--week", week) if week is not None else None
         print_answers(read_settings(source=source, warehouse=warehouse), as_json, as_of_week)
 
 
 @main.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=click.Path(path_type=Path))
 @store_options
 @click.option("--format", "file_format", default="parquet", show_default=True, help="parquet or csv.")
 def export(directory: Path, source: str | None, warehouse: str | None, debug: bool, file_format: str) -> None:
@@ -227,7 +187,7 @@ def export(directory: Path, source: str | None, warehouse: str | None, debug: bo
         with open_marts(read_settings(source=source, warehouse=warehouse)) as marts:
             rows = export_marts(marts, directory, file_format)
         for name, count in rows.items():
-            OUT.print(f"{name}.{file_format}  {count} rows", markup=False)
+            OUT.say(f"{name}.{file_format}  {count} rows")
 
 
 @main.command("report")
@@ -239,8 +199,8 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
     with one_sentence(debug):
         settings = read_settings(source=source, warehouse=warehouse)
         settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
-        path = find_page(settings, parse_week("--week", week) if week else None)
-        OUT.print(str(path), markup=False)
+        path = find_page(settings, parse_week("--week", week) if week is not None else None)
+        OUT.say(str(path))
         if opens:
             webbrowser.open(path.as_uri())
 
@@ -261,7 +221,7 @@ def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | N
             with Steps("checking") as steps, dagster_records() as instance:
                 outcome = run_checks(settings, instance, steps, debug, instant)
         for line in outcome.lines:
-            OUT.print(line, markup=False)
+            OUT.say(line)
         report(outcome.failures, [], [])
         leave(FAILED if outcome.failures or outcome.failed_errors else 0)
 
@@ -286,13 +246,15 @@ def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
             if lines:
                 print_section(title, lines)
         if found.error:
-            ERR.print(f"plant-assets: {found.error}", markup=False)
-        OUT.print(f"\nNext: {found.next_command}", markup=False)
-        sys.exit(WRONG_USE if found.error else 0)
+            ERR.say(f"plant-assets: {found.error}")
+        OUT.print()
+        OUT.say(f"Next: {found.next_command}")
+        if found.error:
+            sys.exit(WRONG_USE)
 
 
 @main.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--sessions", default=5_000, show_default=True, help="Sessions per 12 weeks.")
 @click.option("--weeks", default=12, show_default=True, help="Weeks before the end.")
 @click.option("--products", default=30, show_default=True, help="Products, at least 3.")
@@ -315,6 +277,8 @@ def sample(
         from plant_assets import sample as sample_store
 
         until = parse_instant("--end", end) if end else dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        if not is_known(until.date()):
+            raise UsageError(f"--end {end} is not allowed: an instant from {FIRST_MONDAY} to {LAST_MONDAY}")
         with Steps("writing the sample store") as steps:
             written = sample_store.write(
                 directory,
@@ -326,7 +290,7 @@ def sample(
                 file_format,
                 lambda day: steps.advance(str(day)) if ERR.is_terminal else None,
             )
-        OUT.print(f"{directory}: {written.start} to {written.end}", markup=False)
+        OUT.say(f"{directory}: {written.start} to {written.end}")
 
 
 @main.command()
@@ -336,11 +300,13 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> No
     """Start Dagster's web server and daemon on this warehouse."""
     with one_sentence(debug):
         from plant_assets.instance import environment, prepare_home
+        from plant_assets.sources import require_files
 
         settings = read_settings(source=source, warehouse=warehouse)
+        require_files(settings)
         prepare_home(settings)
         learn_first_week(settings)
-        ERR.print(f"http://127.0.0.1:{port}  (records in {settings.records_name})", markup=False)
+        ERR.say(f"http://127.0.0.1:{port}  (records in {settings.records_name})")
         arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
         os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
 
@@ -357,11 +323,11 @@ def forget_observation(instant: str, source: str | None, warehouse: str | None, 
         backup = maintenance.forget_observation(
             settings, logging.getLogger("plant_assets"), parse_instant("INSTANT", instant), "forget-observation"
         )
-        OUT.print(f"removed, after a backup to {backup}; rebuild with `plant-assets run`", markup=False)
+        OUT.say(f"removed, after a backup to {backup}; rebuild with `plant-assets run`")
 
 
 @main.command("import-observations")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @store_options
 def import_observations(path: Path, source: str | None, warehouse: str | None, debug: bool) -> None:
     """Give a new warehouse the observations of products that FILE, another one of the store, has."""
@@ -370,13 +336,13 @@ def import_observations(path: Path, source: str | None, warehouse: str | None, d
         from plant_assets.instance import nothing_left_if_refused
 
         settings = read_settings(source=source, warehouse=warehouse)
-        if not path.exists():
+        if not path.is_file():
             raise UsageError(f"no warehouse at {path}")
         with nothing_left_if_refused(settings):
             count = maintenance.import_observations(
                 settings, logging.getLogger("plant_assets"), path, "plant-assets import-observations"
             )
-        OUT.print(f"{count} observations", markup=False)
+        OUT.say(f"{count} observations")
 
 
 @main.command()
@@ -425,7 +391,7 @@ def env(source: str | None, warehouse: str | None, debug: bool) -> None:
         for name, value in environment(settings).items():
             # A URL may have a password in it. The environment that it is from keeps it.
             if "://" not in value or inherited.get(name) != value:
-                OUT.print(f"export {name}={shlex.quote(value)}", markup=False)
+                click.echo(f"export {name}={shlex.quote(value)}")
 
 
 def stored_settings(source: str | None, warehouse: str | None) -> Settings:
@@ -455,6 +421,8 @@ def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08")
         week = dt.date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option} {text} is not allowed: {allowed}") from None
+    if not is_known(week):
+        raise UsageError(f"{option} {text} is not allowed: {KNOWN_WEEKS}")
     if week != monday_of(week):
         raise UsageError(f"{option} {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}")
     return week
@@ -474,9 +442,9 @@ def parse_instant(option: str, text: str) -> dt.datetime:
     """Return the instant that an option names, in UTC."""
     try:
         instant = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
+    except (ValueError, OverflowError):
         raise UsageError(f"{option} {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None
-    return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
 
 
 def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None) -> None:
@@ -528,17 +496,17 @@ def find_page(settings: Settings, week: dt.date | None) -> Path:
 
 def print_section(title: str, lines: list[tuple[str, str]]) -> None:
     """A title, and labels with their values under it."""
-    OUT.print(title, markup=False)
+    OUT.say(title)
     width = max((len(label) for label, _value in lines), default=0)
     for label, value in lines:
-        OUT.print(f"  {label:{width}}  {value}", markup=False)
+        OUT.say(f"  {label:{width}}  {value}")
 
 
 def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:
     """What failed, on the error stream."""
     for kind, lines in (("failed", failures), ("check failed", failed_errors), ("check warned", warned)):
         for line in lines:
-            ERR.print(f"{kind}: {line}", markup=False)
+            ERR.say(f"{kind}: {line}")
 
 
 if __name__ == "__main__":

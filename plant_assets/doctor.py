@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from plant_assets.alerts import is_known_address
 from plant_assets.contracts import STAGES
 from plant_assets.settings import PREFIX, Settings, UsageError
 from plant_assets.sources import history, source_of
@@ -88,6 +89,8 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diag
         diagnosis.error = error
         diagnosis.odd.append(str(error))
     is_mismatch = bool(diagnosis.error)
+    if settings.alert_url and not is_known_address(settings.alert_url.get_secret_value()):
+        diagnosis.odd.append("PLANT_ALERT_URL is no URL that Apprise knows, so nobody is told of failed runs")
     published = _look_at_warehouse(settings, diagnosis)
     does = "run"
     if isinstance(diagnosis.error, SourceError) or (diagnosis.error and not is_mismatch):

@@ -5,10 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
-from plant_assets.contracts import MARTS, TABLES
+from plant_assets.contracts import MARTS, SQL_TYPES, TABLES, TEXT, Column
 from plant_assets.settings import UsageError
 from plant_assets.sql import literal
 from plant_assets.storage import Warehouse
+from plant_assets.text import guarded_cell
 
 FORMATS = {"parquet": "format parquet, compression zstd", "csv": "format csv, header"}
 MANIFEST = "export.json"
@@ -20,11 +21,15 @@ def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[st
     The directory changes as a whole: an earlier export is moved away when the new one is written to its end.
 
     Raises:
-        UsageError: the format is not known, or the directory holds something else than an export.
+        UsageError: the format is not known, or the directory is none or holds something else than an export.
     """
     if file_format not in FORMATS:
         raise UsageError(f"--format {file_format} is not allowed: {' or '.join(FORMATS)}")
     directory = directory.expanduser().resolve()
+    if not directory.name:
+        raise UsageError(f"{directory} is no place for an export: name a directory in it")
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file: name a directory")
     fresh, before = (directory.with_name(f".{directory.name}.{state}") for state in ("new", "before"))
     if before.exists() and not directory.exists():
         # An export that was killed between its two moves.
@@ -49,9 +54,16 @@ def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[st
 
 
 def _write(marts: Warehouse, name: str, folder: Path, file_format: str) -> int:
-    columns, key = ", ".join(TABLES[name].names), TABLES[name].key
-    ordered = f" order by {', '.join(key)}" if key else ""
+    table = TABLES[name]
+    columns = ", ".join(_cell(column) if file_format == "csv" else column.name for column in table.columns)
+    # By what the rows hold, not by what is written of it.
+    ordered = f" order by {', '.join(f'{name}.{column}' for column in table.key)}" if table.key else ""
     path = folder / f"{name}.{file_format}"
     return int(
         marts.value(f"copy (select {columns} from {name}{ordered}) to {literal(str(path))} ({FORMATS[file_format]})")
     )
+
+
+def _cell(column: Column) -> str:
+    is_text = column.sql_type == SQL_TYPES[TEXT]
+    return f"{guarded_cell(f'{column.name}::varchar')} as {column.name}" if is_text else column.name

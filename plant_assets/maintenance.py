@@ -36,6 +36,7 @@ from plant_assets.sql import literal
 from plant_assets.storage import Warehouse, hold_lock, open_marts, open_warehouse
 
 BACKUPS_KEPT = 7
+MOST_DAYS = 36_525
 STAMP = "%Y-%m-%dT%H-%M-%SZ"
 
 
@@ -109,8 +110,10 @@ def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> 
 
     Raises:
         NotWhole: the copy does not read back as the warehouse.
-        UsageError: there is no warehouse.
+        UsageError: `keep` is under 1, or there is no warehouse.
     """
+    if keep < 1:
+        raise UsageError(f"keep {keep} is not allowed: at least 1, the backup that is made")
     folder, path = backups_path(settings), settings.warehouse_path
     target = folder / f"{dt.datetime.now(dt.UTC):{STAMP}}.duckdb"
     with hold_lock(settings, log, holder, wait=True):
@@ -189,7 +192,12 @@ def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> in
     """Remove the text of rows that were rejected over `days` ago, keep that they were and why, and return their number.
 
     The published marts lose it too, and the warehouse is compacted: DuckDB keeps replaced values in its file.
+
+    Raises:
+        UsageError: `days` is negative, or more than a century.
     """
+    if not 0 <= days <= MOST_DAYS:
+        raise UsageError(f"days {days} is not allowed: from 0 to {MOST_DAYS}")
     since = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(days=days)
     is_old = f"rejected_at < timestamp '{since}' and raw_text <> '{PRUNED}'"
     with open_warehouse(settings, log, holder) as warehouse:

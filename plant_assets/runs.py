@@ -167,6 +167,12 @@ def _reason(error: Any) -> str:
 def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            try:
+                self._show(record)
+            except Exception:  # noqa: BLE001 - what is shown of a step does not fail it
+                self.handleError(record)
+
+        def _show(self, record: logging.LogRecord) -> None:
             event = getattr(record, "dagster_meta", {}).get("dagster_event")
             if event is not None and event.is_step_success:
                 progress.advance(event.step_key)

@@ -18,12 +18,15 @@ import duckdb
 from plant_assets.settings import UsageError
 from plant_assets.sql import literal
 from plant_assets.storage import write_atomically
+from plant_assets.zones import FIRST_MONDAY, is_known
 
 MANIFEST = "sample.json"
 RATE_WEEKS = 12
 OBSERVED_EVERY = dt.timedelta(hours=6)
 DAY = dt.timedelta(days=1)
 FORMATS = ("csv", "parquet")
+# Options of the command, with the least and the most: MD5 and dates go further, no disk does.
+ALLOWED = {"sessions": (1, 10**9), "weeks": (1, 5_000), "products": (3, 10**6), "seed": (-(10**15), 10**15)}
 INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 NEW_ON_DAY, LEAVES_ON_DAY = 30, 50
 PLANTS = (
@@ -64,17 +67,22 @@ def write(
     Raises:
         UsageError: an argument is out of range, or the folder holds something else.
     """
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file: give an empty folder")
     known = read_manifest(directory)
     if known is None:
         if directory.exists() and any(directory.iterdir()):
             raise UsageError(f"{directory} is not empty and holds no sample store: give an empty folder")
-        for name, value, least in (("sessions", sessions, 1), ("weeks", weeks, 1), ("products", products, 3)):
-            if value < least:
-                raise UsageError(f"--{name} {value} is not allowed: at least {least}")
+        given = {"sessions": sessions, "weeks": weeks, "products": products, "seed": seed}
+        for name, (least, most) in ALLOWED.items():
+            if not least <= given[name] <= most:
+                raise UsageError(f"--{name} {given[name]} is not allowed: from {least} to {most}")
         if format not in FORMATS:
             raise UsageError(f"--format {format} is not allowed: one of {', '.join(FORMATS)}")
         midnight = dt.datetime.combine(end.date(), dt.time())
         start = midnight - dt.timedelta(weeks=weeks) + (DAY if end > midnight else dt.timedelta())
+        if not is_known(start.date()):
+            raise UsageError(f"--weeks {weeks} is not allowed: the store would begin before {FIRST_MONDAY}")
         known = Manifest(start.isoformat(), start.isoformat(), seed, sessions, products, format)
     if end <= dt.datetime.fromisoformat(known.end):
         return known

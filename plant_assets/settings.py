@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
 from plant_assets.postgres_url import SCHEMES, PostgresUrl
-from plant_assets.zones import Calendar, known_zone
+from plant_assets.zones import KNOWN_WEEKS, Calendar, is_known, known_zone, monday_of
 
 PREFIX = "PLANT_"
 SPARK = "spark://"
@@ -30,6 +30,26 @@ def project_root() -> Path:
     """The folder of `workspace.yaml` where the package lies beside it, else the current one."""
     beside_package = Path(plant_assets.__file__).resolve().parent.parent
     return beside_package if (beside_package / "workspace.yaml").exists() else Path.cwd()
+
+
+def _absolute_path(value: Path | str) -> Path:
+    """Return the absolute path that an operator names.
+
+    Raises:
+        ValueError: no file can have it.
+    """
+    if not str(value):
+        raise ValueError("a path that is not empty")
+    try:
+        path = Path(value).expanduser().resolve()
+        path.exists()
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a path in UTF-8") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"a path that this machine can follow ({reason})") from None
+    return path
 
 
 class Settings(BaseSettings):
@@ -58,7 +78,10 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _under_root(cls, value: Path) -> Path:
-        return (project_root() / value.expanduser()).resolve()
+        path = _absolute_path(project_root() / value.expanduser())
+        if path.exists() and not path.is_dir():
+            raise ValueError("a directory")
+        return path
 
     @field_validator("warehouse", mode="before")
     @classmethod
@@ -67,22 +90,26 @@ class Settings(BaseSettings):
             if not (value.startswith(SPARK) and SPARK_MASTERS.fullmatch(value.removeprefix(SPARK))):
                 raise ValueError("a DuckDB file, spark://local[*], or spark://HOST:PORT of a Spark master")
             return value
-        path = Path(value) if value else None
-        if path and "?" in path.name:
+        if value is None:
+            return None
+        path = _absolute_path(value)
+        if "?" in path.name:
             raise ValueError("a path without a question mark, which DuckDB takes for the start of options")
-        return path.expanduser().resolve() if path else None
+        if path.exists() and not path.is_file():
+            raise ValueError("a DuckDB file, or a place where there is none yet")
+        return path
 
     @field_validator("tables", mode="before")
     @classmethod
     def _absolute_tables(cls, value: Path | str | None) -> Path | None:
         if isinstance(value, str) and "://" in value:
             raise ValueError("a directory that this machine and all workers see; object stores are not supported")
-        return Path(value).expanduser().resolve() if value else None
+        return None if value is None else _absolute_path(value)
 
     @field_validator("mapping")
     @classmethod
     def _absolute_mapping(cls, value: Path | None) -> Path | None:
-        return value.expanduser().resolve() if value else None
+        return None if value is None else _absolute_path(value)
 
     @field_validator("source", mode="before")
     @classmethod
@@ -92,7 +119,7 @@ class Settings(BaseSettings):
             if scheme not in SCHEMES:
                 raise ValueError(f"a directory or a postgresql:// URL; {scheme}:// is not supported by this version")
             return PostgresUrl(value).text
-        return str(Path(value).expanduser().resolve()) if value else None
+        return None if value is None else str(_absolute_path(value))
 
     _known_zone = field_validator("timezone")(known_zone)
 
@@ -106,8 +133,10 @@ class Settings(BaseSettings):
     @field_validator("start")
     @classmethod
     def _monday(cls, value: dt.date | None) -> dt.date | None:
-        if value and value.weekday() != 0:
-            raise ValueError(f"a Monday, like {value - dt.timedelta(days=value.weekday())}")
+        if value and not is_known(value):
+            raise ValueError(KNOWN_WEEKS)
+        if value and value != monday_of(value):
+            raise ValueError(f"a Monday, like {monday_of(value)}")
         return value
 
     @field_validator("records")

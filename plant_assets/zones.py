@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 WEEK = dt.timedelta(days=7)
 # How far after a run's clock an instant of the source may be.
 FAR_FUTURE = dt.timedelta(days=1)
+# Weeks that a store can have: arithmetic on dates stays within what dates, zones and engines know.
+FIRST_MONDAY, LAST_MONDAY = dt.date(1970, 1, 5), dt.date(2099, 12, 28)
+KNOWN_WEEKS = f"a Monday from {FIRST_MONDAY} to {LAST_MONDAY}"
 
 
 def monday_of(day: dt.date) -> dt.date:
@@ -71,6 +74,11 @@ class Calendar:
 def weeks_between(first: dt.date, last: dt.date) -> list[dt.date]:
     """The Mondays from `first` to `last`, both included; none where `last` is earlier."""
     return [first + WEEK * n for n in range((last - first).days // 7 + 1)]
+
+
+def is_known(day: dt.date) -> bool:
+    """Return whether a day lies in a week that a store can have."""
+    return FIRST_MONDAY <= day < LAST_MONDAY + WEEK
 
 
 def known_zone(name: str) -> str:

@@ -22,6 +22,30 @@ NASTY_NAMES = [
     "Very long " + "Plant " * 32,
 ]
 
+# Text that a spreadsheet would run, whatever blank, unseen or wide characters it begins with.
+FORMULAS = [
+    "=1+1",
+    "+1",
+    "-5",
+    "@SUM(A1)",
+    "\ttab",
+    "\nline",
+    "  =1",
+    "\n -1",
+    "\u00a0=1",
+    "\u3000+1",
+    "\u200b\u200d=1",
+    "\ufeff@x",
+    "\u202e\u2066-1",
+    "\x1b=1",
+    "\uff1d1",
+    "\uff0b1",
+    " \uff0d1",
+    "\uff20x",
+]
+# Text that it leaves as it is.
+HARMLESS = ["Fern", "a=1", "1-2", "'=1", "\u2212 5", " Caf\u00e9", "\u05e0\u05e2\u05e0\u05e2=", "5", ","]
+
 
 class _Tables(HTMLParser):
     """The tables of a page: by name, the heading and the cells, each with its value and its text."""

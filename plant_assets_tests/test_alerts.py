@@ -1,12 +1,15 @@
 """Messages about failed runs and checks, to a real webhook."""
 
+import email
 import logging
+import socketserver
+import threading
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 
-from plant_assets.alerts import tell
+from plant_assets.alerts import is_known_address, tell
 from plant_assets.definitions import build_defs
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_warehouse
@@ -110,3 +113,73 @@ def test_a_run_that_is_tried_again_is_told_once(
     [message] = received
     assert first.run_id in message["message"]
     assert "run of refresh: The run's process is gone" in message["message"]
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """An SMTP server that takes every mail."""
+
+    received: list[bytes]
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        for line in self.rfile:
+            if line.upper().startswith(b"DATA"):
+                self.wfile.write(b"354 go on\r\n")
+                self.received.append(b"".join(iter(self.rfile.readline, b".\r\n")))
+            self.wfile.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[str, list[bytes]]]:
+    handler = type("OwnMailbox", (Mailbox,), {"received": []})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        yield f"mailto://127.0.0.1:{port}/?from=plants@example.com&to=owner@example.com", handler.received
+        server.shutdown()
+
+
+def test_a_mail_runs_nothing_that_a_store_wrote(
+    built: Settings, records: dg.DagsterInstance, mailbox: tuple[str, list[bytes]]
+) -> None:
+    url, received = mailbox
+    settings = read_settings(source=built.source, warehouse=built.warehouse, alert_url=url)
+    name = "<img src=x onerror=alert(1)>\x1b[2J\nfern"
+    rows(settings, "update inventory set inflow = inflow + 1, product_id = ?", [name])
+    tell(settings, records, _check(settings, records), LOG)
+    [mail] = received
+    parts = [part for part in email.message_from_bytes(mail).walk() if not part.is_multipart()]
+    texts = {part.get_content_type(): part.get_payload(decode=True).decode() for part in parts}  # type: ignore[union-attr]
+    assert "<img" not in texts.get("text/html", "")
+    assert all("<img src" in text or "&lt;img" in text for text in texts.values())
+    assert all("onerror=alert(1)" in text and "[2J fern" in text for text in texts.values())
+    assert "\x1b" not in "".join(texts.values())
+
+
+@pytest.mark.parametrize(
+    ("url", "is_known"),
+    [
+        ("slack://T1JJ3T3L2/hush-token/TIiajkdnlazkcOXrIdevi7FQ/#plants", False),
+        ("nowhere://hush-token@example.com", False),
+        ("hush-token", False),
+        ("mailto://hush-token", False),
+        ("json://hush-token@example.com", True),
+    ],
+)
+def test_an_address_is_looked_at_without_a_word_of_it(
+    url: str, is_known: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert is_known_address(url) == is_known
+    assert "hush" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_an_address_that_is_none_is_named_without_its_token(
+    built: Settings, records: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = read_settings(source=built.source, warehouse=built.warehouse, alert_url="slack://T1/hush-token/x")
+    rows(settings, "update inventory set inflow = inflow + 1")
+    tell(settings, records, _check(settings, records), LOG)
+    assert "PLANT_ALERT_URL is no URL that Apprise knows: see https://appriseit.com" in caplog.text
+    assert "inventory_flows_balance" in caplog.text
+    assert "hush" not in caplog.text

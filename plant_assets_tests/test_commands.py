@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from plant_assets import sample
 from plant_assets.checks import checks_of
+from plant_assets.cli import parse_weeks
 from plant_assets.contracts import TABLES
-from plant_assets.settings import Settings, read_settings
+from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.storage import open_warehouse
+from plant_assets.zones import KNOWN_WEEKS
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents
 
@@ -189,6 +193,15 @@ def test_another_zone_is_refused_by_name(ran: Ran) -> None:
             {"PLANT_START": "2026-10-13"},
             "PLANT_START=2026-10-13 is not allowed: a Monday, like",
         ),
+        (["answers"], {"PLANT_START": "0001-01-01"}, f"PLANT_START=0001-01-01 is not allowed: {KNOWN_WEEKS}"),
+        (["run", "--weeks", ""], {}, "--weeks  is not allowed: a Monday, two as"),
+        (["answers", "--week", ""], {}, "--week  is not allowed: a Monday"),
+        (["report", "--week", "0001-01-01"], {}, f"--week 0001-01-01 is not allowed: {KNOWN_WEEKS}"),
+        (["sample", "new", "--weeks", "100000"], {}, "--weeks 100000 is not allowed: from 1 to 5000"),
+        (["sample", "new", "--end", "0001-01-01"], {}, "--end 0001-01-01 is not allowed: an instant from 1970"),
+        (["sample", "/dev/null"], {}, "/dev/null is a file: give an empty folder"),
+        (["answers", "--warehouse", "\udcff"], {}, r"PLANT_WAREHOUSE=\udcff is not allowed: a path in UTF-8"),
+        (["import-observations", "/dev/null"], {}, "no warehouse at /dev/null"),
         (["answers", "--warehouse", "what?.duckdb"], {}, "a path without a question mark"),
         (["answers"], {"PLANT_LATE_WEEKS": "-1"}, "PLANT_LATE_WEEKS=-1 is not allowed"),
         (["answers"], {"PLANT_MIN_PRODUCTS": "half"}, "PLANT_MIN_PRODUCTS=half is not allowed"),
@@ -202,6 +215,78 @@ def test_wrong_use_is_one_sentence_and_2(
     assert done.returncode == 2
     assert message in one_sentence(done)
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        *(("start", start, KNOWN_WEEKS) for start in ("0001-01-01", "1969-12-29", "2100-01-04", "9999-12-27")),
+        ("source", "", "a path that is not empty"),
+        ("warehouse", "", "a path that is not empty"),
+        ("warehouse", "/dev/null", "a DuckDB file, or a place where there is none yet"),
+        ("warehouse", "x" * 300, "a path that this machine can follow (File name too long)"),
+        ("warehouse", "~nobody-here/w", "a path that this machine can follow (Could not determine home directory.)"),
+        ("source", "nul\0", "a path that this machine can follow (embedded null byte)"),
+        ("mapping", "\udcff", "a path in UTF-8"),
+        ("home", "/dev/null", "a directory"),
+    ],
+)
+def test_a_setting_that_nothing_can_have_is_refused_by_name(name: str, value: str, allowed: str) -> None:
+    with pytest.raises(UsageError) as error:
+        read_settings(**{name: value})
+    assert str(error.value) == f"PLANT_{name.upper()}={value} is not allowed: {allowed}"
+
+
+@pytest.mark.parametrize("week", ["0001-01-01", "0001-01-03", "1969-12-29", "2100-01-04", "9999-12-27", "9999-12-31"])
+def test_weeks_that_no_store_has_are_refused(week: str) -> None:
+    with pytest.raises(UsageError, match=f"--weeks {week} is not allowed: {KNOWN_WEEKS}"):
+        parse_weeks(week)
+    with pytest.raises(UsageError, match=f"--weeks {week} is not allowed: {KNOWN_WEEKS}"):
+        parse_weeks(f"2021-02-08..{week}")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sessions": -1}, "--sessions -1 is not allowed: from 1 to 1000000000"),
+        ({"sessions": 10**30}, "is not allowed: from 1 to 1000000000"),
+        ({"products": 10**30}, "is not allowed: from 3 to"),
+        ({"seed": 10**30}, "is not allowed: from"),
+        ({"weeks": 5_000}, "--weeks 5000 is not allowed: the store would begin before 1970-01-05"),
+    ],
+)
+def test_a_sample_that_no_disk_holds_is_refused(given: dict[str, int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        sample.write(tmp_path / "new", END, **given)  # type: ignore[arg-type]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("events.csv", "fifo"),
+        ("products/2026-10-15.csv.gz", "fifo"),
+        ("orders.parquet", "device"),
+        ("events/2026/new.jsonl", "socket"),
+    ],
+)
+def test_what_is_no_file_is_refused_before_anything_is_written(place: str, kind: str, tmp_path: Path) -> None:
+    store, home, path = tmp_path / "store", tmp_path / "home", tmp_path / "store" / place
+    path.parent.mkdir(parents=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        (store / "events.csv").write_text("event_id\n")
+        (store / "products.csv").write_text("product_id\n")
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(os.path.relpath(path))
+    done = plant_assets("run", "--source", store, PLANT_HOME=str(home))
+    assert done.returncode == 2
+    assert one_sentence(done).startswith(f"{path} of the table {place[:6].rstrip('/.')}")
+    assert "is no regular file: expected a" in done.stderr
+    assert not home.exists()
 
 
 def test_weeks_before_the_first_are_refused(ran: Ran) -> None:

@@ -1,7 +1,11 @@
 """An export has all marts of one run, as a whole, whatever happened to the one before."""
 
+import csv
 import json
 import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -9,8 +13,10 @@ import pytest
 
 from plant_assets.contracts import MARTS, TABLES
 from plant_assets.export import MANIFEST, export_marts
-from plant_assets.settings import Settings, UsageError
+from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.storage import open_marts
+from plant_assets_tests.pages import FORMULAS, HARMLESS, marts_for_writing
+from plant_assets_tests.test_commands import one_sentence, plant_assets
 
 
 def export(settings: Settings, directory: Path, file_format: str = "parquet") -> dict[str, int]:
@@ -82,3 +88,56 @@ def test_a_folder_with_other_files_is_left_alone(built_once: Settings, tmp_path:
 def test_an_empty_folder_is_taken(built_once: Settings, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert export(built_once, tmp_path / "out").keys() == set(MARTS)
+
+
+def test_a_spreadsheet_runs_no_text_of_a_csv_and_a_number_stays_one(tmp_path: Path) -> None:
+    settings = read_settings(source=tmp_path, warehouse=tmp_path / "w.duckdb")
+    names = [*FORMULAS, "\rreturn", "\0=1", *HARMLESS]
+    with marts_for_writing(settings) as marts:
+        row = "insert into inventory_changes by name select ? as product_id, ? as product_name, -? as change"
+        marts.executemany(row, [(f"{number:03}", name, number) for number, name in enumerate(names)])
+    export(settings, tmp_path / "csv", "csv")
+    with (tmp_path / "csv" / "inventory_changes.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["product_name"] for row in rows] == [name if name in HARMLESS else "'" + name for name in names]
+    assert [row["change"] for row in rows] == [str(-number) for number in range(len(names))]
+    export(settings, tmp_path / "parquet")
+    kept = f"select product_name from '{tmp_path}/parquet/inventory_changes.parquet' order by product_id"
+    assert [name for (name,) in duckdb.execute(kept).fetchall()] == names
+
+
+@pytest.mark.parametrize("below", ["", "notes.txt"])
+def test_a_place_that_is_no_directory_is_refused(below: str, built_once: Settings, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    where = tmp_path / below if below else Path("/")
+    done = plant_assets("export", where, "--warehouse", built_once.warehouse_path)
+    assert done.returncode == 2
+    assert one_sentence(done).endswith("name a directory" if below else "name a directory in it")
+
+
+def test_a_place_that_cannot_be_written_to_is_one_sentence(built_once: Settings, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    done = plant_assets("export", tmp_path / "notes.txt" / "out", "--warehouse", built_once.warehouse_path)
+    assert done.returncode == 1
+    assert "Not a directory" in one_sentence(done)
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "csv"])
+@pytest.mark.parametrize("limit", [0, 200, 1_000])
+def test_a_full_disk_leaves_the_export_of_before(
+    file_format: str, limit: int, built_once: Settings, tmp_path: Path
+) -> None:
+    export(built_once, tmp_path / "out", file_format)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    command = [sys.executable, "-m", "plant_assets.cli", "export", str(tmp_path / "out"), "--format", file_format]
+    done = subprocess.run(
+        [*command, "--warehouse", str(built_once.warehouse_path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert one_sentence(done)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -50,6 +50,29 @@ def test_the_last_backups_are_kept(built: Settings, instance: dg.DagsterInstance
     assert (folder / kept[2]).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("keep", [0, -1])
+def test_a_backup_is_not_made_to_be_removed(built: Settings, instance: dg.DagsterInstance, keep: int) -> None:
+    assert _do(built, instance, "back_up").success
+    before = [path.name for path in backups_path(built).iterdir()]
+    assert not _do(built, instance, "back_up", keep=keep).success
+    with pytest.raises(UsageError, match=f"keep {keep} is not allowed: at least 1"):
+        back_up(built, LOG, keep, "a test")
+    assert [path.name for path in backups_path(built).iterdir()] == before
+
+
+@pytest.mark.parametrize("days", [-1, 10**9])
+def test_days_that_no_clock_knows_prune_nothing(built: Settings, instance: dg.DagsterInstance, days: int) -> None:
+    rows(
+        built,
+        "insert into rejected_rows by name select 'events' as source_table, 'e.csv' as file, 'what' as raw_text,"
+        " 'r' as reason, '2026-01-01'::timestamp as rejected_at",
+    )
+    assert not _do(built, instance, "prune", days=days).success
+    with pytest.raises(UsageError, match=f"days {days} is not allowed: from 0 to 36525"):
+        prune(built, LOG, days, "a test")
+    assert rows(built, "select distinct raw_text from rejected_rows where file = 'e.csv'") == [("what",)]
+
+
 @pytest.mark.parametrize("damage", ["missing", "cut off"])
 def test_a_backup_that_cannot_be_read_changes_nothing(
     built: Settings, instance: dg.DagsterInstance, damage: str

@@ -1,6 +1,7 @@
 """The mapping's file: what it may say, how it is refused, and the answers of a store that is read by it."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,11 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         ("event_types:\n  1: page_view", 2, "event_types.1: input should be a valid string"),
         ("time:\n  zone: Berlin", 2, "time.zone: 'Berlin' is not allowed: a name of the IANA time zone database"),
         ("time:\n  format: '%H:%M'", 2, "time.format: '%H:%M' is not allowed: a format of strptime that names year"),
+        (
+            "time:\n  format: '%Y%m%d%Y'",
+            2,
+            "time.format: '%Y%m%d%Y' is not allowed: a format of strptime",
+        ),
         ("time:\n  form: x", 2, "time.form: not known; allowed: format, zone"),
         ("tables:\n  events: a\n  events: b", 3, "events: given twice, first in line 2"),
         ("tables:\n\tevents: clicks", 2, "no YAML: found character '\\t' that cannot start any token"),
@@ -82,6 +88,47 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(MappingError, match=rf"PLANT_MAPPING=.*mapping\.yaml cannot be read: {problem}"):
         read_mapping(path)
+
+
+LAUGHS = "\n".join(f"k{n}: &k{n} [{', '.join([f'*k{n - 1}'] * 9)}]" for n in range(1, 10))
+MERGES = "\n".join(f"k{n}: &k{n} {{<<: [{', '.join([f'*k{n - 1}'] * 9)}]}}" for n in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tables: " + 3_000 * "[" + 3_000 * "]", "nested too deeply"),
+        ("tables: " + 3_000 * "{a: " + 3_000 * "}", "nested too deeply"),
+        ("#" + 1_000_000 * " ", "cannot be read: it is larger than 1,000,000 bytes"),
+        (f"k0: &k0 [lol]\n{LAUGHS}\nevent_types: {{view: *k9}}", "names more than 100,000 things"),
+        (f"k0: &k0 {{a: b}}\n{MERGES}", "names more than 100,000 things"),
+        ("tables: {events: 2001-13-45}", "no YAML: month must be in 1..12"),
+        ("tables: {events: " + 5_000 * "9" + "}", "no YAML: Exceeds the limit"),
+    ],
+    ids=["list", "sections", "large", "laughs", "merges", "date", "number"],
+)
+def test_a_mapping_that_no_person_writes_is_one_sentence(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text(text)
+    with pytest.raises(MappingError, match=problem) as error:
+        read_mapping(path)
+    assert str(path) in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_name_is_shown_in_part_where_it_is_long(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text(f"event_types: {{view: [{'/' * 9_000}]}}")
+    with pytest.raises(MappingError, match=r"event_types\.view: .* is not allowed; allowed: page_view") as error:
+        read_mapping(path)
+    assert len(str(error.value)) < 400
+
+
+def test_a_mapping_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mapping.yaml")
+    for path in (tmp_path / "mapping.yaml", tmp_path, Path("/dev/zero")):
+        with pytest.raises(MappingError, match="cannot be read: it is no regular file"):
+            read_mapping(path)
 
 
 def test_a_file_that_says_nothing_is_none(tmp_path: Path) -> None:

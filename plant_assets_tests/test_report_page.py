@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,17 @@ from selenium.webdriver.common.by import By
 from plant_assets.report.page import CheckResult, page_path, show_banner, write_pages
 from plant_assets.settings import Settings, read_settings
 from plant_assets.storage import open_marts
+from plant_assets.text import FORMULA
 from plant_assets_tests.conftest import need
-from plant_assets_tests.pages import NASTY_NAMES, csv_rows, tables_of, write_large_marts
+from plant_assets_tests.pages import (
+    FORMULAS,
+    HARMLESS,
+    NASTY_NAMES,
+    csv_rows,
+    marts_for_writing,
+    tables_of,
+    write_large_marts,
+)
 from plant_assets_tests.test_report import RUNNING, WHOLE, rename
 from plant_assets_tests.test_ui import CHROMIUM, DRIVER, QUIET
 
@@ -89,13 +99,13 @@ class Browser:
         found.click()
 
     def download(self, table: str) -> tuple[str, str]:
-        """The name and the text of a table's download."""
-        before = set(self.downloads.iterdir())
+        """The name and the text of a table's download, which is not kept: the next may have its name."""
         self.click(f"#table-{table} a.csv")
         for _tenth in range(100):
-            new = [path for path in set(self.downloads.iterdir()) - before if path.suffix == ".csv"]
-            if new:
-                return new[0].name, new[0].read_bytes().decode()
+            for path in self.downloads.glob("*.csv"):
+                text = path.read_bytes().decode()
+                path.unlink()
+                return path.name, text
             time.sleep(0.1)
         pytest.fail(f"no download of {table}")
 
@@ -246,6 +256,27 @@ def test_each_table_downloads_as_it_is(browser: Browser, pages: Settings, table:
             row["product_name"] = "'" + row["product_name"]
     assert csv_rows(text) == expected
     assert browser.requests() <= {path.as_uri(), *(url for url in browser.requests() if url.startswith("blob:"))}
+
+
+def test_a_spreadsheet_runs_no_name_of_a_download(browser: Browser, tmp_path: Path) -> None:
+    settings, names = read_settings(source=tmp_path, warehouse=tmp_path / "w.duckdb"), [*FORMULAS, *HARMLESS]
+    write_large_marts(settings, RUNNING, products=len(names), weeks=2)
+    with marts_for_writing(settings) as marts:
+        marts.execute(
+            "update inventory_changes set product_name = (?::varchar[])[substr(product_id, 2)::bigint + 1],"
+            " inventory = previous_inventory + 1, change = 1, state = 'up'",
+            [names],
+        )
+    with open_marts(settings) as marts:
+        write_pages(settings, marts, [WHOLE], [], "a run")
+    browser.open(page_path(settings, WHOLE))
+    _name, text = browser.download("inventory_changes")
+    found = [row["product_name"] for row in csv_rows(text)]
+    assert sorted(found) == sorted(name if name in HARMLESS else "'" + name for name in names)
+
+
+def test_page_and_export_know_a_formula_alike() -> None:
+    assert f"/{FORMULA}/" in files("plant_assets.report").joinpath("page.js").read_text(encoding="utf-8")
 
 
 def test_the_dark_is_dark_and_charts_follow(browser: Browser, pages: Settings) -> None:

@@ -24,9 +24,12 @@
     table.tBodies[0].append(...rows);
   }
 
+  // As in plant_assets/text.py.
+  const formula =
+    /^(?:[\t\r\n]|[\u0000-\u0020\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*[=+\-@\uff0b\uff0d\uff1d\uff20])/;
+
   function field(text, isText) {
-    // A spreadsheet would take a name that begins so for a formula.
-    const safe = isText && /^[=+\-@\t\r]/.test(text) ? "'" + text : text;
+    const safe = isText && formula.test(text) ? "'" + text : text;
     return /[",\r\n]/.test(safe) ? '"' + safe.replaceAll('"', '""') + '"' : safe;
   }
 

@@ -28,3 +28,14 @@ def source_of(
     return PostgresSource(
         settings.database, settings.calendar, mapping, as_of, settings.late_weeks, first_week, anew, counts_weeks
     )
+
+
+def require_files(settings: Settings) -> None:
+    """Look at a store's files before anything is locked or written. Another store's are for the warehouse to refuse.
+
+    Raises:
+        SourceError: a run could not read them; the message names the file or what is missing.
+    """
+    is_own = all(settings.remembered(name) in (None, value) for name, value in settings.store().items())
+    if is_own and settings.source and settings.database is None:
+        FileSource(settings.source_path, settings.calendar, mapping_of(settings)).list_files()

@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import re
+import stat
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -441,6 +442,8 @@ class FileSource(Source):
             status = path.stat()
         except OSError as error:
             raise SourceError(f"{path} of the table {table} cannot be read: {error.strerror}") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{path} of the table {table} is no regular file: expected a {extension} file")
         name = path.relative_to(self.directory).as_posix()
         if _has_bad_bytes(name):
             raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")

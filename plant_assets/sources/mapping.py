@@ -5,6 +5,10 @@ Nothing here reads the store. The file's names reach SQL only as quoted names an
 
 import datetime as dt
 import hashlib
+import itertools
+import re
+import reprlib
+import stat
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +33,8 @@ from plant_assets.sources.errors import SourceError
 from plant_assets.zones import known_zone
 
 NONE = "none"
+# What a person writes is far below: YAML is slow to read, and a few lines of aliases can name billions of things.
+MOST_BYTES, MOST_THINGS = 1_000_000, 100_000
 # A column of events that only products made from events have use for.
 PRICE_OF_EVENT = "price"
 
@@ -61,7 +67,8 @@ class Time(_Section):
         try:
             if value is None or dt.datetime.strptime(instant.strftime(value), value).date() == instant.date():
                 return value
-        except ValueError:
+        except (ValueError, re.error):
+            # Of a part that is given twice strptime makes a pattern that is none.
             pass
         raise ValueError("a format of strptime that names year, month and day, like %d.%m.%Y %H:%M:%S")
 
@@ -138,20 +145,19 @@ def read_mapping(path: Path) -> StoreMapping:
     Raises:
         MappingError: the file cannot be used; the message names file, line and field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise MappingError(f"PLANT_MAPPING={path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is not UTF-8") from error
+    text = _text_of(path)
     try:
         root = yaml.compose(text, yaml.SafeLoader)
+        if _things(root, {}) > MOST_THINGS:
+            raise MappingError(f"{path}: names more than {MOST_THINGS:,} things once its aliases are written out")
         given = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}" if mark else ""
         raise MappingError(f"{path}{place}: no YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise MappingError(f"{path}: nested too deeply: a mapping has three levels") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise MappingError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     lines = _Lines(path, root)
     if given is not None and not isinstance(given, dict):
@@ -164,6 +170,30 @@ def read_mapping(path: Path) -> StoreMapping:
         raise lines.error(first["loc"], _what_is_allowed(first)) from None
     _require_sense(mapping, lines)
     return mapping
+
+
+def _text_of(path: Path) -> str:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is no regular file")
+        if status.st_size > MOST_BYTES:
+            raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is larger than {MOST_BYTES:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MappingError(f"PLANT_MAPPING={path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is not UTF-8") from error
+
+
+def _things(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """Return how many nodes there are once each alias is what it names; one within itself counts once."""
+    if id(node) not in known:
+        known[id(node)] = 1
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        within = itertools.chain.from_iterable(each if isinstance(each, tuple) else (each,) for each in parts)
+        known[id(node)] += sum(_things(each, known) for each in within)
+    return known[id(node)]
 
 
 class _Lines:
@@ -206,16 +236,16 @@ class _Lines:
 
 
 def _what_is_allowed(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message, given = str(error["msg"]).removeprefix("Value error, "), reprlib.repr(error["input"])
     if error["type"] == "extra_forbidden":
         fields = Time.model_fields if error["loc"][0] == "time" else StoreMapping.model_fields
         return f"not known; allowed: {', '.join(fields)}"
     if error["type"] == "literal_error":
-        return f"{error['input']} is not allowed; allowed: {error['ctx']['expected']}".replace("'", "")
+        return f"{given} is not allowed; allowed: {error['ctx']['expected']}".replace("'", "")
     if error["type"] == "string_pattern_mismatch":
-        return f"{error['input']!r} is not allowed: a name without quotes, backslashes and control characters"
+        return f"{given} is not allowed: a name without quotes, backslashes and control characters"
     if error["type"] == "value_error":
-        return f"{error['input']!r} is not allowed: {message}"
+        return f"{given} is not allowed: {message}"
     return message[0].lower() + message[1:]
 
 
