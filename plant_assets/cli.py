@@ -346,7 +346,7 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int, names
             try:
                 ended = run_together(settings, address, allowed, lambda: ERR.print(f"ready: {url} (Ctrl-C ends)"))
             except KeyboardInterrupt:
-                leave(0)
+                return
         fail(f"{ended}, and the others were ended: see above and {log}, then start again", FAILED)
 
 

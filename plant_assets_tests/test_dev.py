@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ import duckdb
 import psutil
 import pytest
 
+from plant_assets.instance import service_environment
 from plant_assets.settings import Settings, read_settings
 from plant_assets_tests.server import Server, free_port
 from plant_assets_tests.test_commands import one_sentence, plant_assets
 
+ROOT = Path(__file__).parents[1]
 END_SECONDS = 90
 
 
@@ -145,3 +148,10 @@ def test_environment_of_services_is_not_that_of_other_commands(tmp_path: Path) -
     shown = plant_assets("env", PLANT_HOME=str(tmp_path)).stdout
     names = {line.removeprefix("export ").partition("=")[0] for line in shown.splitlines()}
     assert names == {*settings.environment(), "DAGSTER_HOME"}
+    more = {"PYTHONWARNINGS", "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS", "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"}
+    assert set(service_environment(settings)) == names | more
+
+
+def test_make_takes_a_port() -> None:
+    done = subprocess.run(["make", "-n", "dev", "PORT=3001"], cwd=ROOT, capture_output=True, text=True)
+    assert "plant-assets dev --port 3001\n" in done.stdout
