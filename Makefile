@@ -15,9 +15,10 @@ else
 	$(BIN)/plant-assets run
 endif
 
-# Dagster's web server and daemon, on the records of the same warehouse.
+# Dagster's web server and daemon, on the records of the same warehouse. PORT=3001 where 3000 is taken.
+PORT := 3000
 dev: $(VENV)/installed
-	$(BIN)/plant-assets dev
+	$(BIN)/plant-assets dev --port $(PORT)
 
 test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope

@@ -293,22 +293,44 @@ def sample(
         OUT.say(f"{directory}: {written.start} to {written.end}")
 
 
+allow_host = click.option(
+    "--allow-host",
+    "names",
+    metavar="HOST",
+    multiple=True,
+    help="A name by which browsers may reach the web server, besides localhost; may be repeated.",
+)
+
+
 @main.command()
 @store_options
 @click.option("--port", default=3000, show_default=True, help="Port of the web server, on loopback.")
-def dev(source: str | None, warehouse: str | None, debug: bool, port: int) -> None:
+@allow_host
+def dev(source: str | None, warehouse: str | None, debug: bool, port: int, names: tuple[str, ...]) -> None:
     """Start Dagster's web server and daemon on this warehouse."""
     with one_sentence(debug):
-        from plant_assets.instance import environment, prepare_home
+        from plant_assets.dev import LOG_FILE, only_one, run_together
+        from plant_assets.instance import nothing_left_if_refused, prepare_home, service_environment
+        from plant_assets.services import Address, parse_names, require_free, require_port
         from plant_assets.sources import require_files
 
-        settings = read_settings(source=source, warehouse=warehouse)
+        settings, allowed = read_settings(source=source, warehouse=warehouse), parse_names(names)
+        require_port("--port", port)
+        address, url = Address("127.0.0.1", port), f"http://127.0.0.1:{port}"
         require_files(settings)
-        prepare_home(settings)
-        learn_first_week(settings)
-        ERR.say(f"http://127.0.0.1:{port}  (records in {settings.records_name})")
-        arguments = ["dagster", "dev", "-m", "plant_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
-        os.execvpe(sys.executable, [sys.executable, "-m", *arguments], {**os.environ, **environment(settings)})
+        with nothing_left_if_refused(settings):
+            prepare_home(settings)
+            with only_one(settings, url):
+                require_free(address)
+                learn_first_week(settings)
+                log = settings.dagster_home / LOG_FILE
+                ERR.say(f"starting Dagster  (records in {settings.records_name}, log of runs in {log})")
+                os.environ.update(service_environment(settings))
+                try:
+                    ended = run_together(settings, address, allowed, lambda: ERR.say(f"ready: {url} (Ctrl-C ends)"))
+                except KeyboardInterrupt:
+                    return
+        fail(f"{ended}, and the others were ended: see above and {log}, then start again", FAILED)
 
 
 @main.command("forget-observation")
@@ -352,6 +374,8 @@ def import_observations(path: Path, source: str | None, warehouse: str | None, d
 @click.option("--port", type=click.INT, help="Port that it listens on; default 4000 for code, 3000 for web.")
 @click.option("--code", "code_server", default="127.0.0.1:4000", show_default=True, help="Where the code server is.")
 @click.option("--read-only", is_flag=True, help="A web server that shows, and starts or changes nothing.")
+@allow_host
+@click.option("--i-have-a-login-in-front", "has_login", is_flag=True, help="Let --host be more than this machine.")
 def serve(
     service: str,
     source: str | None,
@@ -361,19 +385,29 @@ def serve(
     port: int | None,
     code_server: str,
     read_only: bool,
+    names: tuple[str, ...],
+    has_login: bool,
 ) -> None:
     """Start one of Dagster's parts, to run as a service: code server, daemon or web server."""
     with one_sentence(debug):
-        from plant_assets.instance import environment, prepare_home
-        from plant_assets.services import PORTS, Address, command_of, parse_address
+        from plant_assets import services
+        from plant_assets.instance import nothing_left_if_refused, prepare_home, service_environment
+        from plant_assets.sources import require_files
 
         settings = read_settings(source=source, warehouse=warehouse)
-        listens, asked = Address(host, port or PORTS.get(service, 0)), parse_address(code_server)
-        prepare_home(settings, is_at_warehouse=service == "code")
-        if service == "code":
-            learn_first_week(settings)
-        command = command_of(service, settings, listens, asked, read_only)
-        os.execvpe(command[0], command, {**os.environ, **environment(settings)})
+        listens = services.Address(host, services.PORTS.get(service, 0) if port is None else port)
+        asked, allowed = services.parse_address(code_server), services.parse_names(names)
+        if service != "daemon":
+            services.require_port("--port", listens.port)
+            services.require_login(service, host, read_only, has_login)
+            services.require_free(listens)
+        with nothing_left_if_refused(settings):
+            prepare_home(settings, is_at_warehouse=service == "code")
+            if service == "code":
+                require_files(settings)
+                learn_first_week(settings)
+        command = services.command_of(service, settings, listens, asked, allowed, read_only)
+        os.execvpe(command[0], command, {**os.environ, **service_environment(settings)})
 
 
 @main.command()

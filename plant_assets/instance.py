@@ -114,9 +114,13 @@ def _require_records(settings: Settings, is_at_warehouse: bool) -> None:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The variables that make any Dagster command use this warehouse and its records."""
+    return {**settings.environment(), "DAGSTER_HOME": str(settings.dagster_home)}
+
+
+def service_environment(settings: Settings) -> dict[str, str]:
+    """The variables of `dev` and `serve`: those of any command, time for ticks, and no warnings of libraries."""
     return {
-        **settings.environment(),
-        "DAGSTER_HOME": str(settings.dagster_home),
+        **environment(settings),
         "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
         "PYTHONWARNINGS": "ignore",

@@ -1,14 +1,17 @@
 """Dagster's web server and daemon as `plant-assets dev` starts them, and questions to them."""
 
+import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from plant_assets.settings import Settings
 
@@ -20,6 +23,21 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody takes connections on a port of loopback."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def await_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process takes connections on its port."""
+    ends = time.monotonic() + 120
+    while not is_listening(port):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < ends, log.read_text()
+        time.sleep(0.1)
 
 
 class Web:
@@ -64,6 +82,7 @@ class Server(Web):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(free_port())
+        self.settings = settings
         arguments = ["dev", "--source", settings.source, "--warehouse", str(settings.warehouse_path)]
         self.log = settings.warehouse_path.with_name("dev.log")
         with self.log.open("w") as log:
@@ -75,24 +94,26 @@ class Server(Web):
             )
 
     def wait(self) -> None:
-        for _second in range(120):
-            try:
-                with urllib.request.urlopen(self.address("/server_info"), timeout=5):
-                    return
-            except OSError:
-                assert self.process.poll() is None, self.log.read_text()
-                time.sleep(1)
+        for _tenth in range(1200):
+            if "ready: " in self.log.read_text():
+                return
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.1)
         raise TimeoutError(self.log.read_text())
+
+    def processes(self) -> list[psutil.Process]:
+        """All of them: its own, its services', those of runs."""
+        own = psutil.Process(self.process.pid)
+        return [own, *own.children(recursive=True)]
 
     def kill(self) -> None:
         """End it as a machine does that stops: with all its processes, those of runs too."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=90)

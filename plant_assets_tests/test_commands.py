@@ -351,7 +351,8 @@ REFUSED = {
     "a warehouse without answers": ("answers",),
     "a warehouse that is not there": ("check",),
     "an instant that is none": ("forget-observation", "yesterday"),
-    "a source that cannot be served": ("dev", "--source", "nowhere"),
+    "a source that cannot be shown": ("dev", "--source", "nowhere"),
+    "a source that cannot be served": ("serve", "code", "--source", "nowhere"),
 }
 
 

@@ -4,10 +4,10 @@ import configparser
 import contextlib
 import functools
 import os
+import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,13 +19,15 @@ import pytest
 import yaml
 
 from plant_assets.partitions import RANGE_END, RANGE_START
-from plant_assets.services import Address, command_of, parse_address
+from plant_assets.services import Address, command_of, parse_address, parse_names, require_login
 from plant_assets.settings import PREFIX, Settings, UsageError, read_settings
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import need
-from plant_assets_tests.server import LOCATION, Web, free_port
+from plant_assets_tests.server import LOCATION, Web, free_port, is_listening
+from plant_assets_tests.test_commands import one_sentence, plant_assets
 
-DEPLOY = Path(__file__).parents[1] / "docs" / "deploy"
+ROOT = Path(__file__).parents[1]
+README, DEPLOY = ROOT / "README.md", ROOT / "docs" / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES = ("code", "daemon", "web")
 PROGRAMS = Path(sys.executable).parent
@@ -99,11 +101,11 @@ class Team:
     def start_all(self) -> None:
         """In the order of the compose file."""
         self.start("code")
-        _until(lambda: _listens(self.code), 60, self.log)
+        _until(lambda: is_listening(self.code), 60, self.log)
         _until(lambda: self.is_healthy("code"), 60, self.log)
         self.start("daemon")
         self.start("web")
-        _until(lambda: _listens(self.web.port), 60, self.log)
+        _until(lambda: is_listening(self.web.port), 60, self.log)
         _until(self.knows_the_job, 60, self.log)
 
     def is_healthy(self, name: str) -> bool:
@@ -127,11 +129,6 @@ class Team:
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         return postgres.execute(self.database, statement)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -216,24 +213,88 @@ def test_records_are_migrated_as_operations_says(team: Team) -> None:
 def test_unit_and_container_run_the_same_command() -> None:
     for name in SERVICES:
         _program, *command = _command(name)
-        in_container = COMPOSE["services"][name]["command"]
-        assert in_container[: len(command)] == command == ["serve", name]
+        assert COMPOSE["services"][name]["command"][:2] == command[:2] == ["serve", name]
+
+
+def test_an_open_host_is_in_a_container_only_whose_port_others_do_not_reach() -> None:
+    assert {name for name in SERVICES if any("--host" in part for part in _command(name))} == set()
+    containers = {name: COMPOSE["services"][name] for name in SERVICES}
+    open_ones = {name for name, each in containers.items() if "0.0.0.0" in " ".join(each["command"])}
+    assert open_ones == {name for name, each in containers.items() if "--i-have-a-login-in-front" in each["command"]}
+    ports = [port for each in containers.values() for port in each.get("ports", [])]
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_proxys_name_is_allowed_where_the_ui_is_served() -> None:
+    host = _variables()["PLANT_UI_URL"].removeprefix("https://")
+    assert f"--allow-host={host}" in _command("web")
+    assert "--allow-host=${UI_HOST:-localhost}" in COMPOSE["services"]["web"]["command"]
+    [proxy] = re.findall(r"```nginx\n(.*?)```", README.read_text(), re.DOTALL)
+    assert "proxy_set_header Host $http_host;" in proxy
+    assert f"server_name {host};" in proxy
+    assert f"--allow-host {host}" in README.read_text()
 
 
 def test_daemon_and_web_server_are_pointed_to_the_code_server(tmp_path: Path) -> None:
     settings = read_settings(warehouse=tmp_path / "w.duckdb")
     asked, listens = parse_address("code.internal:4001"), Address("127.0.0.1", 3001)
-    command = command_of("web", settings, listens, asked, is_read_only=True)
-    assert command[-5:] == ["--host", "127.0.0.1", "--port", "3001", "--read-only"]
+    command = command_of("web", settings, listens, asked, parse_names(["Plants.example.com"]), is_read_only=True)
+    at = ["--host", "127.0.0.1", "--port", "3001"]
+    assert command[-7:] == [*at, "--allow-host", "plants.example.com", "--read-only"]
     workspace = Path(command[command.index("--workspace") + 1])
     server = {"host": "code.internal", "port": 4001, "location_name": "plant_assets.definitions"}
     assert yaml.safe_load(workspace.read_text()) == {"load_from": [{"grpc_server": server}]}
 
 
-@pytest.mark.parametrize("text", ["nowhere", ":4000", "host:http"])
+@pytest.mark.parametrize("text", ["nowhere", ":4000", "host:http", "host:\u0664"])
 def test_an_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=f"--code {text} is not allowed: the code server's host and port"):
         parse_address(text)
+
+
+def test_a_code_servers_port_is_one() -> None:
+    with pytest.raises(UsageError, match="--code: the port 70000 is not allowed: a port is 1 to 65535"):
+        parse_address("host:70000")
+
+
+@pytest.mark.parametrize("text", ["https://plants.example.com", "plants.example.com:443", "*", "*.example.com", ""])
+def test_a_name_to_allow_is_a_bare_one(text: str) -> None:
+    with pytest.raises(UsageError, match=f"--allow-host {re.escape(text)} is not allowed: a name without scheme"):
+        parse_names([text])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "risk"),
+    [
+        (["web", "--host", "0.0.0.0"], "start, stop and delete: listen on 127.0.0.1, give --read-only, or say"),
+        (["web", "--host", "::"], "start, stop and delete"),
+        (["web", "--host", ""], "start, stop and delete"),
+        (["code", "--host", "0.0.0.0"], "run code as its user: listen on 127.0.0.1, or say --i-have-a-login-in-front"),
+        (["code", "--host", "0.0.0.0", "--read-only"], "run code as its user"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_open_host_is_refused_without_a_login(arguments: list[str], risk: str, tmp_path: Path) -> None:
+    done = plant_assets("serve", *arguments, "--port", free_port(), PLANT_HOME=str(tmp_path))
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert risk in one_sentence(done)
+
+
+@pytest.mark.parametrize(
+    ("service", "host", "is_read_only", "has_login"),
+    [
+        ("web", "0.0.0.0", True, False),
+        ("web", "0.0.0.0", False, True),
+        ("code", "0.0.0.0", False, True),
+        ("web", "127.0.0.1", False, False),
+        ("code", "localhost", False, False),
+        ("code", "::1", False, False),
+    ],
+)
+def test_a_host_is_open_to_readers_behind_a_login_or_on_this_machine(
+    service: str, host: str, is_read_only: bool, has_login: bool
+) -> None:
+    require_login(service, host, is_read_only, has_login)
 
 
 def test_the_services_environment_is_of_settings() -> None:

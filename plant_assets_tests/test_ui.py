@@ -38,6 +38,15 @@ QUIET = (
 )
 
 
+def start_browser(*arguments: str) -> webdriver.Chrome:
+    """A browser without a window."""
+    options = Options()
+    options.binary_location = str(CHROMIUM)
+    for argument in (*QUIET, *arguments):
+        options.add_argument(argument)
+    return webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+
+
 @pytest.fixture(scope="module")
 def server(built_once: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     need("chromium with its driver", bool(CHROMIUM and DRIVER))
@@ -56,11 +65,7 @@ class Page:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        options = Options()
-        options.binary_location = str(CHROMIUM)
-        for argument in QUIET:
-            options.add_argument(argument)
-        self.driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+        self.driver = start_browser()
 
     def open(self, path: str) -> None:
         self.driver.get(self._server.address(path))
