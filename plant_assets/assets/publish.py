@@ -32,7 +32,8 @@ def publish_marts(
     if others:
         context.log.warning("not published: %s are of an earlier run", ", ".join(others))
         return
-    warehouse.remember(**_instants(context, warehouse))
+    with warehouse.transaction():
+        warehouse.remember(**_instants(context, warehouse))
     path = warehouse.publish_marts(f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
 
