@@ -24,7 +24,7 @@ test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 # Faults against real runs and operations, and their tables in docs/reliability.md: kills at drawn moments, full disks,
-# spoilt sources. ONLY=full-disks or killed-operations does one part.
+# spoilt sources, wrong clocks. ONLY=full-disks, killed-operations or clocks does one part.
 KILLS ?= 100
 soak: $(VENV)/installed
 	$(BIN)/python -m bench.soak --kills $(KILLS) $(if $(ONLY),--only $(ONLY))
