@@ -30,7 +30,7 @@ from plant_assets.database_files import (
     unfinished,
 )
 from plant_assets.instance import hold_run
-from plant_assets.observations import forget, is_dated
+from plant_assets.observations import forget, is_dated, is_in_history
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sql import literal
 from plant_assets.storage import Warehouse, hold_lock, open_marts, open_warehouse
@@ -219,6 +219,7 @@ def forget_observation(settings: Settings, log: logging.Logger, observed_at: dt.
     """
     with open_warehouse(settings, log, holder) as warehouse:
         known = dict(warehouse.rows("select observed_at, file from raw_observations order by all"))
+        would_return = observed_at in known and is_in_history(warehouse, observed_at, known[observed_at])
     if observed_at not in known:
         nearest = sorted(known, key=lambda at: abs(at - observed_at))[:3]
         named = ", ".join(f"{at.isoformat()}Z" for at in sorted(nearest)) or "none"
@@ -226,6 +227,11 @@ def forget_observation(settings: Settings, log: logging.Logger, observed_at: dt.
     file = known[observed_at]
     if is_dated(file) and not settings.database and (settings.source_path / file).exists():
         raise UsageError(f"{settings.source_path / file} would be loaded again: remove the file first")
+    if would_return:
+        raise UsageError(
+            f"{observed_at.isoformat()}Z would be loaded again: dbt's history in {settings.source_name} says that the"
+            " products changed then; mend it and run first"
+        )
     backup = back_up(settings, log, BACKUPS_KEPT, holder)
     with open_warehouse(settings, log, holder) as warehouse:
         forget(warehouse, observed_at)

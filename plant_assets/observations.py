@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import ibis
 
 from plant_assets.contracts import TABLES, WEEKLY, Table
+from plant_assets.sources.history import is_of_history
 from plant_assets.storage import Warehouse
 from plant_assets.zones import FAR_FUTURE, WEEK, Calendar
 
@@ -53,6 +54,23 @@ class Ahead:
 def is_dated(file: str) -> bool:
     """Tell whether an observation's file is one of those named by their instants."""
     return file.startswith("products/")
+
+
+def is_in_history(warehouse: Warehouse, observed_at: dt.datetime, file: str) -> bool:
+    """Tell whether a run would make an observation again of dbt's history, as it was when it was last loaded."""
+    known = warehouse.meta(LEFT_OUT)
+    is_left_out = known and observed_at >= dt.datetime.fromisoformat(known.split()[0])
+    return (
+        is_of_history(file)
+        and not is_left_out
+        and bool(
+            warehouse.value(
+                "select exists (from raw_products_snapshot where date_trunc('second', dbt_valid_from) = $at"
+                " or date_trunc('second', dbt_valid_to) = $at)",
+                {"at": observed_at},
+            )
+        )
+    )
 
 
 def find_ahead(warehouse: Warehouse, as_of: dt.datetime) -> Ahead:
@@ -100,7 +118,8 @@ def forget(warehouse: Warehouse, observed_at: dt.datetime) -> None:
     with warehouse.transaction():
         for name in MADE_OF_VERSIONS:
             # Without the observation the first weeks may be none of the store's, and no run would write them.
-            warehouse.delete_weeks(TABLES[name], [week for (week,) in weeks])
+            if warehouse.has(name):
+                warehouse.delete_weeks(TABLES[name], [week for (week,) in weeks])
         forget_writes(warehouse, [], since)
         for name in ("raw_products", "raw_observations"):
             warehouse.delete_observations(TABLES[name], [observed_at])

@@ -48,13 +48,13 @@ def judge_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def note_intervals(connection: duckdb.DuckDBPyConnection, rows: str, until: dt.datetime) -> None:
-    """Keep in `history` what each row says and for which whole seconds; a deleted product has no row."""
+    """Keep in `history` what each row that has begun says, and for which whole seconds; a deleted product has no row."""
     connection.execute(
         "create or replace temp table history as select product_id, name, price, inventory,"
         " date_trunc('second', dbt_valid_from) as begins_at,"
         " if(coalesce(dbt_valid_to > ?, true), 'infinity', date_trunc('second', dbt_valid_to))::timestamp as ends_at"
-        f" from (from {rows}) where not coalesce(dbt_is_deleted, false)",
-        [until],
+        f" from (from {rows}) where not coalesce(dbt_is_deleted, false) and dbt_valid_from <= ?",
+        [until, until],
     )
     connection.execute("delete from history where begins_at >= ends_at")
 

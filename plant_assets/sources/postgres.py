@@ -31,7 +31,7 @@ from plant_assets.sources.files import (
     staged_uuids,
 )
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.zones import WEEK, Calendar, weeks_between
+from plant_assets.zones import FAR_FUTURE, WEEK, Calendar, weeks_between
 
 # A machine that is silent for a minute is gone.
 CONNECTION = {
@@ -104,10 +104,11 @@ class LiveRows(SourceFile):
         return False
 
     def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
-        """Whether what was read at that time is taken for what there is."""
+        """Whether what was read at that time is taken for what there is; not if that time has yet to come."""
         return (
             self.settles_at is not None
-            and modified_ns >= _as_ns(self.settles_at)
+            and _as_ns(self.settles_at) <= min(modified_ns, self.modified_ns)
+            and modified_ns <= self.modified_ns + FAR_FUTURE // dt.timedelta(microseconds=1) * 1_000
             and not self.is_read_anew
             and self.counted in (None, size)
             and self.is_read_as(content_hash)

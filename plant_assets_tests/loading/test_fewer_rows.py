@@ -85,6 +85,16 @@ def test_a_few_rows_are_no_loss(new_either: New) -> None:
     assert len(store.events()) == 1
 
 
+def test_events_ahead_of_the_clock_are_not_missing(new_either: New) -> None:
+    store = new_either()
+    store.put("events.csv", [event(f"e{number}", f"2021-03-0{1 + number % 3} 09:00") for number in range(60)])
+    store.load()
+    store.load(dt.datetime(2021, 3, 1, 8), every_week=True)
+    assert {reason for _key, _column, reason in store.refused()} == {"future"}
+    store.load(LATER)
+    assert len(store.events()) == 60
+
+
 def test_rows_that_another_mapping_loaded_are_not_compared(store: Store) -> None:
     mapping = store.folder.with_name("mapping.yaml")
     mapping.write_text("tables: {order_items: none}\n")

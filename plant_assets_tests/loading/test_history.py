@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from plant_assets.maintenance import forget_observation
+from plant_assets.settings import UsageError
 from plant_assets.sources.files import SourceError
 from plant_assets_tests import postgres
 from plant_assets_tests.loading.stores import (
     AS_OF,
     DATED,
+    LOG,
     LiveStore,
     Row,
     Store,
@@ -78,6 +81,42 @@ def assert_two_instants(store: Store, name: str) -> None:
     before = store.contents()
     store.load()
     assert store.contents() == before
+
+
+def test_what_a_clock_ahead_made_of_it_stops_no_later_load(store: Store) -> None:
+    before = [valid("p1", "8", "9"), valid("p2", "8")]
+    store.put(
+        "products_snapshot.csv", [*before, valid("p1", "9", "2021-04-01"), valid("p1", "2021-04-01", inventory="4")]
+    )
+    store.load(dt.datetime(2021, 4, 1))
+    at_first = observed(store)
+    assert list(at_first) == ["08", "09", "2021-04-01"]
+    store.load()
+    assert observed(store) == at_first
+    forget_observation(store.settings, LOG, dt.datetime(2021, 4, 1), "a test")
+    store.load()
+    assert list(observed(store)) == ["08", "09"]
+
+
+def test_what_a_clock_behind_reads_of_it_stops_no_load(store: Store) -> None:
+    store.put("products_snapshot.csv", [valid("p1", "8", "9"), valid("p1", "9", "10"), valid("p1", "10")])
+    store.load()
+    at_first = observed(store)
+    store.load(dt.datetime(2021, 2, 8, 12))
+    store.load()
+    assert observed(store) == at_first
+
+
+def test_an_observation_that_it_gives_again_is_not_forgotten(store: Store) -> None:
+    store.put("products_snapshot.csv", [valid("p1", "8", "9"), valid("p1", "9", inventory="4")])
+    store.load()
+    with pytest.raises(UsageError, match=r"^2021-02-09T00:00:00Z would be loaded again: dbt's history in .* mend it"):
+        forget_observation(store.settings, LOG, dt.datetime(2021, 2, 9), "a test")
+    store.put("products_snapshot.csv", [valid("p1", "8")])
+    store.load()
+    forget_observation(store.settings, LOG, dt.datetime(2021, 2, 9), "a test")
+    store.load()
+    assert observed(store) == {"08": ["p1 10"]}
 
 
 @pytest.mark.parametrize("end", [None, "9999-12-31", "9999-12-31 23:59:59.999999", "infinity", "2199-01-01+02"])

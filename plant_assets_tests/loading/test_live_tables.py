@@ -74,6 +74,15 @@ def test_a_tick_reads_the_running_and_the_late_weeks_alone(store: LiveStore) -> 
     assert_accounted(store, events=7)
 
 
+def test_a_week_that_a_clock_ahead_has_read_is_read_again(store: LiveStore) -> None:
+    later(store, AS_OF + 4 * WEEK)
+    add(store, ("new", "2021-03-03 09:00Z"), ("late", "2021-02-24 09:00Z"))
+    later(store, AS_OF + dt.timedelta(hours=6))
+    assert {"new", "late"} <= set(store.events())
+    # The weeks before are read once more, since only a wrong clock can tell when they were.
+    assert read_weeks(later(store, AS_OF + dt.timedelta(hours=12))) == ["2021-02-22", "2021-03-01"]
+
+
 def test_the_server_reads_no_row_of_older_weeks(store: LiveStore) -> None:
     add(store, *((f"o{number}", "2021-01-26 00:00:00Z") for number in range(30)))
     later(store, every_week=True)
