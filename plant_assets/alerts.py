@@ -5,13 +5,12 @@ A problem that the run before had too is not told again: one message per problem
 
 import datetime as dt
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from plant_assets.checks import CHECKS
 from plant_assets.report.page import show_banner
 from plant_assets.settings import Settings
 from plant_assets.text import printable
@@ -19,7 +18,6 @@ from plant_assets.text import printable
 if TYPE_CHECKING:
     import apprise
 
-GO_ON = {check.name for check in CHECKS if not check.is_blocking}
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -145,10 +143,22 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     ]
 
 
-def mark_page(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Path | None:
-    """Say on the latest page which run was stopped, and by what; the page, None without one older than the run."""
+def mark_page(
+    settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, go_on: Collection[str]
+) -> Path | None:
+    """Say on the latest page which run was stopped, and by what.
+
+    Args:
+        settings: of the warehouse.
+        instance: with the run's events.
+        run: the one that was stopped.
+        go_on: the names of the checks that stop no run.
+
+    Returns:
+        The page, or None if none is older than the run.
+    """
     found = problems_of(instance, run)
-    stopping = {where: why for where, why in found.items() if where.split("check ")[-1] not in GO_ON} or found
+    stopping = {where: why for where, why in found.items() if where.split("check ")[-1] not in go_on} or found
     record = instance.get_run_record_by_id(run.run_id)
     ended = record.end_time or record.create_timestamp.timestamp() if record else 0
     ended_at = dt.datetime.fromtimestamp(ended, dt.UTC).replace(tzinfo=None)
@@ -157,8 +167,8 @@ def mark_page(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterR
     return show_banner(settings, f"run {run.run_id} of {local:%Y-%m-%d %H:%M}", ended_at, reasons)
 
 
-def stopped_page_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:
-    """Keeps readers of the weekly page informed where a run of the job was stopped."""
+def stopped_page_sensor(settings: Settings, job_name: str, go_on: Collection[str]) -> dg.SensorDefinition:
+    """Keep readers of the weekly page informed if a run of the job was stopped; the checks `go_on` stop none."""
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.FAILURE,
@@ -169,7 +179,7 @@ def stopped_page_sensor(settings: Settings, job_name: str) -> dg.SensorDefinitio
     )
     def mark(context: dg.RunStatusSensorContext) -> None:
         if context.dagster_run.job_name == job_name and (
-            page := mark_page(settings, context.instance, context.dagster_run)
+            page := mark_page(settings, context.instance, context.dagster_run, go_on)
         ):
             context.log.info("%s says that the run was stopped", page)
 

@@ -1,4 +1,4 @@
-"""Operations on the warehouse as jobs: back up, restore, compact, prune. Each takes its turn as a run does.
+"""Operations on the warehouse: back up, restore, compact, prune. Each takes its turn as a run does.
 
 A file is made beside the one it replaces, read back, and moved in place: what fails leaves all as it was. Where the
 tables are files that are never changed, a backup holds them too, as further names of the same files where it can.
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import duckdb
 
 from plant_assets.contracts import PRUNED, TABLES
@@ -29,7 +28,6 @@ from plant_assets.database_files import (
     sync,
     unfinished,
 )
-from plant_assets.instance import hold_run
 from plant_assets.observations import forget, is_dated
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sql import literal
@@ -273,49 +271,3 @@ def import_observations(settings: Settings, log: logging.Logger, path: Path, hol
             )
         warehouse.execute("detach other")
         return int(warehouse.value("select count(*) from raw_observations"))
-
-
-def maintenance_jobs(settings: Settings) -> list[dg.JobDefinition]:
-    """`back_up`, `restore`, `compact` and `prune`, for the UI."""
-
-    @dg.op(name="back_up_warehouse", config_schema={"keep": dg.Field(int, default_value=BACKUPS_KEPT)})
-    def back_up_op(context: dg.OpExecutionContext) -> None:
-        """Copies the warehouse to `<warehouse>.backups`, reads it back and keeps the last ones."""
-        with hold_run(settings, context.run_id):
-            path = back_up(settings, context.log, context.op_config["keep"], f"run {context.run_id}")
-        context.log.info("backed up to %s", path)
-
-    @dg.op(name="restore_warehouse", config_schema={"backup": dg.Field(str, is_required=False)})
-    def restore_op(context: dg.OpExecutionContext) -> None:
-        """Puts a backup in the warehouse's place: the one named, or the last."""
-        with hold_run(settings, context.run_id):
-            path = restore(settings, context.log, context.op_config.get("backup"), f"run {context.run_id}")
-        context.log.info("restored from %s", path)
-
-    @dg.op(name="compact_warehouse")
-    def compact_op(context: dg.OpExecutionContext) -> None:
-        """Writes the warehouse anew without the space of deleted rows."""
-        with hold_run(settings, context.run_id):
-            before, after = compact(settings, context.log, f"run {context.run_id}")
-        context.log.info("%s bytes before, %s after", before, after)
-
-    @dg.op(name="prune_refused_rows", config_schema={"days": dg.Field(int, default_value=90)})
-    def prune_op(context: dg.OpExecutionContext) -> None:
-        """Forgets the text of rows refused long ago; their reasons and counts stay."""
-        with hold_run(settings, context.run_id):
-            rows = prune(settings, context.log, context.op_config["days"], f"run {context.run_id}")
-        context.log.info("%s rows pruned", rows)
-
-    def job(name: str, op: dg.OpDefinition) -> dg.JobDefinition:
-        # Not the assets' IO manager, which would hold the warehouse that the operation asks for.
-        resources = {"io_manager": dg.mem_io_manager}
-        return dg.GraphDefinition(name=name, node_defs=[op]).to_job(
-            name=name, description=op.description, resource_defs=resources
-        )
-
-    return [
-        job("back_up", back_up_op),
-        job("restore", restore_op),
-        job("compact", compact_op),
-        job("prune", prune_op),
-    ]

@@ -10,6 +10,7 @@ import dagster as dg
 
 from plant_assets.alerts import mark_page
 from plant_assets.automation import CHECK, REFRESH, plan_run
+from plant_assets.checks import GO_ON
 from plant_assets.definitions import build_defs
 from plant_assets.instance import fail_dead_runs
 from plant_assets.partitions import AS_OF, ONLY_CHANGED, range_tags
@@ -131,7 +132,7 @@ def _execute(
     stopped = instance.get_run_by_id(result.run_id) if outcome.has_stopped and job_name == REFRESH else None
     if stopped:
         # No daemon needs to be up for a run of the command line.
-        mark_page(settings, instance, stopped)
+        mark_page(settings, instance, stopped, GO_ON)
     evaluations = result.get_asset_check_evaluations()
     for evaluation in sorted(evaluations, key=lambda each: each.check_name):
         found = f": {evaluation.description}" if evaluation.description else ""

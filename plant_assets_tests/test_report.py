@@ -12,6 +12,7 @@ import pytest
 
 from plant_assets.alerts import mark_page
 from plant_assets.answers import read_answers
+from plant_assets.checks import GO_ON
 from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
 from plant_assets.report.figures import Figures, read_figures, weeks_with_figures
@@ -291,7 +292,7 @@ def test_a_stopped_run_changes_only_the_banner(
     before, of_week = page_path(built).read_text(), page_path(built, RUNNING).read_text()
     for _time in range(2):
         os.utime(page_path(built), (0, 0))
-        assert mark_page(built, instance, stopped) == page_path(built)
+        assert mark_page(built, instance, stopped, GO_ON) == page_path(built)
     after = page_path(built).read_text()
     head, _marker, rest = after.partition("<!-- banner -->")
     banner, _marker, tail = rest.partition("<!-- end of banner -->")
@@ -308,7 +309,7 @@ def test_a_page_that_is_newer_than_the_run_is_left(
 ) -> None:
     write(built)
     os.utime(page_path(built), (4e9, 4e9))
-    assert mark_page(built, instance, stopped) is None
+    assert mark_page(built, instance, stopped, GO_ON) is None
     assert 'class="banner"' not in page_path(built).read_text()
 
 
