@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from plant_assets.alerts import alert_sensors, stopped_page_sensor
-from plant_assets.assets import load_assets
-from plant_assets.automation import (
+from plant_assets.assets.build import load_assets
+from plant_assets.checks.build import GO_ON, load_checks
+from plant_assets.instance.home import hold_run
+from plant_assets.orchestration.alerts import alert_sensors, stopped_page_sensor
+from plant_assets.orchestration.io_manager import WarehouseIOManager
+from plant_assets.orchestration.partitions import weekly_partitions
+from plant_assets.orchestration.sensors import (
     REFRESH,
     dead_runs_sensor,
     jobs,
@@ -16,13 +20,9 @@ from plant_assets.automation import (
     maintenance_jobs,
     six_hourly_schedule,
 )
-from plant_assets.checks import GO_ON, load_checks
-from plant_assets.instance import hold_run
-from plant_assets.io_manager import WarehouseIOManager
-from plant_assets.partitions import weekly_partitions
+from plant_assets.orchestration.watch import long_runs_sensor
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
-from plant_assets.storage import Warehouse, open_warehouse
-from plant_assets.watch import long_runs_sensor
+from plant_assets.warehouse.duckdb import Warehouse, open_warehouse
 
 
 def build_defs(

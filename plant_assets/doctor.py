@@ -16,15 +16,16 @@ from typing import Any
 
 import duckdb
 
-from plant_assets.alerts import is_known_address
+from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.contracts import STAGES
+from plant_assets.orchestration.alerts import is_known_address
 from plant_assets.settings import PREFIX, Settings, UsageError
-from plant_assets.sources import history, source_of
-from plant_assets.sources.files import HISTORY, SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
+from plant_assets.sources import dbt_snapshot as history
+from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
+from plant_assets.sources.open import source_of
 from plant_assets.sql import literal
-from plant_assets.storage import STAGED, open_marts, store_mismatch
-from plant_assets.zones import WEEK, weeks_between
+from plant_assets.warehouse.duckdb import STAGED, open_marts, store_mismatch
 
 PORTION_BYTES = 1 << 29
 # Of a week in a database.

@@ -9,12 +9,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import PRUNED, TABLES
 from plant_assets.definitions import build_defs
-from plant_assets.maintenance import back_up, backups_path, compact, import_observations, prune, restore
-from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import open_marts, open_warehouse
+from plant_assets.warehouse.duckdb import open_marts, open_warehouse
+from plant_assets.warehouse.maintenance import back_up, backups_path, compact, import_observations, prune, restore
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, mart_rows, rows
 

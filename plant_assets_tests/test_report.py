@@ -10,18 +10,18 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets.alerts import mark_page
-from plant_assets.answers import read_answers
-from plant_assets.checks import GO_ON
+from plant_assets.checks.build import GO_ON
+from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
-from plant_assets.report.figures import Figures, read_figures, weeks_with_figures
-from plant_assets.report.intervals import newcombe, wilson
-from plant_assets.report.page import CheckResult, page_path, report_folder, vega_script, write_pages
-from plant_assets.report.tables import count_change, headline, names, rate_change
-from plant_assets.runs import Outcome
+from plant_assets.orchestration.alerts import mark_page
+from plant_assets.readers.answers import read_answers
+from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
+from plant_assets.readers.page.intervals import newcombe, wilson
+from plant_assets.readers.page.render import CheckResult, page_path, report_folder, vega_script, write_pages
+from plant_assets.readers.page.tables import count_change, headline, names, rate_change
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_marts, open_warehouse
+from plant_assets.warehouse.duckdb import open_marts, open_warehouse
 from plant_assets_tests.clicks import new_shop
 from plant_assets_tests.conftest import END
 from plant_assets_tests.pages import NASTY_NAMES, marts_for_writing, tables_of

@@ -21,12 +21,12 @@ import psutil
 import pyspark
 import pytest
 
-from plant_assets import sample
-from plant_assets.answers import read_answers
+from plant_assets.cli.runs import Outcome, run_checks, run_refresh
 from plant_assets.contracts import TABLES
-from plant_assets.runs import Outcome, run_checks, run_refresh
+from plant_assets.readers.answers import read_answers
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import EngineFailed, WeekRange, open_marts, open_warehouse
+from plant_assets.warehouse.duckdb import EngineFailed, WeekRange, open_marts, open_warehouse
 from plant_assets_tests.conftest import END, Silence, need
 from plant_assets_tests.tables import contents, rows
 

@@ -15,12 +15,12 @@ import duckdb
 import ibis
 import pytest
 
-from plant_assets import storage
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, UsageError, read_settings, size_in_bytes
-from plant_assets.sources.files import SOURCE_TABLES, staged_columns
+from plant_assets.sources.files.source import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
-from plant_assets.storage import (
+from plant_assets.warehouse import duckdb as storage
+from plant_assets.warehouse.duckdb import (
     STAGED,
     Since,
     Warehouse,

@@ -7,15 +7,22 @@ from collections.abc import Iterator
 import dagster as dg
 import ibis
 
-from plant_assets.io_manager import stored_metadata
-from plant_assets.loading import Load, RefusedLoad
-from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, request_id, run_weeks
-from plant_assets.sources import source_of
-from plant_assets.sources.files import HISTORY, SOURCE_TABLES
+from plant_assets.calendar import weeks_between
+from plant_assets.ingest.load import Load, RefusedLoad
+from plant_assets.orchestration.io_manager import stored_metadata
+from plant_assets.orchestration.partitions import (
+    as_of,
+    first_week_of,
+    is_only_changed,
+    offsets_of,
+    request_id,
+    run_weeks,
+)
+from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES
 from plant_assets.sources.mapping import mapping_of
-from plant_assets.storage import Warehouse, WeekRange
+from plant_assets.sources.open import source_of
 from plant_assets.transforms import events as transforms
-from plant_assets.zones import weeks_between
+from plant_assets.warehouse.duckdb import Warehouse, WeekRange
 
 RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",

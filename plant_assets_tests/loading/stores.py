@@ -19,14 +19,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plant_assets.automation import plan_run
 from plant_assets.contracts import ID, TABLES, WEEKLY
-from plant_assets.loading import Plan
+from plant_assets.ingest.load import Plan
+from plant_assets.orchestration.sensors import plan_run
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources import source_of
-from plant_assets.sources.files import HISTORY, SOURCE_TABLES, instant_of, staged_columns
+from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES, instant_of, staged_columns
 from plant_assets.sources.mapping import mapping_of
-from plant_assets.storage import STAGED, WeekRange, open_warehouse
+from plant_assets.sources.open import source_of
+from plant_assets.warehouse.duckdb import STAGED, WeekRange, open_warehouse
 from plant_assets_tests import postgres
 
 LOG = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.automation import plan_run
-from plant_assets.storage import WeekRange, open_warehouse
+from plant_assets.orchestration.sensors import plan_run
+from plant_assets.warehouse.duckdb import WeekRange, open_warehouse
 from plant_assets_tests.conftest import need
 from plant_assets_tests.loading.stores import (
     AS_OF,

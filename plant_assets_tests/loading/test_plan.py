@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from plant_assets.automation import plan_run
-from plant_assets.loading import as_ranges
-from plant_assets.sources.files import SourceError
-from plant_assets.storage import WeekRange, open_warehouse
-from plant_assets.zones import WEEK
+from plant_assets.calendar import WEEK
+from plant_assets.ingest.load import as_ranges
+from plant_assets.orchestration.sensors import plan_run
+from plant_assets.sources.files.source import SourceError
+from plant_assets.warehouse.duckdb import WeekRange, open_warehouse
 from plant_assets_tests.loading.stores import AS_OF, DATED, LOG, Store, assert_accounted, event, product
 
 RUNNING = dt.date(2021, 3, 1)

@@ -1,0 +1,187 @@
+"""Dagster's records of one warehouse: the home beside it, with its settings, and the runs that are alive.
+
+Dagster does not see that the parent of a run died with it. A run holds an OS lock named by its id, which the
+system frees however the process ends: a started run whose lock is free is dead.
+"""
+
+import contextlib
+import datetime as dt
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import dagster as dg
+import filelock
+
+from plant_assets.postgres_url import PostgresUrl
+from plant_assets.settings import Settings, UsageError
+from plant_assets.sources.base import SourceError
+from plant_assets.warehouse.duckdb import held_by_path, lock_path, write_atomically
+
+SETTINGS_FILE = "dagster.yaml"
+# Where the records are, if not here: the database, and the id that it knows the warehouse by.
+RECORDS_FILE = "records.json"
+# A tick reads what is new in the source before it requests its run.
+TICK_SECONDS = "600"
+# A run is started a moment before it takes its lock.
+GRACE = dt.timedelta(seconds=20)
+# The folder of the locks of runs.
+ALIVE = "alive"
+STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+def prepare_home(settings: Settings, is_at_warehouse: bool = True) -> None:
+    """Make the warehouse's DAGSTER_HOME and point this process and its children to it.
+
+    Where the records are in a database, it is looked at first; it becomes the warehouse's by a process that is at the
+    warehouse, not by a web server or daemon, which may be on another machine.
+
+    Raises:
+        UsageError: the records are elsewhere than PLANT_RECORDS says, or cannot be used.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _require_records(settings, is_at_warehouse)
+    kind = "postgres" if settings.records else "sqlite"
+    wanted = "\n".join(
+        files("plant_assets.instance").joinpath(name).read_text() for name in (SETTINGS_FILE, f"storage-{kind}.yaml")
+    )
+    wanted = wanted.replace("base_dir: DAGSTER_HOME", f"base_dir: {json.dumps(str(home))}")
+    if not (home / SETTINGS_FILE).exists() or (home / SETTINGS_FILE).read_text() != wanted:
+        write_atomically(home / SETTINGS_FILE, wanted)
+    os.environ.update(environment(settings))
+
+
+@contextlib.contextmanager
+def nothing_left_if_refused(settings: Settings) -> Iterator[None]:
+    """Remove the files that a command made for a warehouse if the command is then refused.
+
+    Files that were there before stay, and all of them while another process holds the warehouse.
+    """
+    path, lock = settings.warehouse_path, lock_path(settings)
+    possible = [path, path.with_name(path.name + ".wal"), path.with_name(path.name + ".tmp"), settings.dagster_home]
+    possible += [lock, held_by_path(settings), *([settings.source_path] if settings.is_sample else [])]
+    made = [each for each in possible if not each.exists()]
+    folders = {folder for each in made for folder in each.parents if not folder.exists()}
+    try:
+        yield
+    except (UsageError, SourceError):
+        if path.parent.exists():
+            _remove_made(lock, made, sorted(folders, reverse=True))
+        raise
+
+
+def _remove_made(lock: Path, made: Sequence[Path], folders: Sequence[Path]) -> None:
+    with contextlib.suppress(filelock.Timeout), filelock.FileLock(lock, timeout=0, mode=0o600):
+        for each in made:
+            if each.is_dir():
+                shutil.rmtree(each)
+            else:
+                each.unlink(missing_ok=True)
+    for folder in folders:
+        # One in which another command has put something by now stays.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _require_records(settings: Settings, is_at_warehouse: bool) -> None:
+    facts_path = settings.dagster_home / RECORDS_FILE
+    facts = json.loads(facts_path.read_text()) if facts_path.exists() else {}
+    if settings.records is None:
+        if facts:
+            raise UsageError(
+                f"the records of {settings.warehouse_path} are in the database {facts['database']}: set PLANT_RECORDS;"
+                f" or remove {facts_path}, and new ones are kept beside the warehouse"
+            )
+        return
+    if not find_spec("dagster_postgres"):
+        raise UsageError("PLANT_RECORDS needs an extra: python -m pip install 'plant-assets[postgres]'")
+    from plant_assets.instance.postgres_storage import require_own
+
+    url = PostgresUrl(settings.records.get_secret_value())
+    new_id = str(uuid.uuid4()) if is_at_warehouse else None
+    own_id = require_own(url, settings.warehouse_path, facts.get("id"), new_id)
+    wanted = {"id": own_id, "database": url.shown}
+    if own_id and facts != wanted:
+        write_atomically(facts_path, json.dumps(wanted))
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that make any Dagster command use this warehouse and its records."""
+    return {**settings.environment(), "DAGSTER_HOME": str(settings.dagster_home)}
+
+
+def service_environment(settings: Settings) -> dict[str, str]:
+    """The variables of `dev` and `serve`: those of any command, time for ticks, and no warnings of libraries."""
+    return {
+        **environment(settings),
+        "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def _lock_of(settings: Settings, run_id: str) -> Path:
+    return settings.dagster_home / ALIVE / run_id
+
+
+def _process_path(lock: Path) -> Path:
+    """Return where the process of a run is; its lock's file is emptied by whoever tries the lock."""
+    return lock.with_name(lock.name + ".process")
+
+
+@contextlib.contextmanager
+def hold_run(settings: Settings, run_id: str) -> Iterator[None]:
+    """Show that a run is alive, and in which process, for as long as this process is in the body."""
+    path = _lock_of(settings, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with filelock.FileLock(path, mode=0o600):
+        write_atomically(_process_path(path), str(os.getpid()))
+        yield
+    _forget(path)
+
+
+def _forget(lock: Path) -> None:
+    for path in (lock, _process_path(lock)):
+        path.unlink(missing_ok=True)
+
+
+def live_runs(settings: Settings) -> dict[str, int]:
+    """Return the runs whose process is alive, each with that process."""
+    live = {}
+    for path in (settings.dagster_home / ALIVE).glob("*.process"):
+        # It may end while it is looked at.
+        with contextlib.suppress(FileNotFoundError):
+            process = int(path.read_text())
+            try:
+                with filelock.FileLock(path.with_suffix(""), timeout=0):
+                    pass
+            except filelock.Timeout:
+                live[path.stem] = process
+    return live
+
+
+def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: logging.Logger) -> list[str]:
+    """Mark the started runs as failed whose process is gone; their ids."""
+    dead = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=STARTED)):
+        since = dt.datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), dt.UTC)
+        if dt.datetime.now(dt.UTC) - since < GRACE:
+            continue
+        run, path = record.dagster_run, _lock_of(settings, record.dagster_run.run_id)
+        try:
+            # Without its file there is no lock to hold.
+            with filelock.FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
+                log.warning("run %s is failed: its process is gone", run.run_id)
+                instance.report_run_failed(run, "The run's process is gone: it was killed, or the machine stopped.")
+                dead.append(run.run_id)
+        except filelock.Timeout:
+            continue
+        _forget(path)
+    return dead

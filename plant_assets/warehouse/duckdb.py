@@ -1,0 +1,685 @@
+"""The warehouse: one DuckDB file, one writer at a time, every write one transaction.
+
+This is the only module that knows the engine's file. Sources read into its `_staged_` tables, which are gone when
+it is closed; transforms hand in expressions that know neither.
+"""
+
+import contextlib
+import datetime as dt
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import filelock
+import ibis
+import pandas as pd
+import sqlglot.expressions as sge
+from ibis.backends.sql import compilers
+
+from plant_assets.calendar import WEEK, Calendar, weeks_between
+from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
+from plant_assets.settings import Settings, UsageError, size_in_bytes
+from plant_assets.sql import identifier, literal
+from plant_assets.warehouse.aside import set_aside_other_store, settle_aside
+from plant_assets.warehouse.database_files import connect, count_tables, put_in_place, unfinished
+
+INTERNAL_DDL = """
+create schema if not exists analytics;
+use warehouse.analytics;
+create table if not exists _meta (name varchar, value varchar);
+create table if not exists _files (
+    source_table varchar, file varchar, size bigint, modified_ns bigint, content_hash varchar,
+    week date, rows_read bigint);
+create table if not exists _loads (
+    source_table varchar, bucket varchar, file varchar, content_hash varchar,
+    rows_read bigint, rows_loaded bigint, rows_dropped bigint, rows_rejected bigint,
+    write_number bigint, run_id varchar);
+create table if not exists _writes (
+    table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
+create table if not exists _event_prices (
+    week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
+alter table _writes add column if not exists made_with bigint;
+"""
+
+# Readers of the marts have DuckDB of their own, often an older one.
+READERS_VERSION = "v1.2.0"
+# The sessions and products of more rows than these are grouped in portions.
+ROWS_AT_ONCE = 35_000_000
+# The engine fills what memory it has with what it has read: more than this, in bytes, makes a run slower.
+LEAST_MEMORY, MEMORY_OF_A_ROW = 1_000_000_000, 20
+# The prefix of the tables that a source is read into.
+STAGED = "_staged_"
+
+
+class WrongShape(Exception):
+    """A result does not have the columns, types or weeks of its table's contract."""
+
+
+class EngineFailed(Exception):
+    """A distributed engine could not do what it was asked to; the message is its own, in one line."""
+
+
+class StoreMismatch(UsageError):
+    """The warehouse belongs to another source or time zone."""
+
+
+def store_mismatch(settings: Settings, name: str, known: str, given: str) -> StoreMismatch:
+    """What is said where a warehouse remembers another source or zone than the one given."""
+    return StoreMismatch(
+        f"{settings.warehouse_path} holds the store with {name} {known}, not {given}:"
+        f" give that {name}, another --warehouse, or --accept-source"
+    )
+
+
+class WeekRange:
+    """Whole weeks from `first` to `last`, both Mondays and both included."""
+
+    def __init__(self, calendar: Calendar, first: dt.date, last: dt.date) -> None:
+        self.calendar, self.first, self.last = calendar, first, last
+
+    @property
+    def starts_at(self) -> dt.datetime:
+        return self.calendar.starts_at(self.first)
+
+    @property
+    def ends_at(self) -> dt.datetime:
+        return self.calendar.starts_at(self.last + WEEK)
+
+    def weeks(self) -> list[dt.date]:
+        return weeks_between(self.first, self.last)
+
+    def bounds(self, table: Table) -> list[dt.datetime] | list[dt.date]:
+        """The first value of the table's week column in these weeks, and the first after them."""
+        assert table.cut_by, f"{table.name} has no weeks"
+        if table.schema[table.cut_by].is_timestamp():
+            return [self.starts_at, self.ends_at]
+        return [self.first, self.last + WEEK]
+
+    def rows_of(self, table: Table) -> ibis.Table:
+        """The table's rows of these weeks."""
+        unbound, column = table.unbound(), table.cut_by
+        low, high = (ibis.literal(bound, table.schema[column]) for bound in self.bounds(table))
+        return unbound.filter((unbound[column] >= low) & (unbound[column] < high))
+
+    def __str__(self) -> str:
+        return f"{self.first}..{self.last}"
+
+
+@dataclass(frozen=True)
+class Since:
+    """Rows that take the place of those whose `column` is not before `start`, or is NULL; of all without a start."""
+
+    rows: ibis.Table
+    column: str
+    start: dt.date | dt.datetime | None
+
+
+class Warehouse:
+    """An open warehouse, held by this process alone until it is closed."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.calendar = settings.calendar
+        # What a plan staged in this process, for the run that follows it.
+        self.staged: object | None = None
+
+    def execute(self, statement: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
+        return self.connection.execute(statement, parameters)
+
+    def rows(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return self.execute(statement, parameters).fetchall()
+
+    def value(self, statement: str, parameters: Any = None) -> Any:
+        found = self.execute(statement, parameters).fetchone()
+        return found[0] if found else None
+
+    def frame(self, expression: ibis.Table) -> pd.DataFrame:
+        """The rows of a small expression over marts."""
+        return self.execute(to_sql(expression)).df()
+
+    def answer(self, expression: ibis.Table) -> Any:
+        """The value of an expression of one row and column."""
+        return self.value(to_sql(expression))
+
+    def count_rows(self, name: str) -> int:
+        """How many rows a table or view has."""
+        return int(self.value(f"select count(*) from {name}"))
+
+    def count_each(self, expressions: Sequence[ibis.Table]) -> list[int]:
+        """How many rows each expression has, asked for in one query."""
+        bodies = ", ".join(f"(select count(*) from ({to_sql(each)}))" for each in expressions)
+        return list(self.rows(f"select {bodies}")[0])
+
+    def first_texts(self, expression: ibis.Table, most: int) -> list[str]:
+        """The first rows, in order, of an expression of one text column."""
+        return [row[0] for row in self.rows(f"from ({to_sql(expression)}) order by all limit {most}")]
+
+    def limit_memory(self, is_staged: bool = False) -> None:
+        """Let the engine have, of the memory that it may use, what the rows that are stored or staged need."""
+        self.execute(f"set memory_limit = {literal(self.settings.memory_limit)}")
+        allowed = size_in_bytes(self.value("select current_setting('memory_limit')"))
+        # Ids that are text take twice as much where they are grouped.
+        rows = self.value(
+            "select coalesce(sum(estimated_size * if(table_oid in (select table_oid from duckdb_columns() where"
+            " column_name = 'event_id' and data_type = 'VARCHAR'), 2, 1)), 0)"
+            " from duckdb_tables() where database_name = 'warehouse' and starts_with(table_name, ?)",
+            [STAGED if is_staged else ""],
+        )
+        needed = max(LEAST_MEMORY, MEMORY_OF_A_ROW * int(rows))
+        if needed < allowed:
+            self.execute(f"set memory_limit = '{needed}B'")
+
+    def portions(self, name: str) -> int:
+        """In how many portions to group what a table has of sessions and products, to need less memory."""
+        return 1 + self.count_rows(name) // ROWS_AT_ONCE
+
+    def has(self, name: str) -> bool:
+        return bool(
+            self.value(
+                "select count(*) from duckdb_tables() where schema_name = 'analytics'"
+                " and database_name = 'warehouse' and table_name = ?",
+                [name],
+            )
+            or self.value(
+                "select count(*) from duckdb_views() where schema_name = 'analytics'"
+                " and database_name = 'warehouse' and view_name = ?",
+                [name],
+            )
+        )
+
+    def column_types(self, name: str) -> dict[str, str]:
+        """The stored columns of a table or view, with their types, in order."""
+        return {
+            row[0]: row[1]
+            for row in self.rows(
+                "select column_name, data_type from duckdb_columns() where database_name = 'warehouse'"
+                " and schema_name = 'analytics' and table_name = ? order by column_index",
+                [name],
+            )
+        }
+
+    def meta(self, name: str) -> str | None:
+        found: str | None = self.value("select value from _meta where name = ?", [name])
+        return found
+
+    def remember(self, **values: str) -> None:
+        """Keep facts of the store in `_meta`, in the caller's transaction if there is one."""
+        for name, value in values.items():
+            self.execute("delete from _meta where name = ?", [name])
+            self.execute("insert into _meta values (?, ?)", [name, value])
+
+    def require_store(self) -> None:
+        """Refuse to mix two stores in one warehouse.
+
+        Raises:
+            StoreMismatch: it remembers another source or zone.
+        """
+        for name, value in self.settings.store().items():
+            known = self.meta(name)
+            if known is not None and known != value:
+                raise store_mismatch(self.settings, name, known, value)
+
+    def first_week(self) -> dt.date | None:
+        """The first week that the store is known to have; None before the first load."""
+        known = self.meta("first_week")
+        return dt.date.fromisoformat(known) if known else None
+
+    def stages(self) -> tuple[str, ...]:
+        """The funnel's stages that the store has, in order; all where nothing says otherwise."""
+        known = self.meta("stages")
+        return STAGES if known is None else tuple(known.split(","))
+
+    def remember_store(self, first_week: dt.date, stages: Sequence[str]) -> None:
+        """Keep source, zone, first week and stages, with a copy that definitions can read while a run writes."""
+        facts = self.settings.store() | {"first_week": first_week.isoformat(), "stages": ",".join(stages)}
+        self.remember(**facts)
+        write_atomically(self.settings.store_path, json.dumps(facts))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the body's writes, or none."""
+        self.execute("begin")
+        try:
+            yield
+        except BaseException:
+            # A full disk ends the transaction itself; what is raised is why.
+            with contextlib.suppress(duckdb.Error):
+                self.execute("rollback")
+            raise
+        self.execute("commit")
+
+    def write(
+        self,
+        name: str,
+        data: ibis.Table,
+        run_id: str,
+        weeks: WeekRange | None = None,
+        since: "Since | None" = None,
+    ) -> int:
+        """Replace a table, or its rows of `weeks`, by `data` in one transaction; the rows written.
+
+        Raises:
+            WrongShape: columns or types differ from the contract, or a row lies outside `weeks`.
+        """
+        table = TABLES[name]
+        require_shape(table, data.schema())
+        with self.transaction():
+            if table.is_view:
+                self._replace_view(table, data)
+                written = 0
+            elif since and since.start:
+                written = self._replace_since(table, data, since)
+            else:
+                written = self._replace_rows(table, data, weeks)
+            self.record_write(name, run_id, weeks.weeks() if weeks else None)
+        return written
+
+    def insert_rows(self, table: Table, query: str, parameters: Any = None) -> None:
+        """Add the rows of a statement, by name."""
+        self.execute(f"insert into {table.name} by name {query}", parameters)
+
+    def delete_rows(self, table: Table) -> None:
+        """Delete all rows of a table."""
+        self.execute(f"delete from {table.name}")
+
+    def delete_observations(self, table: Table, instants: Sequence[dt.datetime]) -> None:
+        """Delete the rows of these observations."""
+        self.execute(f"delete from {table.name} where list_contains(?::timestamp[], observed_at)", [list(instants)])
+
+    def move_staged(
+        self, source_name: str, table: Table, weeks: WeekRange | None = None, may_become: bool = True
+    ) -> int:
+        """Add what was staged, of these weeks, without the refused rows; the rows added.
+
+        Where the table is empty, the staged one becomes it, if it may, and nothing is copied.
+        """
+        staged, bounds = STAGED + source_name, weeks.bounds(table) if weeks else []
+        inside = f"{table.week_column} >= ? and {table.week_column} < ?" if weeks else "true"
+        is_empty = may_become and not self.value(f"select exists (from {table.name})")
+        if not is_empty or self.value(f"select exists (from {staged} where reason is null and not ({inside}))", bounds):
+            names = ", ".join(table.names)
+            return int(
+                self.value(
+                    f"insert into {table.name} by name select {names} from {staged} where reason is null and {inside}",
+                    bounds,
+                )
+            )
+        columns = self.column_types(staged)
+        self.execute(f"delete from {staged} where reason is not null")
+        for column in columns:
+            if column not in table.names:
+                self.execute(f"alter table {staged} drop column {column}")
+        self.execute(f"drop table {table.name}; alter table {staged} rename to {table.name}")
+        definition = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
+        self.execute(f"create table {staged} ({definition})")
+        return int(self.value(f"select count(*) from {table.name}"))
+
+    def delete_weeks(self, table: Table, weeks: Iterable[dt.date]) -> None:
+        for week in weeks:
+            bounds = WeekRange(self.calendar, week, week).bounds(table)
+            self.execute(f"delete from {table.name} where {table.week_column} >= ? and {table.week_column} < ?", bounds)
+
+    def next_write_number(self) -> int:
+        numbers = "select write_number from _writes union all select write_number from _loads"
+        return int(self.value(f"select coalesce(max(write_number), 0) + 1 from ({numbers})"))
+
+    def record_write(self, name: str, run_id: str, weeks: Iterable[dt.date] | None = None) -> None:
+        """Note which run wrote a table, or weeks of it, after all writes before, and with which product versions."""
+        number = self.next_write_number()
+        written = [None] if weeks is None else list(weeks)
+        self.execute(
+            "delete from _writes where table_name = ? and (week is null or list_contains(?::date[], week))",
+            [name, written],
+        )
+        self.execute(
+            "insert into _writes select ?, unnest(?::date[]), ?, ?, (now() at time zone 'UTC')::timestamp,"
+            " (select max(write_number) from _writes where table_name = 'product_snapshots')",
+            [name, written, number, run_id],
+        )
+
+    def _drop_other_kind(self, name: str, kind: str) -> None:
+        other = "table" if kind == "view" else "view"
+        is_other = self.value(
+            f"select count(*) from duckdb_{other}s() where database_name = 'warehouse'"
+            f" and schema_name = 'analytics' and {other}_name = ?",
+            [name],
+        )
+        if is_other:
+            self.execute(f"drop {other} {name}")
+
+    def _replace_view(self, table: Table, data: ibis.Table) -> None:
+        self._drop_other_kind(table.name, "view")
+        self.execute(f"create or replace view {table.name} as {to_sql(data)}")
+
+    def _replace_since(self, table: Table, data: ibis.Table, since: Since) -> int:
+        self._drop_other_kind(table.name, "table")
+        # The new rows may be made from the old ones.
+        self.execute(f"create or replace temp table replacing as {to_sql(data)}")
+        is_replaced = f"{since.column} >= ? or {since.column} is null"
+        self.execute(f"delete from {table.name} where {is_replaced}", [since.start])
+        written = int(self.value(f"insert into {table.name} by name from replacing"))
+        inside = int(self.value(f"select count(*) from {table.name} where {is_replaced}", [since.start]))
+        self.execute("drop table replacing")
+        if inside != written:
+            raise WrongShape(f"{table.name}: {written - inside} rows have a {since.column} before {since.start}")
+        return written
+
+    def _replace_rows(self, table: Table, data: ibis.Table, weeks: WeekRange | None) -> int:
+        self._drop_other_kind(table.name, "table")
+        body = to_sql(data)
+        if weeks is None:
+            self.execute(create_table(table).replace("create table if not exists", "create or replace table"))
+            return int(self.value(f"insert into {table.name} by name {body}"))
+        self.execute(create_table(table, self._id_types()))
+        in_weeks = f"from {table.name} where {table.week_column} >= ? and {table.week_column} < ?"
+        bounds = weeks.bounds(table)
+        self.execute(f"delete {in_weeks}", bounds)
+        written = int(self.value(f"insert into {table.name} by name {body}"))
+        inside = int(self.value(f"select count(*) {in_weeks}", bounds))
+        if inside != written:
+            raise WrongShape(f"{table.name}: {written - inside} rows lie outside the weeks {weeks}")
+        return written
+
+    def weeks_behind(self, table: Table, weeks: "WeekRange") -> "WeekRange":
+        """From the first to the last of `weeks` in which a table is older than the one it is made from."""
+        first, last = self.rows(
+            "select min(week), max(week) from _writes as source where table_name = ? and week between ? and ? and"
+            " write_number > coalesce((select max(write_number) from _writes as made where table_name = ?"
+            " and made.week = source.week), 0)",
+            [table.made_from, weeks.first, weeks.last, table.name],
+        )[0]
+        return WeekRange(self.calendar, first or weeks.first, last or weeks.first - WEEK)
+
+    def changed_since(self, name: str, *sources: str) -> dt.date | None:
+        """The first week of `sources` that was written after the table; None where it was never written.
+
+        Where none was, the week after all that were ever written.
+        """
+        written = self.value("select max(write_number) from _writes where table_name = ?", [name])
+        weeks = self.rows(
+            "select min(week) filter (where write_number > ?), max(week) + 7 from _writes"
+            " where week is not null and list_contains(?::varchar[], table_name)",
+            [written, list(sources)],
+        )
+        first, after = weeks[0]
+        return (first or after) if written else None
+
+    def marts_of_other_runs(self, run_id: str) -> list[str]:
+        """The unpartitioned marts that another run wrote last."""
+        rows = self.rows(
+            "select distinct table_name from _writes where list_contains(?::varchar[], table_name)"
+            " and week is null and run_id <> ?",
+            [list(MARTS), run_id],
+        )
+        return sorted(row[0] for row in rows)
+
+    def written_by_others_since(self, run_id: str) -> list[str]:
+        """Return the tables that other runs wrote after the first write that stands of a run."""
+        rows = self.rows(
+            "select distinct table_name from _writes where run_id <> ?"
+            " and write_number > (select min(write_number) from _writes where run_id = ?)",
+            [run_id, run_id],
+        )
+        return sorted(row[0] for row in rows)
+
+    def prepare(self) -> None:
+        """Make what loads and runs expect to find, and what an older version lacks."""
+        for table in TABLES.values():
+            if table.name.startswith("raw_") or table.name == "rejected_rows":
+                self.execute(create_table(table, dict.fromkeys(table.ids, "UUID")))
+        self.add_columns()
+
+    def require_engine(self) -> None:
+        """Refuse, before a run begins, an engine that does not answer; DuckDB is there."""
+
+    def close(self) -> None:
+        """Let go of what was held for this warehouse alone."""
+        self.connection.close()
+
+    def add_columns(self) -> None:
+        """Add the columns that weekly tables of an older version lack, and have their weeks written again."""
+        for name in WEEKLY:
+            stored = self.column_types(name)
+            missing = [column for column in TABLES[name].columns if stored and column.name not in stored]
+            for column in missing:
+                self.execute(f"alter table {name} add column {identifier(column.name)} {column.sql_type}")
+            if missing:
+                self.execute("delete from _writes where table_name = ?", [name])
+
+    def _id_types(self) -> dict[str, str]:
+        """The types under which ids are stored: those of all tables are those of their events."""
+        stored = self.column_types("raw_events")
+        return {name: stored[name] for name in TABLES["raw_events"].ids}
+
+    def keep_as_text(self, source_name: str, column: str) -> None:
+        """Store an id as text from now on, where it is staged too: what was a UUID is as exact as text."""
+        tables = [table for table in TABLES.values() if column in table.ids and self.has(table.name)]
+        bodies = {table.name: self._view_body(table.name) for table in tables if table.is_view}
+        with self.transaction():
+            for name in (STAGED + source_name, *(table.name for table in tables if not table.is_view)):
+                self.execute(f"alter table {name} alter {column} type varchar")
+            for name, body in bodies.items():
+                self.execute(f"create or replace view {name} as {body}")
+
+    def _view_body(self, name: str) -> str:
+        """The query of a view, which names the tables beside it as they are named in any database."""
+        made_by: str = self.value(
+            "select sql from duckdb_views() where database_name = 'warehouse' and view_name = ?", [name]
+        )
+        return made_by.partition(" AS ")[2].removesuffix(";")
+
+    def publisher(self) -> str | None:
+        """Who published these marts."""
+        found: str | None = self.value(
+            "select comment from duckdb_tables() where database_name = 'warehouse' and table_name = 'weeks'"
+        )
+        return found
+
+    def publish_marts(self, publisher: str, instead: Mapping[str, str] | None = None) -> Path:
+        """Copy the marts into a new file and move it to where readers open it; each table names its publisher.
+
+        `instead` has the query of a table that is not copied as it is.
+        """
+        target, rows = self.settings.marts_path, dict[str, int]()
+        with unfinished(target) as fresh:
+            try:
+                self.execute(f"attach {literal(str(fresh))} as marts (storage_version '{READERS_VERSION}')")
+                self.execute("create schema marts.analytics")
+                for name in (*PUBLISHED, "_meta", "_writes"):
+                    if self.has(name):
+                        rows |= self._publish(name, publisher, (instead or {}).get(name))
+                self.execute("detach marts")
+            except BaseException:
+                with contextlib.suppress(duckdb.Error):
+                    self.execute("detach marts")
+                raise
+            put_in_place(fresh, target, lambda marts: count_tables(marts) == rows)
+        return target
+
+    def _publish(self, name: str, publisher: str, instead: str | None) -> dict[str, int]:
+        """Copy a table, or what makes a view, whose tables are published too; return the rows of a table."""
+        is_view = name in TABLES and TABLES[name].is_view
+        kind, body = (
+            ("view", self._view_body(name)) if is_view else ("table", instead or f"from warehouse.analytics.{name}")
+        )
+        rows = self.value(f"create {kind} marts.analytics.{name} as {body}")
+        self.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
+        return {} if is_view else {name: rows}
+
+
+def create_table(table: Table, id_types: Mapping[str, str] | None = None) -> str:
+    """The DDL of a table as its contract has it; `id_types` are those of ids that are not text."""
+    types = {column.name: (id_types or {}).get(column.name, column.sql_type) for column in table.columns}
+    columns = ", ".join(f"{identifier(name)} {kind}" for name, kind in types.items())
+    return f"create table if not exists {table.name} ({columns})"
+
+
+def to_sql(expression: ibis.Expr) -> str:
+    """An expression as a statement of the warehouse's engine."""
+    query = compilers.duckdb.compiler.to_sqlglot(expression)
+    for cte in query.find_all(sge.CTE):
+        if _only_narrows(cte.this):
+            # What is used twice is kept, all of it; to read these rows twice costs less.
+            cte.set("materialized", False)
+    return str(query.sql(dialect="duckdb"))
+
+
+def _only_narrows(query: sge.Expression) -> bool:
+    """Whether a query only takes rows and columns of one table."""
+    clauses = {name for each in query.find_all(sge.Select) for name, value in each.args.items() if value}
+    is_made = any(table.name in TABLES and TABLES[table.name].is_view for table in query.find_all(sge.Table))
+    has_work = is_made or query.find(sge.AggFunc, sge.Window, sge.Union)
+    return clauses <= {"expressions", "from_", "where"} and not has_work
+
+
+def require_shape(table: Table, schema: ibis.Schema) -> None:
+    """Refuse a result whose columns or types are not its contract's.
+
+    Raises:
+        WrongShape: names what is missing, too many or of another type.
+    """
+    wanted = {name: str(dtype) for name, dtype in table.schema.items()}
+    given = {name: str(dtype.copy(nullable=True)) for name, dtype in schema.items()}
+    problems = [f"column {name} is missing" for name in wanted if name not in given]
+    problems += [f"column {name} is not in its contract" for name in given if name not in wanted]
+    problems += [
+        f"column {name} is {given[name]}, not {wanted[name]}"
+        for name in wanted
+        if name in given and given[name] != wanted[name]
+    ]
+    if problems:
+        raise WrongShape(f"{table.name}: {'; '.join(problems)}")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file, for its owner only, so that a reader sees the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.chmod(0o600)
+    os.replace(fresh, path)
+
+
+def lock_path(settings: Settings) -> Path:
+    """Return the file whose OS lock the one writer of the warehouse holds."""
+    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".lock")
+
+
+def held_by_path(settings: Settings) -> Path:
+    """Return the file that names the holder of the lock."""
+    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".locked-by")
+
+
+@contextlib.contextmanager
+def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) -> Iterator[None]:
+    """Be the one writer of the warehouse; the log says for whom a writer waits.
+
+    Raises:
+        UsageError: another writer holds it and `wait` is false.
+    """
+    path, held_by = lock_path(settings), held_by_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        other = held_by.read_text() if held_by.exists() else "another process"
+        if not wait:
+            raise UsageError(f"the warehouse is in use by {other}") from None
+        log.info("waiting for %s, which holds %s", other, settings.warehouse_path)
+        lock.acquire()
+    try:
+        write_atomically(held_by, f"{holder} (process {os.getpid()})")
+        settle_aside(settings, log)
+        try:
+            yield
+        finally:
+            settle_aside(settings, log)
+    finally:
+        lock.release()
+
+
+def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget what was read from a source; a process that was killed leaves it."""
+    names = connection.execute(
+        "select table_name from duckdb_tables() where database_name = 'warehouse' and starts_with(table_name, ?)",
+        [STAGED],
+    ).fetchall()
+    for (name,) in names:
+        connection.execute(f"drop table {identifier(name)}")
+
+
+def warehouse_class(settings: Settings) -> type[Warehouse]:
+    """What opens the warehouse of these settings.
+
+    Raises:
+        UsageError: it is on an engine that is not installed.
+    """
+    if settings.spark_master is None:
+        return Warehouse
+    from plant_assets.warehouse.spark.engine import SparkWarehouse, require_spark
+
+    require_spark(settings)
+    return SparkWarehouse
+
+
+@contextlib.contextmanager
+def open_warehouse(
+    settings: Settings,
+    log: logging.Logger | None = None,
+    holder: str = "a command",
+    wait: bool = True,
+    accept_source: bool = False,
+) -> Iterator[Warehouse]:
+    """Open the warehouse for writing, alone; made on first use, for its owner only.
+
+    `holder` is what others are told that they wait for. With `accept_source`, the warehouse of another store is set
+    aside first.
+
+    Raises:
+        UsageError: it is in use and `wait` is false, or is no warehouse.
+    """
+    log = log or logging.getLogger(__name__)
+    kind = warehouse_class(settings)
+    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(settings, log, holder, wait):
+        if accept_source:
+            set_aside_other_store(settings, log)
+        is_new = not settings.warehouse_path.exists()
+        connection = connect(settings.warehouse_path, settings, log)
+        opened = kind(connection, settings)
+        try:
+            if is_new:
+                settings.warehouse_path.chmod(0o600)
+            connection.execute("use warehouse; " + INTERNAL_DDL)
+            drop_staged(connection)
+            opened.prepare()
+            opened.limit_memory()
+            yield opened
+            drop_staged(connection)
+        finally:
+            opened.close()
+
+
+@contextlib.contextmanager
+def open_marts(settings: Settings) -> Iterator[Warehouse]:
+    """The published marts, read-only: never waits for a run and never holds one up.
+
+    Raises:
+        UsageError: no run of the whole job has published any yet.
+    """
+    path = settings.marts_path
+    if not path.exists():
+        raise UsageError(f"no answers yet in {settings.warehouse_path}: start with `plant-assets run`")
+    connection = connect(path, settings, logging.getLogger(__name__), read_only=True)
+    try:
+        connection.execute("use warehouse.analytics")
+        yield Warehouse(connection, settings)
+    finally:
+        connection.close()
