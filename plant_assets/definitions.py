@@ -22,7 +22,8 @@ from plant_assets.orchestration.sensors import (
 )
 from plant_assets.orchestration.watch import long_runs_sensor
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
-from plant_assets.warehouse.duckdb import Warehouse, open_warehouse
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.open import open_warehouse
 
 
 def build_defs(

@@ -25,7 +25,9 @@ from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES, Source, So
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
 from plant_assets.sources.open import source_of
 from plant_assets.sql import literal
-from plant_assets.warehouse.duckdb import STAGED, open_marts, store_mismatch
+from plant_assets.warehouse.duckdb import store_mismatch
+from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.store import STAGED
 
 PORTION_BYTES = 1 << 29
 # Of a week in a database.

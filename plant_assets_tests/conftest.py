@@ -16,7 +16,7 @@ from plant_assets.cli.commands import NEW_OBJECTS
 from plant_assets.cli.runs import Outcome, run_checks, run_refresh
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.duckdb import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
 from plant_assets_tests.webhook import listening
 

@@ -12,7 +12,7 @@ import pytest
 from plant_assets.definitions import build_defs
 from plant_assets.orchestration.alerts import is_known_address, tell
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.duckdb import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.tables import rows
 
 LOG = logging.getLogger("alerts")

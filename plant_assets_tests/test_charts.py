@@ -13,7 +13,7 @@ from plant_assets.readers.page.charts import charts
 from plant_assets.readers.page.figures import Figures
 from plant_assets.readers.pictures import PICTURES, Spec
 from plant_assets.settings import Settings
-from plant_assets.warehouse.duckdb import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.test_report import RUNNING, WHOLE, figures
 
 FIRST = dt.date(2026, 9, 21)

@@ -17,7 +17,7 @@ from plant_assets.cli.commands import parse_weeks
 from plant_assets.contracts import TABLES
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.warehouse.duckdb import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents
 

@@ -10,7 +10,7 @@ import pytest
 
 from plant_assets.cli.runs import Outcome
 from plant_assets.transforms.snapshots import product_snapshots
-from plant_assets.warehouse.duckdb import to_sql
+from plant_assets.warehouse.expressions import to_sql
 from plant_assets_tests.conftest import need
 from plant_assets_tests.dbt import INSTANTS, MODES, Snapshots, take_snapshots
 from plant_assets_tests.loading.stores import Store, assert_accounted, event, new_store

@@ -13,8 +13,8 @@ from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import PRUNED, TABLES
 from plant_assets.definitions import build_defs
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.warehouse.duckdb import open_marts, open_warehouse
 from plant_assets.warehouse.maintenance import back_up, backups_path, compact, import_observations, prune, restore
+from plant_assets.warehouse.open import open_marts, open_warehouse
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, mart_rows, rows
 

@@ -15,7 +15,7 @@ from plant_assets.orchestration.partitions import AS_OF as AS_OF_TAG
 from plant_assets.readers.answers import read_answers
 from plant_assets.settings import read_settings
 from plant_assets.sources.mapping import MappingError, StoreMapping, mapping_of, read_mapping
-from plant_assets.warehouse.duckdb import open_marts
+from plant_assets.warehouse.open import open_marts
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
 from plant_assets_tests.loading.stores import AS_OF
 from plant_assets_tests.tables import contents, mart_rows, rows

@@ -21,7 +21,7 @@ from plant_assets.readers.page.intervals import newcombe, wilson
 from plant_assets.readers.page.render import CheckResult, page_path, report_folder, vega_script, write_pages
 from plant_assets.readers.page.tables import count_change, headline, names, rate_change
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.duckdb import open_marts, open_warehouse
+from plant_assets.warehouse.open import open_marts, open_warehouse
 from plant_assets_tests.clicks import new_shop
 from plant_assets_tests.conftest import END
 from plant_assets_tests.pages import NASTY_NAMES, marts_for_writing, tables_of

@@ -13,7 +13,7 @@ from plant_assets.definitions import build_defs
 from plant_assets.instance.home import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.duckdb import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows

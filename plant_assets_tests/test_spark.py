@@ -26,7 +26,8 @@ from plant_assets.contracts import TABLES
 from plant_assets.readers.answers import read_answers
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.warehouse.duckdb import EngineFailed, WeekRange, open_marts, open_warehouse
+from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.store import EngineFailed, WeekRange
 from plant_assets_tests.conftest import END, Silence, need
 from plant_assets_tests.tables import contents, rows
 

@@ -20,16 +20,9 @@ from plant_assets.settings import Settings, UsageError, read_settings, size_in_b
 from plant_assets.sources.files.source import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse import duckdb as storage
-from plant_assets.warehouse.duckdb import (
-    STAGED,
-    Since,
-    Warehouse,
-    WeekRange,
-    WrongShape,
-    create_table,
-    open_marts,
-    open_warehouse,
-)
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.store import STAGED, Since, WeekRange, WrongShape, create_table
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, rows
 

@@ -21,7 +21,7 @@ from plant_assets.instance.home import hold_run, live_runs, prepare_home
 from plant_assets.orchestration.watch import end_long_runs
 from plant_assets.readers.page.render import page_path
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.warehouse.duckdb import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.server import Server
 

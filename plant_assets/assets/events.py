@@ -22,7 +22,8 @@ from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.sources.open import source_of
 from plant_assets.transforms import events as transforms
-from plant_assets.warehouse.duckdb import Warehouse, WeekRange
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.store import WeekRange
 
 RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",

@@ -17,8 +17,9 @@ from plant_assets.orchestration.partitions import (
 from plant_assets.readers.page import verdicts
 from plant_assets.readers.page.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
 from plant_assets.readers.page.render import page_path, write_pages
-from plant_assets.warehouse.duckdb import Warehouse, open_marts
+from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import end_of_counted
+from plant_assets.warehouse.open import open_marts
 
 MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.
 

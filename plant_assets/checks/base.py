@@ -11,8 +11,8 @@ from ibis import _
 from plant_assets.calendar import WEEK
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
-from plant_assets.warehouse.duckdb import WeekRange
 from plant_assets.warehouse.observations import before, end_of_counted
+from plant_assets.warehouse.store import WeekRange
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def machine_errors() -> tuple[type[Exception], ...]:
     import duckdb
     from sqlalchemy.exc import SQLAlchemyError
 
-    from plant_assets.warehouse.duckdb import EngineFailed
+    from plant_assets.warehouse.store import EngineFailed
 
     # Loaded by who has records there only.
     postgres = sys.modules.get("dagster_postgres.utils")
@@ -182,7 +182,7 @@ def export(directory: Path, source: str | None, warehouse: str | None, debug: bo
     """Write the marts of the last whole run to DIRECTORY, a file for each table."""
     with one_sentence(debug):
         from plant_assets.readers.export import export_marts
-        from plant_assets.warehouse.duckdb import open_marts
+        from plant_assets.warehouse.open import open_marts
 
         with open_marts(read_settings(source=source, warehouse=warehouse)) as marts:
             rows = export_marts(marts, directory, file_format)
@@ -484,7 +484,7 @@ def parse_instant(option: str, text: str) -> dt.datetime:
 def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None) -> None:
     """The answers of the last whole run: as tables on a terminal, as lines elsewhere."""
     from plant_assets.readers.answers import read_answers
-    from plant_assets.warehouse.duckdb import open_marts
+    from plant_assets.warehouse.open import open_marts
 
     with open_marts(settings) as marts:
         found = read_answers(marts, week)
@@ -503,7 +503,7 @@ def find_page(settings: Settings, week: dt.date | None) -> Path:
         UsageError: there are no marts, or they have no figures of the week.
     """
     from plant_assets.readers.page.render import page_path, write_pages
-    from plant_assets.warehouse.duckdb import open_marts
+    from plant_assets.warehouse.open import open_marts
 
     path = page_path(settings, week)
     if path.exists():

@@ -15,7 +15,8 @@ from plant_assets.orchestration.alerts import mark_page
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, range_tags
 from plant_assets.orchestration.sensors import CHECK, REFRESH, plan_run
 from plant_assets.settings import Settings, UsageError
-from plant_assets.warehouse.duckdb import Warehouse, open_warehouse
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.open import open_warehouse
 
 LOG = logging.getLogger("plant_assets")
 

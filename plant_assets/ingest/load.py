@@ -32,8 +32,9 @@ from plant_assets.sources.files.source import (
     staged_columns,
     staged_uuids,
 )
-from plant_assets.warehouse.duckdb import STAGED, Warehouse, WeekRange
+from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import Ahead, find_ahead, leave_out
+from plant_assets.warehouse.store import STAGED, WeekRange
 
 # Verdicts that compare a row with others or with the clock: given anew by every load.
 VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products", history.BACKWARDS)

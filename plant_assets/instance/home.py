@@ -19,10 +19,11 @@ from pathlib import Path
 import dagster as dg
 import filelock
 
+from plant_assets.atomic import write_atomically
 from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sources.base import SourceError
-from plant_assets.warehouse.duckdb import held_by_path, lock_path, write_atomically
+from plant_assets.warehouse.lock import held_by_path, lock_path
 
 SETTINGS_FILE = "dagster.yaml"
 # Where the records are, if not here: the database, and the id that it knows the warehouse by.

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
+from plant_assets.atomic import write_atomically
 from plant_assets.instance.guard import is_loopback, parse_authority
 from plant_assets.settings import Settings, UsageError
-from plant_assets.warehouse.duckdb import write_atomically
 
 LOCATION = "plant_assets.definitions"
 WORKSPACE_FILE = "workspace.yaml"

@@ -23,8 +23,9 @@ from plant_assets.orchestration.lineage import column_lineage
 from plant_assets.orchestration.partitions import KEY_FORMAT, as_of_run, is_only_changed, request_id, run_weeks
 from plant_assets.readers.pictures import PICTURES, pictured
 from plant_assets.sql import identifier
-from plant_assets.warehouse.duckdb import Since, Warehouse, WeekRange
+from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import counted
+from plant_assets.warehouse.store import Since, WeekRange
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'

@@ -12,7 +12,7 @@ import dagster as dg
 
 from plant_assets.calendar import WEEK, monday_of
 from plant_assets.settings import Settings
-from plant_assets.warehouse.duckdb import WeekRange
+from plant_assets.warehouse.store import WeekRange
 
 KEY_FORMAT = "%Y-%m-%d"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -17,8 +17,9 @@ from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sources.base import SourceError
 from plant_assets.sources.open import source_of
-from plant_assets.warehouse.duckdb import Warehouse, open_warehouse
+from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.maintenance import BACKUPS_KEPT, back_up, compact, prune, restore
+from plant_assets.warehouse.open import open_warehouse
 
 REFRESH, CHECK = "refresh", "check"
 LATE_EVENTS_EVERY, DEAD_RUNS_EVERY = 900, 30

@@ -10,10 +10,10 @@ import time
 
 import dagster as dg
 
+from plant_assets.atomic import write_atomically
 from plant_assets.instance.home import live_runs
 from plant_assets.orchestration.alerts import send
 from plant_assets.settings import Settings
-from plant_assets.warehouse.duckdb import write_atomically
 
 LONG_RUNS_EVERY = 30
 # A run that was asked to end has so many seconds to do so.

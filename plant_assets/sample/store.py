@@ -15,10 +15,10 @@ from pathlib import Path
 
 import duckdb
 
+from plant_assets.atomic import write_atomically
 from plant_assets.calendar import FIRST_MONDAY, is_known
 from plant_assets.settings import UsageError
 from plant_assets.sql import literal
-from plant_assets.warehouse.duckdb import write_atomically
 
 MANIFEST = "sample.json"
 RATE_WEEKS = 12

@@ -1,50 +1,28 @@
 """The warehouse: one DuckDB file, one writer at a time, every write one transaction.
 
-This is the only module that knows the engine's file. Sources read into its `_staged_` tables, which are gone when
-it is closed; transforms hand in expressions that know neither.
+Sources read into its `_staged_` tables, which are gone when it is closed; transforms hand in expressions that know
+neither. How it is opened is in `open.py`, what the engines have in common in `store.py`.
 """
 
 import contextlib
 import datetime as dt
 import json
-import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import filelock
 import ibis
 import pandas as pd
-import sqlglot.expressions as sge
-from ibis.backends.sql import compilers
 
-from plant_assets.calendar import WEEK, Calendar, weeks_between
+from plant_assets.atomic import write_atomically
+from plant_assets.calendar import WEEK
 from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
 from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.sql import identifier, literal
-from plant_assets.warehouse.aside import set_aside_other_store, settle_aside
-from plant_assets.warehouse.database_files import connect, count_tables, put_in_place, unfinished
-
-INTERNAL_DDL = """
-create schema if not exists analytics;
-use warehouse.analytics;
-create table if not exists _meta (name varchar, value varchar);
-create table if not exists _files (
-    source_table varchar, file varchar, size bigint, modified_ns bigint, content_hash varchar,
-    week date, rows_read bigint);
-create table if not exists _loads (
-    source_table varchar, bucket varchar, file varchar, content_hash varchar,
-    rows_read bigint, rows_loaded bigint, rows_dropped bigint, rows_rejected bigint,
-    write_number bigint, run_id varchar);
-create table if not exists _writes (
-    table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
-create table if not exists _event_prices (
-    week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
-alter table _writes add column if not exists made_with bigint;
-"""
+from plant_assets.warehouse.database_files import count_tables, put_in_place, unfinished
+from plant_assets.warehouse.expressions import to_sql
+from plant_assets.warehouse.store import STAGED, Since, WeekRange, WrongShape, create_table, require_shape
 
 # Readers of the marts have DuckDB of their own, often an older one.
 READERS_VERSION = "v1.2.0"
@@ -52,16 +30,6 @@ READERS_VERSION = "v1.2.0"
 ROWS_AT_ONCE = 35_000_000
 # The engine fills what memory it has with what it has read: more than this, in bytes, makes a run slower.
 LEAST_MEMORY, MEMORY_OF_A_ROW = 1_000_000_000, 20
-# The prefix of the tables that a source is read into.
-STAGED = "_staged_"
-
-
-class WrongShape(Exception):
-    """A result does not have the columns, types or weeks of its table's contract."""
-
-
-class EngineFailed(Exception):
-    """A distributed engine could not do what it was asked to; the message is its own, in one line."""
 
 
 class StoreMismatch(UsageError):
@@ -74,49 +42,6 @@ def store_mismatch(settings: Settings, name: str, known: str, given: str) -> Sto
         f"{settings.warehouse_path} holds the store with {name} {known}, not {given}:"
         f" give that {name}, another --warehouse, or --accept-source"
     )
-
-
-class WeekRange:
-    """Whole weeks from `first` to `last`, both Mondays and both included."""
-
-    def __init__(self, calendar: Calendar, first: dt.date, last: dt.date) -> None:
-        self.calendar, self.first, self.last = calendar, first, last
-
-    @property
-    def starts_at(self) -> dt.datetime:
-        return self.calendar.starts_at(self.first)
-
-    @property
-    def ends_at(self) -> dt.datetime:
-        return self.calendar.starts_at(self.last + WEEK)
-
-    def weeks(self) -> list[dt.date]:
-        return weeks_between(self.first, self.last)
-
-    def bounds(self, table: Table) -> list[dt.datetime] | list[dt.date]:
-        """The first value of the table's week column in these weeks, and the first after them."""
-        assert table.cut_by, f"{table.name} has no weeks"
-        if table.schema[table.cut_by].is_timestamp():
-            return [self.starts_at, self.ends_at]
-        return [self.first, self.last + WEEK]
-
-    def rows_of(self, table: Table) -> ibis.Table:
-        """The table's rows of these weeks."""
-        unbound, column = table.unbound(), table.cut_by
-        low, high = (ibis.literal(bound, table.schema[column]) for bound in self.bounds(table))
-        return unbound.filter((unbound[column] >= low) & (unbound[column] < high))
-
-    def __str__(self) -> str:
-        return f"{self.first}..{self.last}"
-
-
-@dataclass(frozen=True)
-class Since:
-    """Rows that take the place of those whose `column` is not before `start`, or is NULL; of all without a start."""
-
-    rows: ibis.Table
-    column: str
-    start: dt.date | dt.datetime | None
 
 
 class Warehouse:
@@ -511,175 +436,3 @@ class Warehouse:
         rows = self.value(f"create {kind} marts.analytics.{name} as {body}")
         self.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
         return {} if is_view else {name: rows}
-
-
-def create_table(table: Table, id_types: Mapping[str, str] | None = None) -> str:
-    """The DDL of a table as its contract has it; `id_types` are those of ids that are not text."""
-    types = {column.name: (id_types or {}).get(column.name, column.sql_type) for column in table.columns}
-    columns = ", ".join(f"{identifier(name)} {kind}" for name, kind in types.items())
-    return f"create table if not exists {table.name} ({columns})"
-
-
-def to_sql(expression: ibis.Expr) -> str:
-    """An expression as a statement of the warehouse's engine."""
-    query = compilers.duckdb.compiler.to_sqlglot(expression)
-    for cte in query.find_all(sge.CTE):
-        if _only_narrows(cte.this):
-            # What is used twice is kept, all of it; to read these rows twice costs less.
-            cte.set("materialized", False)
-    return str(query.sql(dialect="duckdb"))
-
-
-def _only_narrows(query: sge.Expression) -> bool:
-    """Whether a query only takes rows and columns of one table."""
-    clauses = {name for each in query.find_all(sge.Select) for name, value in each.args.items() if value}
-    is_made = any(table.name in TABLES and TABLES[table.name].is_view for table in query.find_all(sge.Table))
-    has_work = is_made or query.find(sge.AggFunc, sge.Window, sge.Union)
-    return clauses <= {"expressions", "from_", "where"} and not has_work
-
-
-def require_shape(table: Table, schema: ibis.Schema) -> None:
-    """Refuse a result whose columns or types are not its contract's.
-
-    Raises:
-        WrongShape: names what is missing, too many or of another type.
-    """
-    wanted = {name: str(dtype) for name, dtype in table.schema.items()}
-    given = {name: str(dtype.copy(nullable=True)) for name, dtype in schema.items()}
-    problems = [f"column {name} is missing" for name in wanted if name not in given]
-    problems += [f"column {name} is not in its contract" for name in given if name not in wanted]
-    problems += [
-        f"column {name} is {given[name]}, not {wanted[name]}"
-        for name in wanted
-        if name in given and given[name] != wanted[name]
-    ]
-    if problems:
-        raise WrongShape(f"{table.name}: {'; '.join(problems)}")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file, for its owner only, so that a reader sees the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.chmod(0o600)
-    os.replace(fresh, path)
-
-
-def lock_path(settings: Settings) -> Path:
-    """Return the file whose OS lock the one writer of the warehouse holds."""
-    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".lock")
-
-
-def held_by_path(settings: Settings) -> Path:
-    """Return the file that names the holder of the lock."""
-    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".locked-by")
-
-
-@contextlib.contextmanager
-def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) -> Iterator[None]:
-    """Be the one writer of the warehouse; the log says for whom a writer waits.
-
-    Raises:
-        UsageError: another writer holds it and `wait` is false.
-    """
-    path, held_by = lock_path(settings), held_by_path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path, mode=0o600)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        other = held_by.read_text() if held_by.exists() else "another process"
-        if not wait:
-            raise UsageError(f"the warehouse is in use by {other}") from None
-        log.info("waiting for %s, which holds %s", other, settings.warehouse_path)
-        lock.acquire()
-    try:
-        write_atomically(held_by, f"{holder} (process {os.getpid()})")
-        settle_aside(settings, log)
-        try:
-            yield
-        finally:
-            settle_aside(settings, log)
-    finally:
-        lock.release()
-
-
-def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget what was read from a source; a process that was killed leaves it."""
-    names = connection.execute(
-        "select table_name from duckdb_tables() where database_name = 'warehouse' and starts_with(table_name, ?)",
-        [STAGED],
-    ).fetchall()
-    for (name,) in names:
-        connection.execute(f"drop table {identifier(name)}")
-
-
-def warehouse_class(settings: Settings) -> type[Warehouse]:
-    """What opens the warehouse of these settings.
-
-    Raises:
-        UsageError: it is on an engine that is not installed.
-    """
-    if settings.spark_master is None:
-        return Warehouse
-    from plant_assets.warehouse.spark.engine import SparkWarehouse, require_spark
-
-    require_spark(settings)
-    return SparkWarehouse
-
-
-@contextlib.contextmanager
-def open_warehouse(
-    settings: Settings,
-    log: logging.Logger | None = None,
-    holder: str = "a command",
-    wait: bool = True,
-    accept_source: bool = False,
-) -> Iterator[Warehouse]:
-    """Open the warehouse for writing, alone; made on first use, for its owner only.
-
-    `holder` is what others are told that they wait for. With `accept_source`, the warehouse of another store is set
-    aside first.
-
-    Raises:
-        UsageError: it is in use and `wait` is false, or is no warehouse.
-    """
-    log = log or logging.getLogger(__name__)
-    kind = warehouse_class(settings)
-    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(settings, log, holder, wait):
-        if accept_source:
-            set_aside_other_store(settings, log)
-        is_new = not settings.warehouse_path.exists()
-        connection = connect(settings.warehouse_path, settings, log)
-        opened = kind(connection, settings)
-        try:
-            if is_new:
-                settings.warehouse_path.chmod(0o600)
-            connection.execute("use warehouse; " + INTERNAL_DDL)
-            drop_staged(connection)
-            opened.prepare()
-            opened.limit_memory()
-            yield opened
-            drop_staged(connection)
-        finally:
-            opened.close()
-
-
-@contextlib.contextmanager
-def open_marts(settings: Settings) -> Iterator[Warehouse]:
-    """The published marts, read-only: never waits for a run and never holds one up.
-
-    Raises:
-        UsageError: no run of the whole job has published any yet.
-    """
-    path = settings.marts_path
-    if not path.exists():
-        raise UsageError(f"no answers yet in {settings.warehouse_path}: start with `plant-assets run`")
-    connection = connect(path, settings, logging.getLogger(__name__), read_only=True)
-    try:
-        connection.execute("use warehouse.analytics")
-        yield Warehouse(connection, settings)
-    finally:
-        connection.close()

@@ -30,8 +30,10 @@ from plant_assets.warehouse.database_files import (
     sync,
     unfinished,
 )
-from plant_assets.warehouse.duckdb import Warehouse, hold_lock, open_marts, open_warehouse
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.lock import hold_lock
 from plant_assets.warehouse.observations import forget, is_dated
+from plant_assets.warehouse.open import open_marts, open_warehouse
 
 BACKUPS_KEPT = 7
 MOST_DAYS = 36_525

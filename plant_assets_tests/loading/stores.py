@@ -26,7 +26,8 @@ from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES, instant_of, staged_columns
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.sources.open import source_of
-from plant_assets.warehouse.duckdb import STAGED, WeekRange, open_warehouse
+from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.store import STAGED, WeekRange
 from plant_assets_tests import postgres
 
 LOG = logging.getLogger(__name__)

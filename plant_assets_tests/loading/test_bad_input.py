@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from plant_assets.sources.files.source import SOURCE_TABLES, SourceError
-from plant_assets.warehouse.duckdb import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.loading.stores import (
     AS_OF,
     DATED,

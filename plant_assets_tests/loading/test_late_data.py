@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from plant_assets.orchestration.sensors import plan_run
-from plant_assets.warehouse.duckdb import WeekRange, open_warehouse
+from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.store import WeekRange
 from plant_assets_tests.conftest import need
 from plant_assets_tests.loading.stores import (
     AS_OF,

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from plant_assets.atomic import write_atomically
 from plant_assets.calendar import WEEK, Calendar
 from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
 from plant_assets.settings import Settings
-from plant_assets.warehouse.duckdb import Warehouse, write_atomically
+from plant_assets.warehouse.duckdb import Warehouse
 
 if TYPE_CHECKING:
     import jinja2

@@ -28,7 +28,8 @@ from plant_assets.contracts import TABLES, WEEKLY, Table
 from plant_assets.settings import SPARK, Settings, UsageError, size_in_bytes
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse.database_files import sync
-from plant_assets.warehouse.duckdb import STAGED, EngineFailed, Since, Warehouse, WeekRange, WrongShape, create_table
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.store import STAGED, EngineFailed, Since, WeekRange, WrongShape, create_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
