@@ -9,18 +9,17 @@ import dagster as dg
 from plant_assets.assets.build import load_assets
 from plant_assets.checks.build import GO_ON, load_checks
 from plant_assets.instance.home import hold_run
-from plant_assets.orchestration.alerts import alert_sensors, stopped_page_sensor
 from plant_assets.orchestration.io_manager import WarehouseIOManager
+from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
 from plant_assets.orchestration.partitions import weekly_partitions
+from plant_assets.orchestration.schedules import six_hourly_schedule
 from plant_assets.orchestration.sensors import (
-    REFRESH,
+    alert_sensors,
     dead_runs_sensor,
-    jobs,
     late_events_sensor,
-    maintenance_jobs,
-    six_hourly_schedule,
+    long_runs_sensor,
+    stopped_page_sensor,
 )
-from plant_assets.orchestration.watch import long_runs_sensor
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse

@@ -9,7 +9,7 @@ import dagster as dg
 
 from plant_assets.assets import events, funnel, inventory, publish
 from plant_assets.contracts import MARTS, PUBLISHED, TABLES
-from plant_assets.orchestration.io_manager import column_schema
+from plant_assets.orchestration.metadata import column_schema
 from plant_assets.orchestration.partitions import LOAD_STEP
 
 GROUPS: dict[str, ModuleType] = {

@@ -9,7 +9,7 @@ import ibis
 
 from plant_assets.calendar import weeks_between
 from plant_assets.ingest.load import Load, RefusedLoad
-from plant_assets.orchestration.io_manager import stored_metadata
+from plant_assets.orchestration.metadata import stored_metadata
 from plant_assets.orchestration.partitions import (
     as_of,
     first_week_of,

@@ -12,8 +12,8 @@ from plant_assets.checks.build import GO_ON
 from plant_assets.definitions import build_defs
 from plant_assets.instance.home import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page
+from plant_assets.orchestration.jobs import CHECK, REFRESH, plan_run
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, range_tags
-from plant_assets.orchestration.sensors import CHECK, REFRESH, plan_run
 from plant_assets.settings import Settings, UsageError
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse

@@ -1,17 +1,11 @@
 """How assets reach the warehouse: expressions are written there and read from there, pandas frames too."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import ibis
 import pandas as pd
 from dagster import (
     InputContext,
     IOManager,
     OutputContext,
-    TableColumn,
-    TableColumnConstraints,
-    TableSchema,
 )
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.storage.db_io_manager import TableSlice
@@ -20,6 +14,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
 from plant_assets.orchestration.lineage import column_lineage
+from plant_assets.orchestration.metadata import stored_metadata
 from plant_assets.orchestration.partitions import KEY_FORMAT, as_of_run, is_only_changed, request_id, run_weeks
 from plant_assets.readers.pictures import PICTURES, pictured
 from plant_assets.sql import identifier
@@ -120,27 +115,3 @@ class WarehouseIOManager(IOManager):
             for name, kind in types.items()
         }
         return ibis.table(schema, name="written_frame")
-
-
-def column_schema(table: Table) -> TableSchema:
-    """The table's columns as the UI shows them."""
-    return TableSchema(
-        columns=[
-            TableColumn(
-                name=column.name,
-                type=column.sql_type,
-                description=column.description,
-                constraints=TableColumnConstraints(nullable=not column.required, unique=table.key == (column.name,)),
-            )
-            for column in table.columns
-        ]
-    )
-
-
-def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Mapping[str, Any]:
-    """What a materialization says of what is stored now; without `written` nothing is counted."""
-    table_name = f"{warehouse.settings.warehouse_path.stem}.analytics.{name}"
-    if written is None:
-        # To count a view is to make it, over all of history.
-        return {"dagster/table_name": table_name}
-    return {"dagster/row_count": warehouse.count_rows(name), "dagster/table_name": table_name, "rows_written": written}

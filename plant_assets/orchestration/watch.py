@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import json
 import logging
 import os
 import signal
@@ -10,16 +9,12 @@ import time
 
 import dagster as dg
 
-from plant_assets.atomic import write_atomically
 from plant_assets.instance.home import live_runs
 from plant_assets.orchestration.alerts import send
 from plant_assets.settings import Settings
 
-LONG_RUNS_EVERY = 30
 # A run that was asked to end has so many seconds to do so.
 PATIENCE = 20
-# Ticks that are skipped in a row without an alert.
-MOST_SKIPPED = 1
 # On a run of a command that took too long: that an alert has named it.
 NAMED = "plant/named_in_alert"
 _STEP_EVENTS = {
@@ -95,35 +90,3 @@ def _end(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, p
 def _signal(process: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, number)
-
-
-def long_runs_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Ends the runs that hang, so that nothing waits for them."""
-
-    @dg.sensor(
-        name="long_runs",
-        minimum_interval_seconds=LONG_RUNS_EVERY,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ends runs that take longer than PLANT_MAX_RUN_HOURS; sends a message for those of commands.",
-    )
-    def long_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        long = end_long_runs(settings, context.instance, context.log)
-        return dg.SkipReason(f"{', '.join(long)} took too long" if long else "no run takes too long")
-
-    return long_runs
-
-
-def note_skipped_tick(settings: Settings, log: logging.Logger, reason: str, place: str = "") -> None:
-    """Count the ticks skipped in a row, and send a message once they are too many, once for each reason."""
-    path = settings.dagster_home / "skipped_ticks.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    ticks, told = known.get("ticks", 0) + 1, known.get("told")
-    if ticks > MOST_SKIPPED and told != reason:
-        told = reason
-        send(settings, "ticks are skipped", f"{ticks} ticks in a row were skipped: {reason}{place}", log)
-    write_atomically(path, json.dumps({"ticks": ticks, "told": told}))
-
-
-def forget_skipped_ticks(settings: Settings) -> None:
-    """Begin to count anew, as a tick asks for runs."""
-    (settings.dagster_home / "skipped_ticks.json").unlink(missing_ok=True)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from plant_assets.contracts import ID, TABLES, WEEKLY
 from plant_assets.ingest.load import Plan
-from plant_assets.orchestration.sensors import plan_run
+from plant_assets.orchestration.jobs import plan_run
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES, instant_of, staged_columns
 from plant_assets.sources.mapping import mapping_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.orchestration.sensors import plan_run
+from plant_assets.orchestration.jobs import plan_run
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.store import WeekRange
 from plant_assets_tests.conftest import need
