@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import QueuePool
+
+from plant_assets.dagster_private import SQLITE_BUSY_TIMEOUT_SECONDS, ConfigurableClassData, SqliteEventLogStorage
 
 # The index and the runs of the moment.
 KEPT_FILES = 4

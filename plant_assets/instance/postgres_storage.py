@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
+from plant_assets.dagster_private import ConfigurableClassData
 from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import UsageError
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from plant_assets.atomic import write_atomically
+from plant_assets.dagster_private import DAEMON
 from plant_assets.instance.guard import is_loopback, parse_authority
 from plant_assets.settings import Settings, UsageError
 
@@ -138,7 +139,7 @@ def code_server(*options: str) -> list[str]:
 
 def daemon(workspace: Path, *options: str) -> list[str]:
     """The command that is the daemon."""
-    return [*PYTHON, "dagster._daemon", "run", "--workspace", str(workspace), *options]
+    return [*PYTHON, DAEMON, "run", "--workspace", str(workspace), *options]
 
 
 def web_server(workspace: Path, address: Address, names: Collection[str], is_read_only: bool = False) -> list[str]:

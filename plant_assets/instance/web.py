@@ -5,14 +5,10 @@ import signal
 import click
 import uvicorn
 from dagster import DagsterInstance
-
-# Dagster has no public way to its web server's app. Its command `dagster-webserver` is made of these.
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._utils.log import configure_loggers
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 
+from plant_assets.dagster_private import log_warnings, open_workspace
 from plant_assets.instance.guard import Guard
 
 # What `dagster-webserver` has by default.
@@ -29,12 +25,11 @@ GRACE_SECONDS = 5
 @click.option("--read-only", is_flag=True)
 def main(workspace: str, host: str, port: int, allowed_hosts: tuple[str, ...], read_only: bool) -> None:
     """Serve the UI of DAGSTER_HOME until a signal comes; warnings are logged."""
-    configure_loggers(log_level="WARNING")
+    log_warnings()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_MILLISECONDS, RECYCLE_SECONDS, MAX_OVERFLOW)
-        target = WorkspaceFileTarget([workspace])
-        with WorkspaceProcessContext(instance, target, __version__, read_only) as context:
+        with open_workspace(instance, workspace, __version__, read_only) as context:
             app = DagsterWebserver(context, live_data_poll_rate=POLL_MILLISECONDS).create_asgi_app()
             guard = Guard(app, allowed_hosts)
             uvicorn.run(guard, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS)

@@ -7,12 +7,11 @@ from dagster import (
     IOManager,
     OutputContext,
 )
-from dagster._core.execution.context.system import StepExecutionContext
-from dagster._core.storage.db_io_manager import TableSlice
 from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from ibis.backends.sql.datatypes import DuckDBType
 
 from plant_assets.contracts import TABLES, Table
+from plant_assets.dagster_private import StepExecutionContext, TableSlice
 from plant_assets.orchestration.lineage import column_lineage
 from plant_assets.orchestration.metadata import stored_metadata
 from plant_assets.orchestration.partitions import KEY_FORMAT, as_of_run, is_only_changed, request_id, run_weeks

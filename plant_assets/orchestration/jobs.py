@@ -5,9 +5,9 @@ import datetime as dt
 import logging
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from plant_assets.calendar import weeks_between
+from plant_assets.dagster_private import UnresolvedAssetJobDefinition
 from plant_assets.ingest.load import Load, Plan, RefusedLoad, plan
 from plant_assets.instance.home import hold_run
 from plant_assets.sample import store as sample
