@@ -21,9 +21,11 @@ from plant_assets.contracts import STAGES
 from plant_assets.orchestration.alerts import is_known_address
 from plant_assets.settings import PREFIX, Settings, UsageError
 from plant_assets.sources import dbt_snapshot as history
-from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES, Source, SourceError, SourceFile, staged_columns
+from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
 from plant_assets.sources.open import source_of
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
 from plant_assets.sql import literal
 from plant_assets.warehouse.duckdb import store_mismatch
 from plant_assets.warehouse.open import open_marts

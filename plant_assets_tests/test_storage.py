@@ -17,7 +17,7 @@ import pytest
 
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, UsageError, read_settings, size_in_bytes
-from plant_assets.sources.files.source import SOURCE_TABLES, staged_columns
+from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse import duckdb as storage
 from plant_assets.warehouse.duckdb import Warehouse

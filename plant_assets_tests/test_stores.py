@@ -13,7 +13,7 @@ from plant_assets.definitions import build_defs
 from plant_assets.orchestration.partitions import AS_OF
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources.files.source import SourceError
+from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.duckdb import StoreMismatch
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows

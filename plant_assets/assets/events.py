@@ -18,9 +18,9 @@ from plant_assets.orchestration.partitions import (
     request_id,
     run_weeks,
 )
-from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.sources.open import source_of
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
 from plant_assets.transforms import events as transforms
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.store import WeekRange

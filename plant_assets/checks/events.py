@@ -9,7 +9,7 @@ from ibis import _
 from plant_assets.calendar import FAR_FUTURE
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import ORDER_STAGES, STAGES, TABLES, TEXT
-from plant_assets.sources.files.source import NO_WEEK
+from plant_assets.sources.tables import NO_WEEK
 from plant_assets.transforms.events import local_date, monday
 
 # Two ticks of the 6-hour schedule: one may be on its way.

@@ -62,7 +62,7 @@ def main() -> None:
 @contextmanager
 def one_sentence(debug: bool) -> Iterator[None]:
     """Show what went wrong as one sentence, and exit as the error asks for."""
-    from plant_assets.sources.files.source import SourceError
+    from plant_assets.sources.errors import SourceError
 
     handler = logging.StreamHandler()
     handler.setFormatter(Lines())

@@ -20,18 +20,11 @@ from plant_assets.calendar import FAR_FUTURE, WEEK, weeks_between
 from plant_assets.contracts import PRUNED, TABLES, WEEKLY
 from plant_assets.ingest.moves import has_lost_events, weeks_of_moves
 from plant_assets.sources import dbt_snapshot as history
-from plant_assets.sources.files.source import (
-    HISTORY,
-    NO_WEEK,
-    SOURCE_TABLES,
-    FileSource,
-    Source,
-    SourceError,
-    SourceFile,
-    column_without_uuids,
-    staged_columns,
-    staged_uuids,
-)
+from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.conform import column_without_uuids
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.files.source import FileSource
+from plant_assets.sources.tables import HISTORY, NO_WEEK, SOURCE_TABLES, staged_columns, staged_uuids
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import Ahead, find_ahead, leave_out
 from plant_assets.warehouse.store import STAGED, WeekRange

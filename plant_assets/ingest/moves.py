@@ -6,7 +6,7 @@ look at what a load has staged and judged: `_staged_events` and `load_weeks`.
 
 import datetime as dt
 
-from plant_assets.sources.files.source import Source
+from plant_assets.sources.base import Source
 from plant_assets.warehouse.duckdb import Warehouse
 
 # Events that are stored in the weeks that are replaced, and that the source no longer has there.

@@ -22,7 +22,7 @@ import filelock
 from plant_assets.atomic import write_atomically
 from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import Settings, UsageError
-from plant_assets.sources.base import SourceError
+from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.lock import held_by_path, lock_path
 
 SETTINGS_FILE = "dagster.yaml"

@@ -12,7 +12,7 @@ from plant_assets.orchestration.partitions import first_week_of
 from plant_assets.orchestration.ticks import forget_skipped_ticks, note_skipped_tick, requests_for, run_under_way
 from plant_assets.orchestration.watch import place_of
 from plant_assets.settings import Settings, UsageError
-from plant_assets.sources.base import SourceError
+from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.open import open_warehouse
 
 

@@ -13,7 +13,7 @@ from plant_assets.orchestration.partitions import first_week_of
 from plant_assets.orchestration.ticks import requests_for, run_under_way
 from plant_assets.orchestration.watch import end_long_runs
 from plant_assets.settings import Settings, UsageError
-from plant_assets.sources.base import SourceError
+from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.open import open_warehouse
 
 LATE_EVENTS_EVERY, DEAD_RUNS_EVERY, LONG_RUNS_EVERY = 900, 30, 30

@@ -9,7 +9,7 @@ import datetime as dt
 
 import duckdb
 
-from plant_assets.sources.files.source import HISTORY
+from plant_assets.sources.tables import HISTORY
 
 STAGED_HISTORY = f"_staged_{HISTORY}"
 BACKWARDS = "ends before it begins"

@@ -3,7 +3,8 @@
 import datetime as dt
 
 from plant_assets.settings import Settings
-from plant_assets.sources.files.source import FileSource, Source
+from plant_assets.sources.base import Source
+from plant_assets.sources.files.source import FileSource
 from plant_assets.sources.mapping import mapping_of
 
 

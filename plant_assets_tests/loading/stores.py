@@ -23,9 +23,10 @@ from plant_assets.contracts import ID, TABLES, WEEKLY
 from plant_assets.ingest.load import Plan
 from plant_assets.orchestration.jobs import plan_run
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources.files.source import HISTORY, SOURCE_TABLES, instant_of, staged_columns
+from plant_assets.sources.files.listing import instant_of
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.sources.open import source_of
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.store import STAGED, WeekRange
 from plant_assets_tests import postgres

@@ -8,7 +8,7 @@ import pytest
 from plant_assets.calendar import WEEK
 from plant_assets.ingest.load import as_ranges
 from plant_assets.orchestration.jobs import plan_run
-from plant_assets.sources.files.source import SourceError
+from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.store import WeekRange
 from plant_assets_tests.loading.stores import AS_OF, DATED, LOG, Store, assert_accounted, event, product

@@ -21,17 +21,10 @@ from adbc_driver_postgresql import dbapi
 from plant_assets.calendar import WEEK, Calendar, weeks_between
 from plant_assets.contracts import INSTANT
 from plant_assets.postgres_url import PostgresUrl
-from plant_assets.sources.base import SourceError
-from plant_assets.sources.files.source import (
-    SOURCE_TABLES,
-    ReadTable,
-    Source,
-    SourceFile,
-    SourceTable,
-    require_columns,
-    staged_uuids,
-)
+from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
+from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, require_columns, staged_uuids
 
 # A machine that is silent for a minute is gone.
 CONNECTION = {
