@@ -8,7 +8,7 @@ import dagster as dg
 
 from plant_assets.assets.build import load_assets
 from plant_assets.checks.build import GO_ON, load_checks
-from plant_assets.instance.home import hold_run
+from plant_assets.instance.liveness import hold_run
 from plant_assets.orchestration.io_manager import WarehouseIOManager
 from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
 from plant_assets.orchestration.partitions import weekly_partitions

@@ -16,7 +16,7 @@ import pytest
 
 from plant_assets.cli.runs import Outcome
 from plant_assets.definitions import build_defs
-from plant_assets.instance.home import fail_dead_runs, hold_run
+from plant_assets.instance.liveness import fail_dead_runs, hold_run
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres

@@ -10,7 +10,7 @@ import pytest
 
 from plant_assets.cli.runs import Outcome
 from plant_assets.definitions import build_defs
-from plant_assets.instance.home import hold_run
+from plant_assets.instance.liveness import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.open import open_warehouse

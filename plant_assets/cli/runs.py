@@ -10,7 +10,7 @@ import dagster as dg
 
 from plant_assets.checks.build import GO_ON
 from plant_assets.definitions import build_defs
-from plant_assets.instance.home import fail_dead_runs
+from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page
 from plant_assets.orchestration.jobs import CHECK, REFRESH, plan_run
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, range_tags

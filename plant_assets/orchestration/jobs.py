@@ -9,7 +9,7 @@ import dagster as dg
 from plant_assets.calendar import weeks_between
 from plant_assets.dagster_private import UnresolvedAssetJobDefinition
 from plant_assets.ingest.load import Load, Plan, RefusedLoad, plan
-from plant_assets.instance.home import hold_run
+from plant_assets.instance.liveness import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings
 from plant_assets.sources.open import source_of

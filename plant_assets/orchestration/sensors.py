@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 import dagster as dg
 
 from plant_assets.calendar import WEEK
-from plant_assets.instance.home import fail_dead_runs
+from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page, tell
 from plant_assets.orchestration.jobs import REFRESH, plan_run
 from plant_assets.orchestration.partitions import first_week_of

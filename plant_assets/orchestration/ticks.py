@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from plant_assets.atomic import write_atomically
-from plant_assets.instance.home import STARTED
+from plant_assets.instance.liveness import STARTED
 from plant_assets.orchestration.alerts import send
 from plant_assets.orchestration.jobs import REFRESH
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, range_tags

@@ -9,7 +9,7 @@ import time
 
 import dagster as dg
 
-from plant_assets.instance.home import live_runs
+from plant_assets.instance.liveness import live_runs
 from plant_assets.orchestration.alerts import send
 from plant_assets.settings import Settings
 

@@ -4,19 +4,12 @@ Rows come as batches of Arrow. What stands for files are tables, and of events w
 asked for alone, by `created_at`. Names reach SQL only as quoted names.
 """
 
-import contextlib
 import datetime as dt
-import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import adbc_driver_manager
 import duckdb
-import pyarrow as pa
-from adbc_driver_postgresql import dbapi
 
 from plant_assets.calendar import WEEK, Calendar, weeks_between
 from plant_assets.contracts import INSTANT
@@ -24,19 +17,11 @@ from plant_assets.postgres_url import PostgresUrl
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
+from plant_assets.sources.postgres.parts import LiveRows, LiveTable, as_ns
+from plant_assets.sources.postgres.snapshot import Snapshot
 from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, require_columns, staged_uuids
+from plant_assets.sql import identifier, literal
 
-# A machine that is silent for a minute is gone.
-CONNECTION = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-    "fallback_application_name": "plant-assets",
-}
-# Unless the URL, the role or the database say otherwise.
-TIME_OUTS = {"statement_timeout": "30min", "lock_timeout": "1min"}
 MOST_SHOWN = 20
 # Ids in one question.
 MOST_IDS = 10_000
@@ -52,162 +37,6 @@ _AS_THEY_ARE = {"uuid": "UUID", "smallint": "SMALLINT", "integer": "INTEGER", "b
 # Instants that the engine can hold, and that are none of a store.
 _TOO_EARLY, _TOO_LATE = "0001-01-01", "10000-01-02"
 _TABLES = "relkind in ('r', 'p', 'v', 'm', 'f')"
-_HINTS = {
-    "statement timeout": "give it more time, as ?options=-cstatement_timeout%3D2h in PLANT_SOURCE",
-    "lock timeout": "another session holds the table: run again when it is done",
-    "permission denied": "grant the user of PLANT_SOURCE usage on the schema and select on the table",
-    "password": "see user and password of PLANT_SOURCE, or PGPASSWORD",
-}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _as_ns(instant: dt.datetime) -> int:
-    return int(instant.replace(tzinfo=dt.UTC).timestamp()) * 1_000_000_000
-
-
-@dataclass
-class LiveRows(SourceFile):
-    """The rows of a table, or of a week of its events. What they hold is told once they are read.
-
-    Read at `settles_at` or later, they are not read again, unless `is_read_anew`, or their number is another than the
-    one that was `counted`. Without it they are read by every load.
-    """
-
-    settles_at: dt.datetime | None = None
-    is_read_anew: bool = False
-    counted: int | None = None
-    may_grow: bool = True
-
-    @property
-    def content_hash(self) -> str:
-        """The number of the rows and the sum of their hashes, and the mapping."""
-        assert self._hash, f"{self.name} is not read yet"
-        return self._mapped(self._hash)
-
-    @property
-    def has_lines(self) -> bool:
-        """Whether its rows are lines: never."""
-        return False
-
-    def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
-        """Whether what was read at that time is taken for what there is."""
-        return (
-            self.settles_at is not None
-            and modified_ns >= _as_ns(self.settles_at)
-            and not self.is_read_anew
-            and self.counted in (None, size)
-            and self.is_read_as(content_hash)
-        )
-
-    def begins_with(self, size: int, content_hash: str) -> bool:
-        """Whether rows may only have been added: the load compares each stored one with those that there are."""
-        return self.may_grow and self.is_read_as(content_hash)
-
-
-@dataclass(frozen=True)
-class LiveTable:
-    """A table as the server has it: its quoted name, and its columns with the server's types."""
-
-    relation: str
-    columns: dict[str, str] = field(default_factory=dict)
-
-
-class Snapshot:
-    """One read-only transaction: every statement sees the database as it was at the first.
-
-    Raises:
-        SourceError: the database cannot be reached, or refuses.
-    """
-
-    def __init__(self, url: PostgresUrl) -> None:
-        self._url = url
-        with self._one_sentence("cannot be opened"):
-            self._connection = dbapi.connect(url.with_defaults(**CONNECTION))
-        try:
-            self._execute("set transaction isolation level repeatable read, read only")
-            self.rows(
-                "select set_config(name, value, true) from (values ('TimeZone', 'UTC'), ('DateStyle', 'ISO'),"
-                " ('client_encoding', 'UTF8')) as ours (name, value)"
-            )
-            time_outs = ", ".join(f"({_literal(name)}, {_literal(value)})" for name, value in TIME_OUTS.items())
-            self.rows(
-                f"select set_config(ours.name, value, true) from (values {time_outs}) as ours (name, value)"
-                " join pg_settings on pg_settings.name = ours.name where source = 'default'"
-            )
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """End the transaction, which may be broken by now."""
-        with contextlib.suppress(adbc_driver_manager.Error):
-            self._connection.close()
-
-    def rows(self, statement: str, what: str = "cannot be read") -> list[tuple[Any, ...]]:
-        """The few rows of a statement; `what` is said where it fails."""
-        with self._one_sentence(what), self._connection.cursor() as cursor:
-            cursor.execute(statement)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
-
-    def _execute(self, statement: str) -> None:
-        with self._one_sentence("cannot be read"), self._connection.cursor() as cursor:
-            cursor.execute(statement)
-
-    def read(self, connection: duckdb.DuckDBPyConnection, table: str, statement: str, take: str, given: object) -> None:
-        """Let the engine take from `live_rows` the batches that a statement gives.
-
-        Raises:
-            SourceError: they do not come to their end.
-        """
-        failed = []
-
-        def batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-            try:
-                yield from reader
-            except (OSError, pa.ArrowException) as error:
-                # The engine would raise it as its own.
-                failed.append(error)
-                raise
-
-        with self._one_sentence(f"the table {table} cannot be read to its end"), self._connection.cursor() as cursor:
-            cursor.execute(statement)
-            reader = cursor.fetch_record_batch()
-            connection.register("live_rows", pa.RecordBatchReader.from_batches(reader.schema, batches(reader)))
-            try:
-                connection.execute(take, given)
-            except duckdb.Error:
-                if failed:
-                    raise failed[0] from None
-                raise
-            finally:
-                connection.unregister("live_rows")
-
-    @contextlib.contextmanager
-    def _one_sentence(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (adbc_driver_manager.Error, OSError, pa.ArrowException) as error:
-            raise SourceError(f"{self._url.shown}: {what}: {self._reason(error)}") from error
-
-    def _reason(self, error: Exception) -> str:
-        """What libpq or the server say, without the statement and without what is secret, and what to do."""
-        said = re.sub(r"\s*(Query was:|SQLSTATE:).*", "", str(error), flags=re.DOTALL)
-        lines = [line for line in said.splitlines() if line and line[0] not in "\t ." and not line.startswith("LINE ")]
-        reason = " ".join("; ".join(lines or [type(error).__name__]).split())
-        reason = re.sub(r"^([A-Z_]+: )?(\[libpq\] )?([^:]*: )??(?=connection to|could not|ERROR:|FATAL:)", "", reason)
-        reason = re.sub(r"^.*\b(ERROR|FATAL): ", "", reason) if "connection to server" not in reason else reason
-        for secret in self._url.secrets:
-            reason = reason.replace(secret, "***")
-        hints = [hint for said, hint in _HINTS.items() if said in reason]
-        return "; ".join([reason, *hints[:1]])
 
 
 class PostgresSource(Source):
@@ -275,14 +104,14 @@ class PostgresSource(Source):
 
     def oddities(self) -> list[str]:
         """That the server reads all events to find those of a week, or that they cannot be told by week at all."""
-        table, relation = self.mapping.table("events"), _literal(self._tables["events"].relation)
+        table, relation = self.mapping.table("events"), literal(self._tables["events"].relation)
         if not self._weeks:
             return [f"created_at of {table} is no timestamp: all events are read by each run"]
         column = ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["created_at"]
         found = self._snapshot.rows(
             f"select 1 from pg_class where oid = to_regclass({relation}) and relkind in ('r', 'p', 'm') and not exists"
             " (select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]"
-            f" where indrelid = pg_class.oid and indisvalid and attname = {_literal(column)})"
+            f" where indrelid = pg_class.oid and indisvalid and attname = {literal(column)})"
         )
         slow = f"no index begins with created_at of {table}: to find a week's events, the server reads all of them"
         return [slow] * len(found)
@@ -298,9 +127,11 @@ class PostgresSource(Source):
         read, live = ReadTable(table, self.mapping, staged_uuids(connection, table)), self._tables[table.name]
         require_columns(read, self.name, list(live.columns))
         kinds = {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
-        selected = [f"{_as_read(_quoted(read.theirs[name]), kind)} as {_quoted(name)}" for name, kind in kinds.items()]
+        selected = [
+            f"{_as_read(identifier(read.theirs[name]), kind)} as {identifier(name)}" for name, kind in kinds.items()
+        ]
         clamped = [name for name, kind in kinds.items() if read.columns[name] == INSTANT and kind in _TIMESTAMPS]
-        selected += [f"{_as_given(_quoted(read.theirs[name]))} as given_{name}" for name in clamped]
+        selected += [f"{_as_given(identifier(read.theirs[name]))} as given_{name}" for name in clamped]
         names = [files[0].name]
         if table.name == "events" and self._weeks:
             names = [self._name_of(week) for week in self._weeks]
@@ -323,7 +154,7 @@ class PostgresSource(Source):
                 read,
                 {name: _engine_type(kinds[name]) if name in kinds else "VARCHAR" for name in read.columns},
                 f"select {', '.join(columns)}, null::bigint as line, null as refused,"
-                f" coalesce((?::varchar[])[week_number], {_literal(self._name_of(OTHER_WEEKS))}) as filename"
+                f" coalesce((?::varchar[])[week_number], {literal(self._name_of(OTHER_WEEKS))}) as filename"
                 " from live_rows",
                 f"to_json(struct_pack({', '.join(filter(None, [values, others]))}))::varchar",
             ),
@@ -337,10 +168,10 @@ class PostgresSource(Source):
         """The tables that the store has of those that are read, found as the server finds them."""
         wanted = {name: theirs for name in SOURCE_TABLES if (theirs := self.mapping.table(name))}
         # A schema may stand before a name.
-        relations = {name: ".".join(map(_quoted, theirs.split(".", 1))) for name, theirs in wanted.items()}
+        relations = {name: ".".join(map(identifier, theirs.split(".", 1))) for name, theirs in wanted.items()}
         found = self._snapshot.rows(
             "select wanted, attname::text, coalesce(nullif(typbasetype, 0), atttypid)::regtype::text"
-            f" from unnest(array[{', '.join(map(_literal, relations.values()))}]) as wanted"
+            f" from unnest(array[{', '.join(map(literal, relations.values()))}]) as wanted"
             f" join pg_class on pg_class.oid = to_regclass(wanted) and {_TABLES}"
             " left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
             " left join pg_type on pg_type.oid = atttypid order by wanted, attnum"
@@ -368,7 +199,7 @@ class PostgresSource(Source):
         name = self._name_of(week) if week else str(self.mapping.table(table))
         # The price of an event is in no stored row that could be compared.
         may_grow = table != "events" or not self.mapping.makes_products
-        part = LiveRows(table, name, Path(name), "", 0, _as_ns(self._as_of), may_grow=may_grow)
+        part = LiveRows(table, name, Path(name), "", 0, as_ns(self._as_of), may_grow=may_grow)
         part.mapping, part.is_part = self.mapping.digest, week is not None
         if isinstance(week, dt.date):
             part.settles_at = self.calendar.starts_at(week + WEEK * (1 + self._late_weeks))
@@ -382,7 +213,7 @@ class PostgresSource(Source):
 
     @property
     def _created_at(self) -> str:
-        return _quoted(ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["created_at"])
+        return identifier(ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["created_at"])
 
     def _list_weeks(self) -> list[SourceFile]:
         """The weeks from the first with an event, or the first that was loaded, to the running one, and all others."""
@@ -417,12 +248,12 @@ class PostgresSource(Source):
 
     def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
         """Return each of the events that the database has now, with its week."""
-        column = _quoted(ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["event_id"])
+        column = identifier(ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["event_id"])
         week = f"width_bucket({self._created_at}, array[{', '.join(self._bounds())}])"
         found: set[tuple[str, dt.date]] = set()
         ordered = sorted(event_ids)
         for start in range(0, len(ordered), MOST_IDS):
-            ids = ", ".join(map(_literal, ordered[start : start + MOST_IDS]))
+            ids = ", ".join(map(literal, ordered[start : start + MOST_IDS]))
             rows = self._snapshot.rows(
                 f"select {column}::text, {week} from {self._tables['events'].relation} where {column} in ({ids})"
             )
