@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 import pytest
 
-from plant_assets.cli.commands import NEW_OBJECTS
+from plant_assets.cli.process import NEW_OBJECTS
 from plant_assets.cli.runs import Outcome, run_checks, run_refresh
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings

@@ -13,7 +13,7 @@ import pytest
 
 from plant_assets.calendar import KNOWN_WEEKS
 from plant_assets.checks.build import checks_of
-from plant_assets.cli.commands import parse_weeks
+from plant_assets.cli.options import parse_weeks
 from plant_assets.contracts import TABLES
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings

@@ -15,6 +15,7 @@ from plant_assets.text import printable
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+from typing import TYPE_CHECKING
 
 OUTPUT, ERRORS = 1, 2
 _LOST: dict[int, OSError] = {}
@@ -124,3 +125,18 @@ class Steps:
         """Count one more step as done."""
         self._bar.advance(self._task)
         self.say(text)
+
+
+def print_section(title: str, lines: list[tuple[str, str]]) -> None:
+    """A title, and labels with their values under it."""
+    OUT.say(title)
+    width = max((len(label) for label, _value in lines), default=0)
+    for label, value in lines:
+        OUT.say(f"  {label:{width}}  {value}")
+
+
+def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:
+    """What failed, on the error stream."""
+    for kind, lines in (("failed", failures), ("check failed", failed_errors), ("check warned", warned)):
+        for line in lines:
+            ERR.say(f"{kind}: {line}")
