@@ -76,6 +76,30 @@ def weeks_between(first: dt.date, last: dt.date) -> list[dt.date]:
     return [first + WEEK * n for n in range((last - first).days // 7 + 1)]
 
 
+class Weeks:
+    """Whole weeks from `first` to `last`, both Mondays and both included."""
+
+    def __init__(self, calendar: Calendar, first: dt.date, last: dt.date) -> None:
+        self.calendar, self.first, self.last = calendar, first, last
+
+    @property
+    def starts_at(self) -> dt.datetime:
+        """The first instant of the first week, in UTC."""
+        return self.calendar.starts_at(self.first)
+
+    @property
+    def ends_at(self) -> dt.datetime:
+        """The first instant after the last week, in UTC."""
+        return self.calendar.starts_at(self.last + WEEK)
+
+    def weeks(self) -> list[dt.date]:
+        """Return the Mondays."""
+        return weeks_between(self.first, self.last)
+
+    def __str__(self) -> str:
+        return f"{self.first}..{self.last}"
+
+
 def is_known(day: dt.date) -> bool:
     """Return whether a day lies in a week that a store can have."""
     return FIRST_MONDAY <= day < LAST_MONDAY + WEEK

@@ -15,6 +15,7 @@ import duckdb
 import ibis
 import pytest
 
+from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, UsageError, read_settings, size_in_bytes
 from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
@@ -22,7 +23,7 @@ from plant_assets.sql import identifier, literal
 from plant_assets.warehouse import duckdb as storage
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_marts, open_warehouse
-from plant_assets.warehouse.store import STAGED, Since, WeekRange, WrongShape, create_table
+from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, rows
 
@@ -30,8 +31,8 @@ WEEK = dt.date(2026, 10, 5)
 DAYS = TABLES["int_session_days"]
 
 
-def _weeks(settings: Settings, first: dt.date = WEEK, last: dt.date = WEEK) -> WeekRange:
-    return WeekRange(settings.calendar, first, last)
+def _weeks(settings: Settings, first: dt.date = WEEK, last: dt.date = WEEK) -> Weeks:
+    return Weeks(settings.calendar, first, last)
 
 
 def _days(*found: tuple[str, str]) -> ibis.Table:

@@ -8,11 +8,10 @@ import dagster as dg
 import ibis
 from ibis import _
 
-from plant_assets.calendar import WEEK
+from plant_assets.calendar import WEEK, Weeks
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets.warehouse.observations import before, end_of_counted
-from plant_assets.warehouse.store import WeekRange
 
 
 @dataclass(frozen=True)
@@ -21,12 +20,12 @@ class Scope:
 
     settings: Settings
     as_of: dt.datetime
-    weeks: WeekRange | None
+    weeks: Weeks | None
 
     def table(self, name: str) -> ibis.Table:
         """The rows in scope of a table that is cut by weeks, all rows of another."""
         table = TABLES[name]
-        return self.weeks.rows_of(table) if self.weeks and table.cut_by else table.unbound()
+        return table.rows_of(self.weeks) if self.weeks and table.cut_by else table.unbound()
 
     def of_events(self, rows: ibis.Table) -> ibis.Table:
         """The rows of the orders that events in scope name; all rows where everything is in scope."""

@@ -1,9 +1,12 @@
 """What a declaration is made of: types, columns, tables. No table is declared here."""
 
+import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
 
 import ibis
+
+from plant_assets.calendar import WEEK, Weeks
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
@@ -85,6 +88,19 @@ class Table:
     def unbound(self) -> ibis.Table:
         """The table as an expression that knows no engine."""
         return ibis.table(self.schema, name=self.name)
+
+    def bounds(self, weeks: Weeks) -> list[dt.datetime] | list[dt.date]:
+        """Return the first value of the column that cuts weeks in these weeks, and the first after them."""
+        assert self.cut_by, f"{self.name} has no weeks"
+        if self.schema[self.cut_by].is_timestamp():
+            return [weeks.starts_at, weeks.ends_at]
+        return [weeks.first, weeks.last + WEEK]
+
+    def rows_of(self, weeks: Weeks) -> ibis.Table:
+        """Return the rows of these weeks."""
+        unbound, column = self.unbound(), self.cut_by
+        low, high = (ibis.literal(bound, self.schema[column]) for bound in self.bounds(weeks))
+        return unbound.filter((unbound[column] >= low) & (unbound[column] < high))
 
 
 def must(name: str, type_: str, description: str) -> Column:

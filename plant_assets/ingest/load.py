@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from plant_assets.calendar import FAR_FUTURE, WEEK, weeks_between
+from plant_assets.calendar import FAR_FUTURE, WEEK, Weeks, weeks_between
 from plant_assets.contracts import PRUNED, TABLES, WEEKLY
 from plant_assets.ingest.moves import has_lost_events, weeks_of_moves
 from plant_assets.sources import dbt_snapshot as history
@@ -27,7 +27,7 @@ from plant_assets.sources.files.source import FileSource
 from plant_assets.sources.tables import HISTORY, NO_WEEK, SOURCE_TABLES, staged_columns, staged_uuids
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import Ahead, find_ahead, leave_out
-from plant_assets.warehouse.store import STAGED, WeekRange
+from plant_assets.warehouse.store import STAGED
 
 # Verdicts that compare a row with others or with the clock: given anew by every load.
 VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products", history.BACKWARDS)
@@ -851,7 +851,7 @@ class Load:
 
     # Writing
 
-    def write_events(self, weeks: WeekRange, run_id: str) -> int:
+    def write_events(self, weeks: Weeks, run_id: str) -> int:
         """Replace the weeks' events, with their refusals and their account; the rows written."""
         replaced = [week for week in weeks.weeks() if week not in self.kept]
 

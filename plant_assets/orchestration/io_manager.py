@@ -10,6 +10,7 @@ from dagster import (
 from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from ibis.backends.sql.datatypes import DuckDBType
 
+from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES, Table
 from plant_assets.dagster_private import StepExecutionContext, TableSlice
 from plant_assets.orchestration.lineage import column_lineage
@@ -19,7 +20,7 @@ from plant_assets.readers.pictures import PICTURES, pictured
 from plant_assets.sql import identifier
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import counted
-from plant_assets.warehouse.store import Since, WeekRange
+from plant_assets.warehouse.store import Since
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'
@@ -78,11 +79,11 @@ class WarehouseIOManager(IOManager):
             return self._frames.load_input(context, table_slice, self._warehouse.connection)
         reader = TABLES.get(context.op_def.name)
         if table.week_column and reader and reader.week_column:
-            return self._weeks(context.step_context, reader).rows_of(table)
+            return table.rows_of(self._weeks(context.step_context, reader))
         step = context.step_context
         return counted(self._warehouse, table, as_of_run(step.dagster_run, step.instance))
 
-    def _weeks(self, context: StepExecutionContext, table: Table) -> WeekRange:
+    def _weeks(self, context: StepExecutionContext, table: Table) -> Weeks:
         """The weeks of the run that are made anew: of a table made week by week, only those that changed."""
         weeks = run_weeks(context, self._warehouse.settings)
         if table.made_from and is_only_changed(context.dagster_run):

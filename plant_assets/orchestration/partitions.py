@@ -10,9 +10,8 @@ from typing import Protocol
 
 import dagster as dg
 
-from plant_assets.calendar import WEEK, monday_of
+from plant_assets.calendar import WEEK, Weeks, monday_of
 from plant_assets.settings import Settings
-from plant_assets.warehouse.store import WeekRange
 
 KEY_FORMAT = "%Y-%m-%d"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -102,7 +101,7 @@ class InRun(Protocol):
     def partition_key_range(self) -> dg.PartitionKeyRange: ...
 
 
-def run_weeks(context: InRun, settings: Settings) -> WeekRange:
+def run_weeks(context: InRun, settings: Settings) -> Weeks:
     """The weeks that the run materializes."""
     keys = context.partition_key_range
-    return WeekRange(settings.calendar, dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))
+    return Weeks(settings.calendar, dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))

@@ -16,13 +16,13 @@ import ibis
 import pandas as pd
 
 from plant_assets.atomic import write_atomically
-from plant_assets.calendar import WEEK
+from plant_assets.calendar import WEEK, Weeks
 from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
 from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse.database_files import count_tables, put_in_place, unfinished
 from plant_assets.warehouse.expressions import to_sql
-from plant_assets.warehouse.store import STAGED, Since, WeekRange, WrongShape, create_table, require_shape
+from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table, require_shape
 
 # Readers of the marts have DuckDB of their own, often an older one.
 READERS_VERSION = "v1.2.0"
@@ -184,7 +184,7 @@ class Warehouse:
         name: str,
         data: ibis.Table,
         run_id: str,
-        weeks: WeekRange | None = None,
+        weeks: Weeks | None = None,
         since: "Since | None" = None,
     ) -> int:
         """Replace a table, or its rows of `weeks`, by `data` in one transaction; the rows written.
@@ -217,14 +217,12 @@ class Warehouse:
         """Delete the rows of these observations."""
         self.execute(f"delete from {table.name} where list_contains(?::timestamp[], observed_at)", [list(instants)])
 
-    def move_staged(
-        self, source_name: str, table: Table, weeks: WeekRange | None = None, may_become: bool = True
-    ) -> int:
+    def move_staged(self, source_name: str, table: Table, weeks: Weeks | None = None, may_become: bool = True) -> int:
         """Add what was staged, of these weeks, without the refused rows; the rows added.
 
         Where the table is empty, the staged one becomes it, if it may, and nothing is copied.
         """
-        staged, bounds = STAGED + source_name, weeks.bounds(table) if weeks else []
+        staged, bounds = STAGED + source_name, table.bounds(weeks) if weeks else []
         inside = f"{table.week_column} >= ? and {table.week_column} < ?" if weeks else "true"
         is_empty = may_become and not self.value(f"select exists (from {table.name})")
         if not is_empty or self.value(f"select exists (from {staged} where reason is null and not ({inside}))", bounds):
@@ -247,7 +245,7 @@ class Warehouse:
 
     def delete_weeks(self, table: Table, weeks: Iterable[dt.date]) -> None:
         for week in weeks:
-            bounds = WeekRange(self.calendar, week, week).bounds(table)
+            bounds = table.bounds(Weeks(self.calendar, week, week))
             self.execute(f"delete from {table.name} where {table.week_column} >= ? and {table.week_column} < ?", bounds)
 
     def next_write_number(self) -> int:
@@ -295,7 +293,7 @@ class Warehouse:
             raise WrongShape(f"{table.name}: {written - inside} rows have a {since.column} before {since.start}")
         return written
 
-    def _replace_rows(self, table: Table, data: ibis.Table, weeks: WeekRange | None) -> int:
+    def _replace_rows(self, table: Table, data: ibis.Table, weeks: Weeks | None) -> int:
         self._drop_other_kind(table.name, "table")
         body = to_sql(data)
         if weeks is None:
@@ -303,7 +301,7 @@ class Warehouse:
             return int(self.value(f"insert into {table.name} by name {body}"))
         self.execute(create_table(table, self._id_types()))
         in_weeks = f"from {table.name} where {table.week_column} >= ? and {table.week_column} < ?"
-        bounds = weeks.bounds(table)
+        bounds = table.bounds(weeks)
         self.execute(f"delete {in_weeks}", bounds)
         written = int(self.value(f"insert into {table.name} by name {body}"))
         inside = int(self.value(f"select count(*) {in_weeks}", bounds))
@@ -311,7 +309,7 @@ class Warehouse:
             raise WrongShape(f"{table.name}: {written - inside} rows lie outside the weeks {weeks}")
         return written
 
-    def weeks_behind(self, table: Table, weeks: "WeekRange") -> "WeekRange":
+    def weeks_behind(self, table: Table, weeks: "Weeks") -> "Weeks":
         """From the first to the last of `weeks` in which a table is older than the one it is made from."""
         first, last = self.rows(
             "select min(week), max(week) from _writes as source where table_name = ? and week between ? and ? and"
@@ -319,7 +317,7 @@ class Warehouse:
             " and made.week = source.week), 0)",
             [table.made_from, weeks.first, weeks.last, table.name],
         )[0]
-        return WeekRange(self.calendar, first or weeks.first, last or weeks.first - WEEK)
+        return Weeks(self.calendar, first or weeks.first, last or weeks.first - WEEK)
 
     def changed_since(self, name: str, *sources: str) -> dt.date | None:
         """The first week of `sources` that was written after the table; None where it was never written.

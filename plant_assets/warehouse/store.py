@@ -1,4 +1,4 @@
-"""What writes have in common on every engine: weeks, shapes, staged tables, and what goes wrong. No engine is here."""
+"""What writes have in common on every engine: shapes, staged tables, and what goes wrong. No engine is here."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import ibis
 
-from plant_assets.calendar import WEEK, Calendar, weeks_between
 from plant_assets.contracts import Table
 from plant_assets.sql import identifier
 
@@ -20,40 +19,6 @@ class WrongShape(Exception):
 
 class EngineFailed(Exception):
     """A distributed engine could not do what it was asked to; the message is its own, in one line."""
-
-
-class WeekRange:
-    """Whole weeks from `first` to `last`, both Mondays and both included."""
-
-    def __init__(self, calendar: Calendar, first: dt.date, last: dt.date) -> None:
-        self.calendar, self.first, self.last = calendar, first, last
-
-    @property
-    def starts_at(self) -> dt.datetime:
-        return self.calendar.starts_at(self.first)
-
-    @property
-    def ends_at(self) -> dt.datetime:
-        return self.calendar.starts_at(self.last + WEEK)
-
-    def weeks(self) -> list[dt.date]:
-        return weeks_between(self.first, self.last)
-
-    def bounds(self, table: Table) -> list[dt.datetime] | list[dt.date]:
-        """The first value of the table's week column in these weeks, and the first after them."""
-        assert table.cut_by, f"{table.name} has no weeks"
-        if table.schema[table.cut_by].is_timestamp():
-            return [self.starts_at, self.ends_at]
-        return [self.first, self.last + WEEK]
-
-    def rows_of(self, table: Table) -> ibis.Table:
-        """The table's rows of these weeks."""
-        unbound, column = table.unbound(), table.cut_by
-        low, high = (ibis.literal(bound, table.schema[column]) for bound in self.bounds(table))
-        return unbound.filter((unbound[column] >= low) & (unbound[column] < high))
-
-    def __str__(self) -> str:
-        return f"{self.first}..{self.last}"
 
 
 @dataclass(frozen=True)

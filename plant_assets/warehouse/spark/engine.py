@@ -24,12 +24,13 @@ import duckdb
 import ibis
 from ibis.expr import operations as ops
 
+from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES, WEEKLY, Table
 from plant_assets.settings import SPARK, Settings, UsageError, size_in_bytes
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse.database_files import sync
 from plant_assets.warehouse.duckdb import Warehouse
-from plant_assets.warehouse.store import STAGED, EngineFailed, Since, WeekRange, WrongShape, create_table
+from plant_assets.warehouse.store import STAGED, EngineFailed, Since, WrongShape, create_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -219,9 +220,7 @@ class SparkWarehouse(Warehouse):
 
     # What loads change, by DuckDB
 
-    def move_staged(
-        self, source_name: str, table: Table, weeks: WeekRange | None = None, may_become: bool = True
-    ) -> int:
+    def move_staged(self, source_name: str, table: Table, weeks: Weeks | None = None, may_become: bool = True) -> int:
         return self._add_from(STAGED + source_name, table, "reason is null", weeks)
 
     def insert_rows(self, table: Table, query: str, parameters: Any = None) -> None:
@@ -246,7 +245,7 @@ class SparkWarehouse(Warehouse):
                 self._keep(table, self._copy(table, f"from {self._read(stored)} where not {is_of_these}", week))
         self._show(table)
 
-    def _add_from(self, relation: str, table: Table, where: str = "true", weeks: WeekRange | None = None) -> int:
+    def _add_from(self, relation: str, table: Table, where: str = "true", weeks: Weeks | None = None) -> int:
         """Add the rows of a relation to their weeks; the rows."""
         added, column = 0, table.cut_by
         if column is None:
@@ -255,7 +254,7 @@ class SparkWarehouse(Warehouse):
             inside = _within(table, weeks) if weeks else "true"
             dates = self.rows(f"select distinct {column}::date from {relation} where {where} and {inside}")
             for week in sorted({week for (date,) in dates for week in self._weeks_about(date)}):
-                of_week = _within(table, WeekRange(self.calendar, week, week))
+                of_week = _within(table, Weeks(self.calendar, week, week))
                 added += self._add(table, f"from {relation} where {where} and {inside} and {of_week}", week)
         self._show(table)
         return added
@@ -316,7 +315,7 @@ class SparkWarehouse(Warehouse):
         sources = sorted({each.name for each in _sources(data)})
         self.execute("insert into _views values (?, ?, ?)", [table.name, _compiled(data), sources])
 
-    def _replace_rows(self, table: Table, data: ibis.Table, weeks: WeekRange | None) -> int:
+    def _replace_rows(self, table: Table, data: ibis.Table, weeks: Weeks | None) -> int:
         replaced = weeks.weeks() if weeks else None
         new = [] if replaced == [] else self._make(table, data, by_week=weeks is not None)
         outside = sum(each.rows for each in new if replaced is not None and each.week not in replaced)
@@ -444,7 +443,7 @@ class SparkWarehouse(Warehouse):
         kept = []
         for each in self._slices(table):
             if each.week:
-                begins, ends = WeekRange(self.calendar, each.week, each.week).bounds(table)
+                begins, ends = table.bounds(Weeks(self.calendar, each.week, each.week))
                 if (low is not None and ends <= low) or (high is not None and begins >= high):
                     continue
             kept.append(each)
@@ -580,7 +579,7 @@ def _sources(expression: ibis.Table) -> set[ops.UnboundTable]:
 def _bounds(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
     """From which value of its week column on, and before which, an expression looks at the rows of a table.
 
-    Told where all that names the table are filters of that column alone, as `WeekRange.rows_of` makes them.
+    Told where all that names the table are filters of that column alone, as `Weeks.rows_of` makes them.
     """
     table = TABLES.get(source.name)
     if table is None or table.cut_by is None:
@@ -600,8 +599,8 @@ def _bounds(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
     return (None if None in lows else min(lows, default=None)), (None if None in highs else max(highs, default=None))
 
 
-def _within(table: Table, weeks: WeekRange) -> str:
-    low, high = (literal(str(bound)) for bound in weeks.bounds(table))
+def _within(table: Table, weeks: Weeks) -> str:
+    low, high = (literal(str(bound)) for bound in table.bounds(weeks))
     return f"{table.cut_by} >= {low} and {table.cut_by} < {high}"
 
 
