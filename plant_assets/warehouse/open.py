@@ -54,7 +54,8 @@ def warehouse_class(settings: Settings) -> type[Warehouse]:
     """
     if settings.spark_master is None:
         return Warehouse
-    from plant_assets.warehouse.spark.engine import SparkWarehouse, require_spark
+    from plant_assets.warehouse.spark.engine import SparkWarehouse
+    from plant_assets.warehouse.spark.session import require_spark
 
     require_spark(settings)
     return SparkWarehouse

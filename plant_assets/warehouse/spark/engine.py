@@ -7,72 +7,44 @@ the catalog puts them in the place of others, and only then those are removed: w
 
 import contextlib
 import datetime as dt
-import importlib.util
-import os
-import re
 import shutil
-import socket
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import ibis
-from ibis.expr import operations as ops
 
 from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES, WEEKLY, Table
-from plant_assets.settings import SPARK, Settings, UsageError, size_in_bytes
+from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse.database_files import sync
 from plant_assets.warehouse.duckdb import Warehouse
-from plant_assets.warehouse.store import STAGED, EngineFailed, Since, WrongShape, create_table
+from plant_assets.warehouse.spark.session import _require_master, failures, start_session
+from plant_assets.warehouse.spark.slices import (
+    CATALOG_DDL,
+    FILE_SIZE,
+    IN_CATALOG,
+    MOST_SMALL,
+    NO_FOLDER,
+    SMALL,
+    SPARK_TYPES,
+    WEEK_FOLDER,
+    Bounds,
+    Slice,
+    bounds_of,
+    compiled,
+    sources_of,
+    within,
+)
+from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
-
-CATALOG_DDL = """
-create table if not exists _slices (
-    table_name varchar, week date, path varchar, columns varchar[], files varchar[], rows bigint, bytes bigint);
-create table if not exists _views (table_name varchar, statement varchar, sources varchar[]);
-"""
-# Rows that loads note and change one by one stay in the catalog.
-IN_CATALOG = "rejected_rows"
-WEEK_FOLDER = "week_start"
-NO_FOLDER = f"{WEEK_FOLDER}=__HIVE_DEFAULT_PARTITION__"
-# What is added to a week is a file of its own; so many small ones are written anew as one.
-MOST_SMALL, SMALL = 8, 32 * 2**20
-FILE_SIZE = 256 * 2**20
-SPARK_TYPES = {
-    "string": "string",
-    "timestamp(6)": "timestamp_ntz",
-    "date": "date",
-    "int64": "bigint",
-    "boolean": "boolean",
-    "decimal(18,4)": "decimal(18,4)",
-    "int32": "int",
-    "float64": "double",
-    "uuid": "string",
-}
-CONNECT_SECONDS, EXECUTOR_SECONDS = 5, 60
-Bounds = tuple[dt.date | dt.datetime | None, dt.date | dt.datetime | None]
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Rows of a table, all of one week where it is cut by weeks, in files that were written at once."""
-
-    week: dt.date | None
-    path: str
-    columns: list[str]
-    files: list[str]
-    rows: int
-    bytes: int
 
 
 class SparkWarehouse(Warehouse):
@@ -251,10 +223,10 @@ class SparkWarehouse(Warehouse):
         if column is None:
             added = self._add(table, f"from {relation} where {where}")
         else:
-            inside = _within(table, weeks) if weeks else "true"
+            inside = within(table, weeks) if weeks else "true"
             dates = self.rows(f"select distinct {column}::date from {relation} where {where} and {inside}")
             for week in sorted({week for (date,) in dates for week in self._weeks_about(date)}):
-                of_week = _within(table, Weeks(self.calendar, week, week))
+                of_week = within(table, Weeks(self.calendar, week, week))
                 added += self._add(table, f"from {relation} where {where} and {inside} and {of_week}", week)
         self._show(table)
         return added
@@ -312,8 +284,8 @@ class SparkWarehouse(Warehouse):
     def _replace_view(self, table: Table, data: ibis.Table) -> None:
         super()._replace_view(table, data)
         self.execute("delete from _views where table_name = ?", [table.name])
-        sources = sorted({each.name for each in _sources(data)})
-        self.execute("insert into _views values (?, ?, ?)", [table.name, _compiled(data), sources])
+        sources = sorted({each.name for each in sources_of(data)})
+        self.execute("insert into _views values (?, ?, ?)", [table.name, compiled(data), sources])
 
     def _replace_rows(self, table: Table, data: ibis.Table, weeks: Weeks | None) -> int:
         replaced = weeks.weeks() if weeks else None
@@ -351,7 +323,7 @@ class SparkWarehouse(Warehouse):
         from pyspark.sql import functions as F
 
         path, counted = self._new_path(table), Observation()
-        with _failures():
+        with failures():
             rows = self._frame(data).select(
                 *(F.col(each.name).cast(SPARK_TYPES[each.type]).alias(each.name) for each in table.columns)
             )
@@ -393,32 +365,32 @@ class SparkWarehouse(Warehouse):
         for each in expressions:
             self._bind(each)
         bodies = ", ".join(
-            f"(select count(*) from ({_compiled(each)})) as c{number}" for number, each in enumerate(expressions)
+            f"(select count(*) from ({compiled(each)})) as c{number}" for number, each in enumerate(expressions)
         )
-        with _failures():
+        with failures():
             [row] = self._arrow(self.session.sql(f"select {bodies}")).to_pylist()
         return [int(value) for value in row.values()]
 
     def first_texts(self, expression: ibis.Table, most: int) -> list[str]:
         frame = self._frame(expression)
-        with _failures():
+        with failures():
             return [
                 str(text) for text in self._arrow(frame.orderBy(frame.columns[0]).limit(most)).column(0).to_pylist()
             ]
 
     def _arrow(self, frame: "DataFrame") -> "pa.Table":
-        with _failures():
+        with failures():
             return frame.toArrow()
 
     def _frame(self, expression: ibis.Table) -> "DataFrame":
         self._bind(expression)
-        with _failures():
-            return self.session.sql(_compiled(expression))
+        with failures():
+            return self.session.sql(compiled(expression))
 
     def _bind(self, expression: ibis.Table) -> None:
         """Let Spark know the tables that an expression names, as they are now."""
-        for source in _sources(expression):
-            self._bind_table(source.name, source.schema, _bounds(expression, source))
+        for source in sources_of(expression):
+            self._bind_table(source.name, source.schema, bounds_of(expression, source))
 
     def _bind_table(self, name: str, schema: ibis.Schema, bounds: Bounds = (None, None)) -> None:
         table = TABLES.get(name)
@@ -426,13 +398,13 @@ class SparkWarehouse(Warehouse):
             # Bookkeeping of loads, and frames: small, and changed at any time.
             names = ", ".join(identifier(column) for column in schema.names)
             rows: pa.Table = self.connection.sql(f"select {names} from {name}").to_arrow_table()
-            with _failures():
+            with failures():
                 self.session.createDataFrame(rows.cast(schema.to_pyarrow())).createOrReplaceTempView(name)
         elif table.is_view:
             [(statement, sources)] = self.rows("select statement, sources from _views where table_name = ?", [name])
             for source in sources:
                 self._bind_table(source, TABLES[source].schema)
-            with _failures():
+            with failures():
                 self.session.sql(f"create or replace temp view {name} as {statement}")
         else:
             self._bind_files(table, self._files(self._slices_within(table, bounds)))
@@ -453,7 +425,7 @@ class SparkWarehouse(Warehouse):
         if self._known.get(table.name) == files:
             return
         columns = {each.name: SPARK_TYPES[each.type] for each in table.columns}
-        with _failures():
+        with failures():
             if files:
                 typed = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
                 frame = self.session.read.schema(typed).parquet(*files)
@@ -472,166 +444,9 @@ class SparkWarehouse(Warehouse):
         return self._session
 
 
-def require_spark(settings: Settings) -> None:
-    """Refuse a warehouse on Spark where it cannot be started.
-
-    Raises:
-        UsageError: pyspark or Java is not installed.
-    """
-    given = f"PLANT_WAREHOUSE={settings.warehouse}"
-    if importlib.util.find_spec("pyspark") is None:
-        raise UsageError(f"{given} needs pyspark: install it by `pip install 'plant-assets[spark]'`")
-    home = os.environ.get("JAVA_HOME")
-    if shutil.which("java", path=f"{home}/bin" if home else None) is None:
-        where = f"JAVA_HOME={home} has no bin/java" if home else "there is no `java` on the PATH"
-        raise UsageError(f"{given} needs Java 17 or later, and {where}")
-
-
-def _require_master(settings: Settings) -> None:
-    """Refuse a master that does not answer: Spark itself would try for a minute, and end in a stack trace."""
-    master = str(settings.spark_master)
-    if not master.startswith(SPARK):
-        return
-    for address in master.removeprefix(SPARK).split(","):
-        host, port = address.rsplit(":", 1)
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), CONNECT_SECONDS):
-            return
-    raise UsageError(f"no Spark master answers at PLANT_WAREHOUSE={master}: start it, or name another")
-
-
-def start_session(settings: Settings, **more: str) -> "SparkSession":
-    """A session on the settings' master; `spark-defaults.conf` and the environment say the rest, as ever.
-
-    What Spark says goes to `<warehouse>.spark.log`.
-
-    Raises:
-        UsageError: the master does not answer, or has no worker to spare.
-    """
-    from pyspark import SparkConf, SparkContext
-    from pyspark.java_gateway import launch_gateway
-    from pyspark.sql import SparkSession
-
-    _require_master(settings)
-    master, path = str(settings.spark_master), settings.warehouse_path
-    scratch = path.with_name(path.name + ".spark.tmp")
-    given = {
-        "spark.master": master,
-        "spark.app.name": f"plant-assets {path.stem}",
-        "spark.ui.enabled": "false",
-        "spark.log.level": "WARN",
-        "spark.driver.memory": f"{max(size_in_bytes(settings.memory_limit) // 2 // 2**20, 512)}m",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.timestampType": "TIMESTAMP_NTZ",
-        # Files are named one by one: to list them is no work for a cluster.
-        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
-        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-        # What is kept for the UI, which is off, of every query and task.
-        **dict.fromkeys(("spark.sql.ui.retainedExecutions", "spark.ui.retainedJobs", "spark.ui.retainedStages"), "1"),
-        **more,
-    }
-    if not master.startswith(SPARK):
-        shutil.rmtree(scratch, ignore_errors=True)
-        given["spark.local.dir"] = str(scratch)
-    if not master.startswith(SPARK) or re.match(rf"{SPARK}(127\.|localhost:)", master):
-        given |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    conf = SparkConf()
-    for name, value in given.items():
-        conf.set(name, value)
-    active = SparkSession.getActiveSession()
-    if active:
-        # A process has one; another warehouse's was left open by an error.
-        active.stop()
-    log = path.with_name(path.name + ".spark.log")
-    with _failures():
-        if SparkContext._gateway is None:
-            # Java lives as long as this process.
-            log.touch(mode=0o600)
-            with log.open("w") as said:
-                gateway = launch_gateway(conf, popen_kwargs={"stdout": said, "stderr": said})
-        else:
-            gateway = SparkContext._gateway
-        context = SparkContext(gateway=gateway, conf=conf)
-    session = SparkSession(context)
-    if master.startswith(SPARK):
-        until = time.monotonic() + EXECUTOR_SECONDS
-        # The driver is counted too.
-        while context._jsc.sc().getExecutorMemoryStatus().size() < 2:
-            if time.monotonic() > until:
-                session.stop()
-                raise UsageError(
-                    f"the Spark master at PLANT_WAREHOUSE={master} gave no worker in {EXECUTOR_SECONDS} seconds:"
-                    " start one, or wait for one that is free"
-                )
-            time.sleep(0.1)
-    return session
-
-
-def _compiled(expression: ibis.Table) -> str:
-    """An expression as a statement of Spark."""
-    # Asking the backend, not `ibis.to_sql`, brings in its options, which some expressions need.
-    return str(ibis.pyspark.compile(expression))
-
-
-def _sources(expression: ibis.Table) -> set[ops.UnboundTable]:
-    return set(expression.op().find(ops.UnboundTable))
-
-
-def _bounds(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
-    """From which value of its week column on, and before which, an expression looks at the rows of a table.
-
-    Told where all that names the table are filters of that column alone, as `Weeks.rows_of` makes them.
-    """
-    table = TABLES.get(source.name)
-    if table is None or table.cut_by is None:
-        return None, None
-    lows: list[Any] = []
-    highs: list[Any] = []
-    for node in expression.op().find(ops.Node):
-        if isinstance(node, ops.Field) or source not in node.__children__:
-            continue
-        found: dict[type[ops.Value], Any] = {}
-        for each in node.predicates if isinstance(node, ops.Filter) else ():
-            is_bound = isinstance(each, ops.GreaterEqual | ops.Less) and isinstance(each.right, ops.Literal)
-            if is_bound and isinstance(each.left, ops.Field) and each.left.name == table.cut_by:
-                found[type(each)] = each.right.value
-        lows.append(found.get(ops.GreaterEqual))
-        highs.append(found.get(ops.Less))
-    return (None if None in lows else min(lows, default=None)), (None if None in highs else max(highs, default=None))
-
-
-def _within(table: Table, weeks: Weeks) -> str:
-    low, high = (literal(str(bound)) for bound in table.bounds(weeks))
-    return f"{table.cut_by} >= {low} and {table.cut_by} < {high}"
-
-
 @contextlib.contextmanager
 def _tables_at(settings: Settings) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise UsageError(f"PLANT_TABLES={settings.tables_path} cannot be written to: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _failures() -> Iterator[None]:
-    """Spark's errors in one line each, with their cause.
-
-    Raises:
-        EngineFailed: Spark raised something.
-    """
-    from py4j.protocol import Py4JError, Py4JJavaError
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except Py4JJavaError as error:
-        cause = error.java_exception
-        while cause.getCause() is not None:
-            cause = cause.getCause()
-        raise EngineFailed(_first_line(cause.toString())) from error
-    except (PySparkException, Py4JError) as error:
-        raise EngineFailed(_first_line(str(error))) from error
-
-
-def _first_line(text: str) -> str:
-    return "Spark: " + next((line.strip() for line in text.splitlines() if line.strip()), "it gave no reason")
