@@ -11,14 +11,14 @@ import dagster as dg
 import ibis
 from ibis import _
 
-from plant_assets.checks import events, funnel, inventory
+from plant_assets.checks import events, funnel, inventory, raw
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import ORDER_STAGES, TABLES, Table
 from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
 from plant_assets.warehouse.duckdb import Warehouse
 
 MOST_KEYS = 10
-CHECKS = (*events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
+CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
 # The names of the checks that stop no run.
 GO_ON = {check.name for check in CHECKS if not check.is_blocking}
 
