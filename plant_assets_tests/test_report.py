@@ -16,10 +16,11 @@ from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
 from plant_assets.orchestration.alerts import mark_page
 from plant_assets.readers.answers import read_answers
+from plant_assets.readers.page.cells import count_change, names, rate_change
 from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
+from plant_assets.readers.page.headline import headline
 from plant_assets.readers.page.intervals import newcombe, wilson
 from plant_assets.readers.page.render import CheckResult, page_path, report_folder, vega_script, write_pages
-from plant_assets.readers.page.tables import count_change, headline, names, rate_change
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.open import open_marts, open_warehouse
 from plant_assets_tests.clicks import new_shop

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from plant_assets.calendar import Calendar
+from plant_assets.readers.page.cells import STAGE_WORDS
 from plant_assets.readers.page.figures import Figures
 from plant_assets.readers.page.intervals import FEWEST, wilson
-from plant_assets.readers.page.tables import STAGE_WORDS, store_share
+from plant_assets.readers.page.tables import store_share
 
 Spec = dict[str, Any]
 # The rows of a chart by the name of their dataset, and the one that most charts have.

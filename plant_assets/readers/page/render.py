@@ -78,7 +78,7 @@ def write_pages(
 def render(settings: Settings, figures: Figures, checks: list[CheckResult], publisher: str) -> str:
     """The page's text."""
     # Only who writes a page pays for the import of its charts.
-    from plant_assets.readers.page import tables
+    from plant_assets.readers.page import cells, headline, tables
     from plant_assets.readers.page.charts import charts
 
     calendar = Calendar(figures.zone)
@@ -87,12 +87,12 @@ def render(settings: Settings, figures: Figures, checks: list[CheckResult], publ
         figures=figures,
         banner=BANNER,
         last_date=figures.week + WEEK - dt.timedelta(days=1),
-        as_of=tables.instant(figures.as_of, calendar).text,
-        events_until=tables.instant(figures.events_until, calendar).text,
-        observed_until=tables.instant(figures.observed_until, calendar).text,
-        headline=tables.headline(figures, calendar),
-        compared_days=tables.compared_days(figures),
-        big_numbers=tables.big_numbers(figures),
+        as_of=cells.instant(figures.as_of, calendar).text,
+        events_until=cells.instant(figures.events_until, calendar).text,
+        observed_until=cells.instant(figures.observed_until, calendar).text,
+        headline=headline.headline(figures, calendar),
+        compared_days=headline.compared_days(figures),
+        big_numbers=headline.big_numbers(figures),
         funnel=tables.funnel_table(figures),
         is_odd=tables.is_open_funnel_odd(figures),
         drop_offs=tables.drop_offs(figures.steps),
@@ -102,8 +102,8 @@ def render(settings: Settings, figures: Figures, checks: list[CheckResult], publ
         changes=tables.changes_table(figures),
         fluctuations=tables.fluctuations_table(figures),
         stockouts=tables.stockouts_table(figures, calendar),
-        out_lately=tables.names(figures.out_lately),
-        rank_one=tables.names(figures.fluctuations.loc[figures.fluctuations["rank"] == 1, "product_name"]),
+        out_lately=cells.names(figures.out_lately),
+        rank_one=cells.names(figures.fluctuations.loc[figures.fluctuations["rank"] == 1, "product_name"]),
         passed=sum(check.passed for check in checks),
         warned=[check for check in checks if not check.passed and not check.is_error],
         failed=[check for check in checks if not check.passed and check.is_error],

@@ -1,24 +1,30 @@
-"""The page's tables and sentences: figures as the text that is read, beside the value that is sorted and downloaded."""
+"""The page's tables, and the sentences under them. How a figure is written is in `cells.py`."""
 
-import datetime as dt
-from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import compress, pairwise
-from typing import Any
 
 import pandas as pd
 
 from plant_assets.calendar import Calendar
 from plant_assets.contracts import RATES, STAGES
-from plant_assets.readers.page.figures import Comparison, Figures
-from plant_assets.readers.page.intervals import FEWEST, Interval, newcombe, wilson
+from plant_assets.readers.page.cells import (
+    NONE,
+    STAGE_WORDS,
+    Cell,
+    Column,
+    PageTable,
+    change_of,
+    count,
+    hours,
+    in_words,
+    instant,
+    interval_cell,
+    share,
+    signless,
+    text,
+)
+from plant_assets.readers.page.figures import Figures
+from plant_assets.readers.page.intervals import FEWEST, Interval, wilson
 
-STAGE_WORDS = {
-    "page_view": "Viewed a page",
-    "add_to_cart": "Added to cart",
-    "checkout": "Checked out",
-    "package_shipped": "Package shipped",
-}
 RATE_WORDS = {"add_to_cart_rate": "Cart rate", "purchase_rate": "Purchase rate", "shipping_rate": "Shipping rate"}
 # Columns of the product table that say something of a stage.
 OF_STAGE = {
@@ -28,219 +34,6 @@ OF_STAGE = {
     "purchase_interval": "checkout",
     "against_average": "checkout",
 }
-MOST_NAMES = 20
-NONE = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What a cell holds, and how it is written."""
-
-    value: Any
-    text: str
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: the name that the download has, the heading, and whether it holds text."""
-
-    name: str
-    label: str
-    is_text: bool = False
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """A table of the page; `name` is that of its download."""
-
-    name: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: list[list[Cell]]
-
-
-@dataclass(frozen=True)
-class Big:
-    """A big number with its change."""
-
-    label: str
-    value: str
-    change: str
-    note: str = ""
-
-
-def count(value: Any) -> Cell:
-    """A count, with separators."""
-    return Cell(None, NONE) if pd.isna(value) else Cell(int(value), _signless(int(value)))
-
-
-def change_of(value: Any) -> Cell:
-    """A count with its sign."""
-    return Cell(None, NONE) if pd.isna(value) else Cell(int(value), signed(int(value)))
-
-
-def text(value: Any) -> Cell:
-    """Text as it is."""
-    return Cell(None, NONE) if pd.isna(value) else Cell(str(value), str(value))
-
-
-def hours(value: Any) -> Cell:
-    """Hours with one decimal."""
-    return Cell(None, NONE) if pd.isna(value) else Cell(round(float(value), 2), f"{float(value):,.1f}")
-
-
-def share(part: int, whole: int) -> Cell:
-    """A rate in percent, with one decimal."""
-    return Cell(round(100 * part / whole, 4), f"{100 * part / whole:.1f} %") if whole else Cell(None, NONE)
-
-
-def interval_cell(interval: Interval | None) -> Cell:
-    """The interval of a rate."""
-    return Cell(between(interval) if interval else None, between(interval))
-
-
-def between(interval: Interval | None) -> str:
-    """An interval of a rate in percent."""
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %" if interval else NONE
-
-
-def _signless(value: int) -> str:
-    return f"{value:,}".replace("-", MINUS)
-
-
-def signed(value: int) -> str:
-    """A count with its sign, as text."""
-    return f"+{value:,}" if value > 0 else _signless(value)
-
-
-def count_change(now: int, before: int) -> str:
-    """A count against the one before, in the count and in percent."""
-    if before == 0:
-        return "new" if now else "none, as before"
-    if now == before:
-        return "as before"
-    return f"{signed(now - before)} ({signed(round(100 * (now - before) / before))} %)"
-
-
-def rate_change(now: tuple[int, int], before: tuple[int, int]) -> str:
-    """A rate against the one before, in percentage points; a change only where the interval leaves out 0."""
-    if not now[1] or not before[1]:
-        return "no rate to compare"
-    points = 100 * (now[0] / now[1] - before[0] / before[1])
-    said = f"{'+' if points > 0 else MINUS if points < 0 else ''}{abs(points):.1f} points"
-    interval = newcombe(*now, *before)
-    if interval is None:
-        return said
-    low, high = (100 * bound for bound in interval)
-    bounds = f"{low:+.1f} to {high:+.1f}".replace("-", MINUS)
-    return f"{said} ({bounds})" if low > 0 or high < 0 else f"no clear change ({bounds} points)"
-
-
-def instant(at: dt.datetime | None, calendar: Calendar) -> Cell:
-    """An instant on the store's clock."""
-    if at is None or pd.isna(at):
-        return Cell(None, NONE)
-    local = pd.Timestamp(at).to_pydatetime()
-    local += calendar.offset_at(local)
-    return Cell(local.isoformat(sep=" ", timespec="minutes"), f"{local:%Y-%m-%d %H:%M}")
-
-
-def names(found: Iterable[str]) -> str:
-    """Names in a row, as one says them."""
-    listed = list(found)
-    if len(listed) > MOST_NAMES:
-        listed = [*listed[:MOST_NAMES], f"{len(listed) - MOST_NAMES:,} more"]
-    return ", ".join(listed[:-1]) + " and " + listed[-1] if len(listed) > 1 else "".join(listed)
-
-
-def compared_days(figures: Figures) -> str:
-    """Which days are compared, in words."""
-    if figures.comparison is None:
-        if figures.is_running:
-            return "no whole day of it is over, so nothing is compared yet"
-        return "the store's first week: there is none before to compare with"
-    if not figures.is_running:
-        return "changes are against the week before"
-    days = whole_days(figures.comparison)
-    return f"changes compare its whole days, {days}, with the same days of the week before"
-
-
-def whole_days(comparison: Comparison) -> str:
-    """The weekdays that are over."""
-    last = WEEKDAYS[comparison.until.weekday()]
-    return "Monday" if last == "Monday" else f"Monday to {last}"
-
-
-def headline(figures: Figures, calendar: Calendar) -> str:
-    """The week in a sentence or two, in plain words."""
-    viewed, bought = figures.funnel["page_view"], figures.funnel["checkout"]
-    so_far = " so far" if figures.is_running else ""
-    if not figures.has_events:
-        first = f"No session was recorded in this week{so_far}"
-        if figures.events_until and figures.events_until < figures.starts_at:
-            first += f": the events end on {calendar.date_of(figures.events_until)}"
-    else:
-        first = f"{_signless(viewed)} {'session' if viewed == 1 else 'sessions'} viewed a page{so_far}"
-        first += _against(figures)
-        if viewed and "checkout" in figures.stages:
-            first += f"; {share(bought, viewed).text} of that number checked out"
-        has_lost = figures.steps["is_largest_by_count"] & (figures.steps["lost"] > 0)
-        for largest in figures.steps[has_lost].to_dict("records"):
-            step = f"{_stage(largest['from_stage'])} and {_stage(largest['to_stage'])}"
-            first += f", and most were lost between {step} ({_signless(int(largest['lost']))})"
-    moved = int((figures.changes["change"].fillna(0) != 0).sum())
-    if figures.products["inventory"].isna().all():
-        return f"{first}. No stock was observed in it."
-    stock = f"The stock of {_products(moved)} changed" if moved else "No product's stock changed"
-    out = f"{_products(figures.out_at_end)} {'is' if figures.out_at_end == 1 else 'are'}"
-    when = "now" if figures.is_running else "at its end" if figures.is_stock_complete else "as last observed"
-    return f"{first}. {stock}, and {out if figures.out_at_end else 'none is'} out of stock {when}."
-
-
-def _stage(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _products(number: int) -> str:
-    return f"{number:,} product" if number == 1 else f"{number:,} products"
-
-
-def _against(figures: Figures) -> str:
-    comparison = figures.comparison
-    if comparison is None:
-        return ""
-    now, before = comparison.now["page_view"], comparison.before["page_view"]
-    of_days = f": on {whole_days(comparison)}" if figures.is_running else ","
-    than = "on these days of the week before" if figures.is_running else "the week before"
-    if not before:
-        return f"{of_days} {_signless(now)}, after none {than}" if figures.is_running else ", after a week without any"
-    points = round(100 * (now - before) / before)
-    if not points:
-        return f"{of_days} about as many as {than}"
-    return f"{of_days} {abs(points):,} % {'more' if points > 0 else 'fewer'} than {than}"
-
-
-def big_numbers(figures: Figures) -> list[Big]:
-    """The week's counts and rates with their changes."""
-    against, found = figures.comparison, []
-    for stage in figures.stages:
-        change = count_change(against.now[stage], against.before[stage]) if against else ""
-        if against and figures.is_running:
-            change += f": {_signless(against.now[stage])} against {_signless(against.before[stage])}"
-        found.append(Big(f"{STAGE_WORDS[stage]}, sessions", _signless(figures.funnel[stage]), change))
-    if "checkout" in figures.stages:
-        part, whole = figures.funnel["checkout"], figures.funnel["page_view"]
-        change = ""
-        if against:
-            change = rate_change(*((week["checkout"], week["page_view"]) for week in (against.now, against.before)))
-        interval = wilson(part, whole)
-        found.append(Big("Purchase rate", share(part, whole).text, change, between(interval) if interval else ""))
-    before = figures.out_before
-    change = "" if before is None else count_change(figures.out_at_end, before)
-    found.append(Big("Products out of stock", _signless(figures.out_at_end), change))
-    return found
 
 
 def funnel_table(figures: Figures) -> PageTable:
@@ -315,9 +108,9 @@ def drop_offs(steps: pd.DataFrame) -> list[str]:
         kinds = [kind for kind in ("count", "rate") if step[f"is_largest_by_{kind}"]]
         if kinds and step["lost"] > 0:
             said.append(
-                f"Largest by {' and by '.join(kinds)}: from {_stage(step['from_stage'])} to"
-                f" {_stage(step['to_stage'])}, {_signless(int(step['lost']))} of"
-                f" {_signless(int(step['sessions_from']))} sessions lost ({100 - 100 * step['step_rate']:.1f} %)"
+                f"Largest by {' and by '.join(kinds)}: from {in_words(step['from_stage'])} to"
+                f" {in_words(step['to_stage'])}, {signless(int(step['lost']))} of"
+                f" {signless(int(step['sessions_from']))} sessions lost ({100 - 100 * step['step_rate']:.1f} %)"
             )
     return said
 
@@ -343,7 +136,7 @@ def products_table(figures: Figures) -> PageTable:
                 interval_cell(interval),
                 text(_standing(whole, interval, average)),
                 count(row["inventory"]),
-                text(_stage(row["state"]) if isinstance(row["state"], str) else None),
+                text(in_words(row["state"]) if isinstance(row["state"], str) else None),
             ]
         )
     columns = (
@@ -387,7 +180,7 @@ def changes_table(figures: Figures) -> PageTable:
             count(row["previous_inventory"]),
             count(row["inventory"]),
             change_of(row["change"]),
-            text(_stage(str(row["state"]))),
+            text(in_words(str(row["state"]))),
         ]
         for row in figures.changes.to_dict("records")
     ]
