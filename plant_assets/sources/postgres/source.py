@@ -17,8 +17,10 @@ from plant_assets.postgres_url import PostgresUrl
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
+from plant_assets.sources.postgres.catalog import columns_of_tables, find_tables
 from plant_assets.sources.postgres.parts import LiveRows, LiveTable, as_ns
 from plant_assets.sources.postgres.snapshot import Snapshot
+from plant_assets.sources.postgres.types import TIMESTAMPS, as_given, as_read, engine_type
 from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, require_columns, staged_uuids
 from plant_assets.sql import identifier, literal
 
@@ -26,17 +28,6 @@ MOST_SHOWN = 20
 # Ids in one question.
 MOST_IDS = 10_000
 OTHER_WEEKS = "other"
-
-# Types of columns, as the server names them, with the engine's; others come as text.
-_TIMESTAMPS = {
-    "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
-    "timestamp without time zone": "TIMESTAMP",
-    "date": "TIMESTAMP",
-}
-_AS_THEY_ARE = {"uuid": "UUID", "smallint": "SMALLINT", "integer": "INTEGER", "bigint": "BIGINT"}
-# Instants that the engine can hold, and that are none of a store.
-_TOO_EARLY, _TOO_LATE = "0001-01-01", "10000-01-02"
-_TABLES = "relkind in ('r', 'p', 'v', 'm', 'f')"
 
 
 class PostgresSource(Source):
@@ -83,7 +74,7 @@ class PostgresSource(Source):
         Raises:
             SourceError: the database cannot be read, or a needed table, or the events' created_at, is missing.
         """
-        self._tables = self._find_tables()
+        self._tables = find_tables(self._snapshot, self.mapping)
         for name in SOURCE_TABLES:
             if self._lacks(name, self._tables):
                 raise self._missing(name)
@@ -96,11 +87,7 @@ class PostgresSource(Source):
         """The tables of all schemas, whatever their names, each with its columns."""
         if self._opened is None:
             return []
-        found = self._snapshot.rows(
-            f"select {_SHOWN_NAME}, array(select attname::text from pg_attribute where attrelid = pg_class.oid"
-            f" and attnum > 0 and not attisdropped order by attnum) {_FOUND_TABLES} order by 1"
-        )
-        return [(name, columns) for name, columns in found]
+        return columns_of_tables(self._snapshot)
 
     def oddities(self) -> list[str]:
         """That the server reads all events to find those of a week, or that they cannot be told by week at all."""
@@ -128,10 +115,10 @@ class PostgresSource(Source):
         require_columns(read, self.name, list(live.columns))
         kinds = {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
         selected = [
-            f"{_as_read(identifier(read.theirs[name]), kind)} as {identifier(name)}" for name, kind in kinds.items()
+            f"{as_read(identifier(read.theirs[name]), kind)} as {identifier(name)}" for name, kind in kinds.items()
         ]
-        clamped = [name for name, kind in kinds.items() if read.columns[name] == INSTANT and kind in _TIMESTAMPS]
-        selected += [f"{_as_given(identifier(read.theirs[name]))} as given_{name}" for name in clamped]
+        clamped = [name for name, kind in kinds.items() if read.columns[name] == INSTANT and kind in TIMESTAMPS]
+        selected += [f"{as_given(identifier(read.theirs[name]))} as given_{name}" for name in clamped]
         names = [files[0].name]
         if table.name == "events" and self._weeks:
             names = [self._name_of(week) for week in self._weeks]
@@ -152,7 +139,7 @@ class PostgresSource(Source):
             f"select {', '.join(selected)} from {live.relation}{self._where(files)}",
             self._insert(
                 read,
-                {name: _engine_type(kinds[name]) if name in kinds else "VARCHAR" for name in read.columns},
+                {name: engine_type(kinds[name]) if name in kinds else "VARCHAR" for name in read.columns},
                 f"select {', '.join(columns)}, null::bigint as line, null as refused,"
                 f" coalesce((?::varchar[])[week_number], {literal(self._name_of(OTHER_WEEKS))}) as filename"
                 " from live_rows",
@@ -162,31 +149,9 @@ class PostgresSource(Source):
         )
         _note_contents(connection, read, files)
 
-    # Tables
-
-    def _find_tables(self) -> dict[str, LiveTable]:
-        """The tables that the store has of those that are read, found as the server finds them."""
-        wanted = {name: theirs for name in SOURCE_TABLES if (theirs := self.mapping.table(name))}
-        # A schema may stand before a name.
-        relations = {name: ".".join(map(identifier, theirs.split(".", 1))) for name, theirs in wanted.items()}
-        found = self._snapshot.rows(
-            "select wanted, attname::text, coalesce(nullif(typbasetype, 0), atttypid)::regtype::text"
-            f" from unnest(array[{', '.join(map(literal, relations.values()))}]) as wanted"
-            f" join pg_class on pg_class.oid = to_regclass(wanted) and {_TABLES}"
-            " left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
-            " left join pg_type on pg_type.oid = atttypid order by wanted, attnum"
-        )
-        tables = {name: LiveTable(relation) for name, relation in relations.items()}
-        there = {relation for relation, _column, _kind in found}
-        for relation, column, kind in found:
-            for table in tables.values():
-                if table.relation == relation and column is not None:
-                    table.columns[column] = kind
-        return {name: table for name, table in tables.items() if table.relation in there}
-
     def _missing(self, name: str) -> SourceError:
         schemas = self._snapshot.rows("select array_to_string(current_schemas(false), ', ')")[0][0]
-        found = [row[0] for row in self._snapshot.rows(f"select {_SHOWN_NAME} {_FOUND_TABLES} order by 1")]
+        found = [name for name, _columns in columns_of_tables(self._snapshot)]
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         return SourceError(
             f"{self.name} has no table {name}: expected {self.mapping.table(name)} in the search_path"
@@ -221,7 +186,7 @@ class PostgresSource(Source):
         require_columns(read, self.name, list(table.columns))
         self._weeks = []
         kind = table.columns[read.theirs["created_at"]] if "created_at" in read.theirs else ""
-        if kind not in _TIMESTAMPS:
+        if kind not in TIMESTAMPS:
             # Weeks cannot be told by the server: all events are read by each load.
             return [self._part("events")]
         running = self.calendar.week_of(self._as_of)
@@ -303,38 +268,8 @@ class PostgresSource(Source):
         return " where " + " or ".join(f"({each})" for each in conditions)
 
 
-_FOUND_TABLES = (
-    "from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
-    f" where {_TABLES} and nspname <> 'information_schema' and nspname not like 'pg\\_%'"
-)
-_SHOWN_NAME = "case when pg_table_is_visible(pg_class.oid) then relname else nspname || '.' || relname end::text"
-
-
 def _instant(clock: dt.datetime, zone: str) -> dt.datetime:
     return clock.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC).replace(tzinfo=None)
-
-
-def _engine_type(kind: str) -> str:
-    """The engine's type of a column that the server names that type."""
-    return _TIMESTAMPS.get(kind) or _AS_THEY_ARE.get(kind, "VARCHAR")
-
-
-def _as_read(column: str, kind: str) -> str:
-    """A column as the server gives it; an instant that the engine cannot hold as one that is refused too."""
-    if kind in _AS_THEY_ARE:
-        return column
-    if kind not in _TIMESTAMPS:
-        return f"{column}::text"
-    as_kind = "timestamptz" if kind.endswith("with time zone") else "timestamp"
-    return (
-        f"case when {column} < {as_kind} '{_TOO_EARLY}' then {as_kind} '{_TOO_EARLY}'"
-        f" when {column} > {as_kind} '{_TOO_LATE}' then {as_kind} '{_TOO_LATE}' else {column}::{as_kind} end"
-    )
-
-
-def _as_given(column: str) -> str:
-    """What stands in a column whose instant the engine cannot hold."""
-    return f"case when {column} < '{_TOO_EARLY}' or {column} > '{_TOO_LATE}' then {column}::text end"
 
 
 def _note_contents(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
