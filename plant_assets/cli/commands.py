@@ -126,7 +126,7 @@ def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
     """Say what is configured, what the source holds, what is odd, and which command comes next."""
     with one_sentence(debug):
         from plant_assets.cli.runs import now
-        from plant_assets.doctor import diagnose
+        from plant_assets.doctor.diagnose import diagnose
 
         settings = read_settings(source=source, warehouse=warehouse)
         if settings.database:
