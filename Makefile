@@ -23,10 +23,11 @@ dev: $(VENV)/installed
 test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
-# Faults against real runs, and their table in docs/reliability.md: kills at drawn moments, full disks, spoilt sources.
+# Faults against real runs and operations, and their tables in docs/reliability.md: kills at drawn moments, full disks,
+# spoilt sources, wrong clocks. ONLY=full-disks, killed-operations or clocks does one part.
 KILLS ?= 100
 soak: $(VENV)/installed
-	$(BIN)/python -m bench.soak --kills $(KILLS)
+	$(BIN)/python -m bench.soak --kills $(KILLS) $(if $(ONLY),--only $(ONLY))
 
 # Measures this project against others, into docs/performance.md. SIZES="1_000_000 greenery" REPEATS=3
 SIZES ?= 10_000 1_000_000 greenery inventory

@@ -77,7 +77,7 @@ def _start(settings: Settings, kill_in: str | None = None, share: float = 0) -> 
     return process, phase_file
 
 
-def _worked(process: Any) -> float:
+def worked(process: Any) -> float:
     """The seconds that a process has worked: on a busy machine the time that passed does not say how far a run is.
 
     Raises:
@@ -90,17 +90,17 @@ def _worked(process: Any) -> float:
 def kill_at(settings: Settings, seconds: float) -> tuple[str | None, float]:
     """Kill a run after so much work; the phase it was in, None where it had ended, and the work it had done."""
     process, phases = _start(settings)
-    worked = 0.0
-    while worked < seconds and process.is_alive():
+    has_worked = 0.0
+    while has_worked < seconds and process.is_alive():
         time.sleep(0.005)
         with contextlib.suppress(OSError):
-            worked = _worked(process)
+            has_worked = worked(process)
     process.kill()
     process.join()
     if process.exitcode == 0:
-        return None, worked
+        return None, has_worked
     assert process.exitcode == -signal.SIGKILL
-    return phases.read_text().split()[-1], worked
+    return phases.read_text().split()[-1], has_worked
 
 
 def kill_in(settings: Settings, phase: str, share: float) -> str:

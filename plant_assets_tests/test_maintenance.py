@@ -2,11 +2,16 @@
 
 import datetime as dt
 import logging
+import multiprocessing
+import os
+import resource
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 
 from plant_assets.cli.runs import Outcome
@@ -113,6 +118,109 @@ def test_pruned_text_is_in_no_file_of_the_warehouse(built: Settings, refresh: Ca
     with open_marts(built) as marts:
         assert marts.publisher() == "run of before"
         assert marts.rows("select raw_text from rejected_rows where file = 'o.csv'") == [(PRUNED,)]
+
+
+def test_compacting_keeps_comments_and_indexes(built: Settings) -> None:
+    rows(built, "comment on table funnel is 'of the store'; comment on column funnel.checkout is 'sessions'")
+    rows(built, "create index by_week on inventory (week_start_date)")
+    compact(built, LOG, "a test")
+    [found] = rows(
+        built,
+        "select (select comment from duckdb_tables() where table_name = 'funnel'), (select comment from"
+        " duckdb_columns() where table_name = 'funnel' and column_name = 'checkout'), index_name from duckdb_indexes()",
+    )
+    assert found == ("of the store", "sessions", "by_week")
+
+
+def _in_child(target: Callable[..., None], *arguments: object) -> int | None:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _compact_with_little_space(settings: Settings) -> None:
+    size = settings.warehouse_path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size * 9 // 10, size * 9 // 10))
+    try:
+        compact(settings, LOG, "a test")
+    except (OSError, duckdb.Error):
+        os._exit(1)
+    os._exit(0)
+
+
+def test_compacting_without_space_leaves_the_warehouse(built: Settings) -> None:
+    before = contents(built)
+    assert _in_child(_compact_with_little_space, built) == 1
+    assert contents(built) == before
+    assert list(built.warehouse_path.parent.glob("*.new*")) == []
+
+
+def _leave_log(settings: Settings) -> None:
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute("update funnel set checkout = 17")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("operation", ["back_up", "compact"])
+def test_what_is_in_the_log_of_a_killed_process_is_in_the_new_file(built: Settings, operation: str) -> None:
+    assert _in_child(_leave_log, built) == -signal.SIGKILL
+    assert built.warehouse_path.with_name("w.duckdb.wal").exists()
+    if operation == "compact":
+        compact(built, LOG, "a test")
+        path = built.warehouse_path
+    else:
+        path = back_up(built, LOG, 7, "a test")
+    assert not path.with_name(path.name + ".wal").exists()
+    with duckdb.connect(str(path), read_only=True) as alone:
+        assert alone.execute("select checkout from analytics.funnel").fetchall() == [(17,)]
+
+
+def _leave_half_a_file(fresh: Path) -> None:
+    with duckdb.connect(str(fresh)) as half:
+        half.execute("create or replace table t as from range(1000)")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_operation_left_is_in_no_ones_way(built: Settings) -> None:
+    before = contents(built)
+    fresh = built.warehouse_path.with_name("w.duckdb.new")
+    for operation in (
+        lambda: back_up(built, LOG, 7, "a test"),
+        lambda: restore(built, LOG, None, "a test"),
+        lambda: compact(built, LOG, "a test"),
+    ):
+        assert _in_child(_leave_half_a_file, fresh) == -signal.SIGKILL
+        assert fresh.with_name(fresh.name + ".wal").exists()
+        operation()
+        assert contents(built) == before
+    assert list(built.warehouse_path.parent.glob("*.new*")) == []
+
+
+def test_a_backup_with_a_log_is_not_restored(built: Settings) -> None:
+    copy, before = back_up(built, LOG, 7, "a test"), contents(built)
+    log = copy.with_name(copy.name + ".wal")
+    log.write_bytes(b"of a notebook that was killed")
+    with pytest.raises(UsageError, match=r"duckdb has a log, .*\.wal: open and close the file with DuckDB"):
+        restore(built, LOG, None, "a test")
+    assert contents(built) == before
+
+
+def test_a_damaged_warehouse_is_restored(built: Settings) -> None:
+    before = contents(built)
+    back_up(built, LOG, 7, "a test")
+    built.warehouse_path.write_bytes(b"damaged")
+    built.warehouse_path.with_name("w.duckdb.wal").write_bytes(b"its log")
+    restore(built, LOG, None, "a test")
+    assert contents(built) == before
+
+
+def test_without_a_warehouse_there_is_nothing_to_copy(tmp_path: Path) -> None:
+    settings = read_settings(source=tmp_path, warehouse=tmp_path / "none.duckdb")
+    for operation in (lambda: compact(settings, LOG, "a test"), lambda: back_up(settings, LOG, 7, "a test")):
+        with pytest.raises(UsageError, match=r"there is no warehouse .*none\.duckdb: start with `plant-assets run`"):
+            operation()
+    assert not settings.warehouse_path.exists()
 
 
 def test_pruning_forgets_old_text_and_keeps_the_reason(built: Settings, instance: dg.DagsterInstance) -> None:

@@ -1,13 +1,17 @@
 """The short versions of `make soak` and `make load`: kills, full disks, spoilt sources, and processes at once."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench import operation_faults
+from bench.clocks import jump_clocks
 from bench.faults import SPOILT, limit_files, spoil_sources
 from bench.kills import PHASES, START, kill_runs, phase_of
 from bench.load import crowded, make_store
+from bench.operations import MOVING, Base, make_base, make_catalog
 from bench.soak_stores import Stores, make_stores
 from plant_assets_tests.conftest import need
 
@@ -40,9 +44,37 @@ def test_a_full_disk_ends_with_one_sentence_and_is_repaired_by_the_next_run(stor
     assert limit_files(stores, [0.3]) == 1
 
 
+@pytest.mark.parametrize("direction", ["ahead", "behind"])
+def test_what_a_wrong_clock_left_is_left_out_and_forgotten(stores: Stores, direction: str) -> None:
+    assert jump_clocks(stores, 2, direction) == 4
+
+
 def test_a_source_that_becomes_unreadable_leaves_the_warehouse_as_it_was(stores: Stores) -> None:
     spoilt = {name: SPOILT[name] for name in ("events/2026-10-12.csv.gz", "events/2026-10-13.csv")}
     assert spoil_sources(stores, [0], spoilt) == (2, 2)
+
+
+@pytest.fixture(scope="module")
+def base(stores: Stores) -> Base:
+    return make_base(stores)
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_an_operation_without_space_is_done_truly_or_leaves_all_as_it_was(base: Base, name: str) -> None:
+    assert operation_faults.fill_disks(base, name, [0.4, 3], is_disk=False) == (1, 1)
+
+
+def test_the_catalog_of_spark_is_moved_with_all_of_it(stores: Stores) -> None:
+    need("java", shutil.which("java") is not None)
+    catalog = make_catalog(stores)
+    for name in ("compact", "back_up", "restore"):
+        assert operation_faults.fill_disks(catalog, name, [0.4, 3], is_disk=False) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["compact", "restore"])
+def test_a_killed_operation_is_in_no_ones_way(stores: Stores, base: Base, name: str) -> None:
+    need("Linux, whose clocks tell how far an operation is,", sys.platform == "linux")
+    assert operation_faults.kill_operation(stores, base, name, kills=1, seed=7) == 1
 
 
 def test_processes_at_once_wait_for_one_another_and_readers_see_one_run(tmp_path: Path) -> None:

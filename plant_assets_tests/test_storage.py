@@ -267,6 +267,26 @@ def _write_and_be_killed(settings: Settings) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_a_kill_while_the_store_is_remembered_forgets_nothing(built: Settings) -> None:
+    facts = rows(built, "from _meta order by all")
+    process = multiprocessing.get_context("fork").Process(target=_remember_and_be_killed, args=(built,))
+    process.start()
+    process.join(timeout=60)
+    assert process.exitcode == -signal.SIGKILL
+    assert rows(built, "from _meta order by all") == facts
+
+
+def _remember_and_be_killed(settings: Settings) -> None:
+    class Killed(Warehouse):
+        def execute(self, statement: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
+            if statement.startswith("insert into _meta"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().execute(statement, parameters)
+
+    with open_warehouse(settings) as warehouse:
+        Killed(warehouse.connection, settings).remember_store(WEEK, warehouse.stages())
+
+
 def test_readers_of_the_marts_see_a_run_while_a_writer_works(built: Settings) -> None:
     with open_warehouse(built) as warehouse, warehouse.transaction():
         warehouse.execute("delete from funnel")

@@ -1,7 +1,10 @@
 """One warehouse, one store: what `--accept-source` takes and what it leaves, and a source of single files."""
 
 import datetime as dt
+import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.duckdb import StoreMismatch
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows
 
@@ -30,6 +34,26 @@ def test_another_zone_is_built_anew_and_the_old_warehouse_kept(
     assert not refresh(fresh).failures
     assert contents(moved) == contents(fresh)
     assert built.warehouse_path.with_name("w.duckdb.before").exists()
+
+
+def _be_killed_before_the_store_is_known(settings: Settings) -> None:
+    with open_warehouse(settings, accept_source=True):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_acceptance_keeps_the_old_warehouse(built: Settings) -> None:
+    before = contents(built)
+    moved = built.model_copy(update={"timezone": "America/New_York"})
+    for _time in range(2):
+        process = multiprocessing.get_context("fork").Process(
+            target=_be_killed_before_the_store_is_known, args=(moved,)
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert built.warehouse_path.with_name("w.duckdb.aside").exists()
+    assert contents(built) == before
+    assert list(built.warehouse_path.parent.glob("*.aside*")) == []
 
 
 def test_a_source_that_cannot_be_read_is_not_accepted(

@@ -50,7 +50,8 @@ def publish_marts(
             "not published: another run wrote %s; run the whole job, refresh, to publish", ", ".join(sorted(others))
         )
         return
-    warehouse.remember(**_instants(context, warehouse))
+    with warehouse.transaction():
+        warehouse.remember(**_instants(context, warehouse))
     path = warehouse.publish_marts(f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
 

@@ -163,7 +163,8 @@ class Warehouse:
     def remember_store(self, first_week: dt.date, stages: Sequence[str]) -> None:
         """Keep source, zone, first week and stages, with a copy that definitions can read while a run writes."""
         facts = self.settings.store() | {"first_week": first_week.isoformat(), "stages": ",".join(stages)}
-        self.remember(**facts)
+        with self.transaction():
+            self.remember(**facts)
         write_atomically(self.settings.store_path, json.dumps(facts))
 
     @contextlib.contextmanager
