@@ -5,8 +5,6 @@ line, so that the refusal names its line and keeps its text. How each format is 
 """
 
 import contextlib
-import datetime as dt
-import stat
 import zlib
 from pathlib import Path
 
@@ -17,8 +15,8 @@ from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.conform import column_without_uuids
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.lines import batches, csv_records, has_bad_bytes, json_records, unreadable
-from plant_assets.sources.files.listing import EXTENSIONS, extension_of, instant_of, paths_below
+from plant_assets.sources.files.lines import batches, csv_records, json_records, unreadable
+from plant_assets.sources.files.listing import EXTENSIONS, extension_of, file_of, files_of, paths_below
 from plant_assets.sources.files.shapes import (
     Shape,
     columns_of,
@@ -51,7 +49,7 @@ class FileSource(Source):
         """
         if not self.directory.is_dir():
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
-        found = {name: self._files_of(name) for name in SOURCE_TABLES}
+        found = {name: files_of(self, self.directory, name) for name in SOURCE_TABLES}
         for name in SOURCE_TABLES:
             if self._lacks(name, [each for each in found if found[each]]):
                 stem = self.mapping.table(name)
@@ -73,80 +71,9 @@ class FileSource(Source):
         found = []
         for path in sorted(firsts.values()):
             with contextlib.suppress(SourceError):
-                source_file = self._file(path.stem, path, dated=False)
+                source_file = file_of(self, self.directory, path.stem, path, dated=False)
                 found.append((source_file.name, columns_of(connection, source_file)))
         return found
-
-    def _files_of(self, table: str) -> list[SourceFile]:
-        stem = self.mapping.table(table)
-        if stem is None:
-            return []
-        places = []
-        try:
-            entries = sorted(self.directory.iterdir())
-        except OSError as error:
-            raise SourceError(f"the source {self.directory} cannot be listed: {error.strerror}") from error
-        for entry in entries:
-            is_file_of_table = any(entry.name.lower() == f"{stem.lower()}.{ext}" for ext in EXTENSIONS)
-            if entry.name == stem or is_file_of_table:
-                places.append(entry)
-        if len(places) > 1:
-            names = " and ".join(place.name for place in places)
-            raise SourceError(f"{self.directory} gives the table {table} twice: {names}; keep one of them")
-        if not places:
-            return []
-        place = places[0]
-        if place.name != stem:
-            if place.is_dir():
-                raise SourceError(f"{place} is a directory: expected a file, or a folder named {stem}")
-            return [self._file(table, place, dated=False)]
-        if not place.is_dir():
-            raise SourceError(f"{place} has no extension: expected one of {', '.join(EXTENSIONS)}")
-        files = [
-            self._file(table, path, dated=table == "products")
-            for path in sorted(paths_below(place))
-            if extension_of(path.name)
-        ]
-        if table == "products":
-            self._require_distinct_instants(files)
-        return files
-
-    def _file(self, table: str, path: Path, dated: bool) -> SourceFile:
-        extension = extension_of(path.name)
-        assert extension
-        if path.is_dir():
-            raise SourceError(f"{path} is a directory: expected a {extension} file of the table {table}")
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise SourceError(f"{path} of the table {table} cannot be read: {error.strerror}") from error
-        if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{path} of the table {table} is no regular file: expected a {extension} file")
-        name = path.relative_to(self.directory).as_posix()
-        if has_bad_bytes(name):
-            raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
-        source_file = SourceFile(
-            table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=self.mapping.digest
-        )
-        if dated:
-            stem = path.name[: -len(extension) - 1]
-            source_file.observed_at = instant_of(stem, self.calendar)
-            if source_file.observed_at is None:
-                raise SourceError(
-                    f"{path} is not named by an instant: expected 2021-02-22.{extension}"
-                    f" or 2021-02-22T06-00-00Z.{extension}"
-                )
-        return source_file
-
-    def _require_distinct_instants(self, files: list[SourceFile]) -> None:
-        by_instant: dict[dt.datetime | None, SourceFile] = {}
-        for source_file in files:
-            other = by_instant.setdefault(source_file.observed_at, source_file)
-            if other is not source_file:
-                raise SourceError(
-                    f"{other.path} and {source_file.path} are of one instant, {source_file.observed_at}Z;"
-                    " keep one of them"
-                )
 
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
         """Add files to `_staged_<table>`, those that are alike by one statement.
