@@ -17,6 +17,7 @@ from plant_assets.orchestration.partitions import (
 from plant_assets.readers.page import verdicts
 from plant_assets.readers.page.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
 from plant_assets.readers.page.render import page_path, write_pages
+from plant_assets.warehouse import publish
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import end_of_counted
 from plant_assets.warehouse.open import open_marts
@@ -52,7 +53,7 @@ def publish_marts(
         return
     with warehouse.transaction():
         warehouse.remember(**_instants(context, warehouse))
-    path = warehouse.publish_marts(f"run {context.run.run_id}")
+    path = publish.publish_marts(warehouse, f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
 
 

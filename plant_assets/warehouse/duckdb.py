@@ -7,8 +7,7 @@ neither. How it is opened is in `open.py`, what the engines have in common in `s
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -17,15 +16,12 @@ import pandas as pd
 
 from plant_assets.atomic import write_atomically
 from plant_assets.calendar import WEEK, Weeks
-from plant_assets.contracts import MARTS, PUBLISHED, STAGES, TABLES, WEEKLY, Table
+from plant_assets.contracts import MARTS, STAGES, TABLES, WEEKLY, Table
 from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.sql import identifier, literal
-from plant_assets.warehouse.database_files import count_tables, put_in_place, unfinished
 from plant_assets.warehouse.expressions import to_sql
 from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table, require_shape
 
-# Readers of the marts have DuckDB of their own, often an older one.
-READERS_VERSION = "v1.2.0"
 # The sessions and products of more rows than these are grouped in portions.
 ROWS_AT_ONCE = 35_000_000
 # The engine fills what memory it has with what it has read: more than this, in bytes, makes a run slower.
@@ -384,14 +380,14 @@ class Warehouse:
     def keep_as_text(self, source_name: str, column: str) -> None:
         """Store an id as text from now on, where it is staged too: what was a UUID is as exact as text."""
         tables = [table for table in TABLES.values() if column in table.ids and self.has(table.name)]
-        bodies = {table.name: self._view_body(table.name) for table in tables if table.is_view}
+        bodies = {table.name: self.view_body(table.name) for table in tables if table.is_view}
         with self.transaction():
             for name in (STAGED + source_name, *(table.name for table in tables if not table.is_view)):
                 self.execute(f"alter table {name} alter {column} type varchar")
             for name, body in bodies.items():
                 self.execute(f"create or replace view {name} as {body}")
 
-    def _view_body(self, name: str) -> str:
+    def view_body(self, name: str) -> str:
         """The query of a view, which names the tables beside it as they are named in any database."""
         made_by: str = self.value(
             "select sql from duckdb_views() where database_name = 'warehouse' and view_name = ?", [name]
@@ -404,34 +400,3 @@ class Warehouse:
             "select comment from duckdb_tables() where database_name = 'warehouse' and table_name = 'weeks'"
         )
         return found
-
-    def publish_marts(self, publisher: str, instead: Mapping[str, str] | None = None) -> Path:
-        """Copy the marts into a new file and move it to where readers open it; each table names its publisher.
-
-        `instead` has the query of a table that is not copied as it is.
-        """
-        target, rows = self.settings.marts_path, dict[str, int]()
-        with unfinished(target) as fresh:
-            try:
-                self.execute(f"attach {literal(str(fresh))} as marts (storage_version '{READERS_VERSION}')")
-                self.execute("create schema marts.analytics")
-                for name in (*PUBLISHED, "_meta", "_writes"):
-                    if self.has(name):
-                        rows |= self._publish(name, publisher, (instead or {}).get(name))
-                self.execute("detach marts")
-            except BaseException:
-                with contextlib.suppress(duckdb.Error):
-                    self.execute("detach marts")
-                raise
-            put_in_place(fresh, target, lambda marts: count_tables(marts) == rows)
-        return target
-
-    def _publish(self, name: str, publisher: str, instead: str | None) -> dict[str, int]:
-        """Copy a table, or what makes a view, whose tables are published too; return the rows of a table."""
-        is_view = name in TABLES and TABLES[name].is_view
-        kind, body = (
-            ("view", self._view_body(name)) if is_view else ("table", instead or f"from warehouse.analytics.{name}")
-        )
-        rows = self.value(f"create {kind} marts.analytics.{name} as {body}")
-        self.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
-        return {} if is_view else {name: rows}

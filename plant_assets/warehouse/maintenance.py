@@ -34,6 +34,7 @@ from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.lock import hold_lock
 from plant_assets.warehouse.observations import forget, is_dated
 from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.publish import publish_marts
 
 BACKUPS_KEPT = 7
 MOST_DAYS = 36_525
@@ -155,7 +156,7 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
     with open_warehouse(settings, log, holder) as warehouse:
         if first_week := warehouse.meta("first_week"):
             warehouse.remember_store(dt.date.fromisoformat(first_week), warehouse.stages())
-            warehouse.publish_marts(holder)
+            publish_marts(warehouse, holder)
     return source
 
 
@@ -206,7 +207,7 @@ def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> in
             text = f"if({is_old}, '{PRUNED}', raw_text) as raw_text"
             with open_marts(settings) as marts:
                 body = f"select * replace ({text}) from warehouse.analytics.rejected_rows"
-                marts.publish_marts(marts.publisher() or holder, {"rejected_rows": body})
+                publish_marts(marts, marts.publisher() or holder, {"rejected_rows": body})
     compact(settings, log, holder)
     return rows
 
