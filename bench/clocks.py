@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 
 from bench.soak_stores import END, Silence, Stores
-from plant_assets.maintenance import forget_observation
-from plant_assets.runs import LOG, run_refresh
+from plant_assets.cli.runs import LOG, run_refresh
 from plant_assets.settings import Settings, read_settings
+from plant_assets.warehouse.maintenance import forget_observation
 from plant_assets_tests.tables import contents
 
 # Dagster knows no week after the one that really runs, so a clock cannot be ahead by more than there is since END.

@@ -152,7 +152,7 @@ def count_events(store: Path) -> int:
 
 def count_checks() -> int:
     """The checks that a run of the project evaluates."""
-    from plant_assets.checks import checks_of
+    from plant_assets.checks.build import checks_of
 
     return sum(len(checks_of(name)) for name in TABLES)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from plant_assets.checks import checks_of
+from plant_assets.checks.build import checks_of
 from plant_assets.contracts import TABLES
 from plant_assets.definitions import build_defs
-from plant_assets.instance import prepare_home
-from plant_assets.partitions import range_tags, weekly_partitions
+from plant_assets.instance.home import prepare_home
+from plant_assets.orchestration.partitions import range_tags, weekly_partitions
 from plant_assets.settings import read_settings
 
 # The real store's.

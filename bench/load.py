@@ -22,8 +22,8 @@ import dagster as dg
 import duckdb
 
 from bench.soak_stores import tables
-from plant_assets import sample
-from plant_assets.instance import environment, prepare_home
+from plant_assets.instance.home import environment, prepare_home
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets_tests.server import LOCATION, Server
 

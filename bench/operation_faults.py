@@ -18,10 +18,10 @@ from bench.faults import FAILED, Ended, small_disk
 from bench.kills import PROCESSES, worked
 from bench.operations import MOVING, OPERATIONS, Base, kept_by, look, require_no_left_overs
 from bench.soak_stores import Stores, refresh
-from plant_assets.cli import one_sentence
-from plant_assets.database_files import remove_database
+from plant_assets.cli.errors import one_sentence
 from plant_assets.settings import Settings
-from plant_assets.storage import open_warehouse
+from plant_assets.warehouse.database_files import remove_database
+from plant_assets.warehouse.open import open_warehouse
 
 SHARES = [(number + 0.5) / 20 * 1.2 for number in range(20)]
 # A process is killed before one of its first calls of these; compact has 18, restore 41.

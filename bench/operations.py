@@ -19,11 +19,13 @@ import duckdb
 
 from bench.kills import PROCESSES
 from bench.soak_stores import Stores
-from plant_assets.database_files import LOGS
-from plant_assets.maintenance import back_up, backups_path, compact, import_observations, prune, restore
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sql import literal
-from plant_assets.storage import hold_lock, open_warehouse
+from plant_assets.warehouse.database_files import LOGS
+from plant_assets.warehouse.lock import hold_lock
+from plant_assets.warehouse.maintenance import back_up, backups_path, compact, import_observations, prune, restore
+from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.publish import publish_marts
 
 LOG = logging.getLogger(__name__)
 Held = dict[str, list[tuple[Any, ...]]]
@@ -38,7 +40,7 @@ from range({IN_LOG})
 
 def _publish(settings: Settings) -> None:
     with open_warehouse(settings) as warehouse:
-        warehouse.publish_marts("the soak")
+        publish_marts(warehouse, "the soak")
 
 
 def _accept_source(settings: Settings) -> None:

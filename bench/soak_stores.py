@@ -12,12 +12,12 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from plant_assets import sample
+from plant_assets.cli.runs import run_refresh
 from plant_assets.contracts import TABLES
-from plant_assets.runs import run_refresh
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sql import literal
-from plant_assets.storage import open_marts
+from plant_assets.warehouse.open import open_marts
 from plant_assets_tests.tables import contents
 
 END = dt.datetime(2026, 10, 14, 6)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from plant_assets.checks import checks_of
+from plant_assets.checks.build import checks_of
 from plant_assets.contracts import TABLES
 from plant_assets.definitions import build_defs
 from plant_assets.settings import read_settings

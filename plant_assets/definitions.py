@@ -6,17 +6,23 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from plant_assets.alerts import alert_sensors, stopped_page_sensor
-from plant_assets.assets import load_assets
-from plant_assets.automation import REFRESH, dead_runs_sensor, jobs, late_events_sensor, six_hourly_schedule
-from plant_assets.checks import load_checks
-from plant_assets.instance import hold_run
-from plant_assets.io_manager import WarehouseIOManager
-from plant_assets.maintenance import maintenance_jobs
-from plant_assets.partitions import weekly_partitions
+from plant_assets.assets.build import load_assets
+from plant_assets.checks.build import GO_ON, load_checks
+from plant_assets.instance.liveness import hold_run
+from plant_assets.orchestration.io_manager import WarehouseIOManager
+from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
+from plant_assets.orchestration.partitions import weekly_partitions
+from plant_assets.orchestration.schedules import six_hourly_schedule
+from plant_assets.orchestration.sensors import (
+    alert_sensors,
+    dead_runs_sensor,
+    late_events_sensor,
+    long_runs_sensor,
+    stopped_page_sensor,
+)
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
-from plant_assets.storage import Warehouse, open_warehouse
-from plant_assets.watch import long_runs_sensor
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.open import open_warehouse
 
 
 def build_defs(
@@ -51,7 +57,7 @@ def build_defs(
             dead_runs_sensor(settings),
             long_runs_sensor(settings),
             *alert_sensors(settings),
-            stopped_page_sensor(settings, REFRESH),
+            stopped_page_sensor(settings, REFRESH, GO_ON),
         ],
         resources={"warehouse": warehouse, "io_manager": io_manager},
         executor=dg.in_process_executor,

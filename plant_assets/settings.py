@@ -12,8 +12,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
+from plant_assets.calendar import KNOWN_WEEKS, Calendar, is_known, known_zone, monday_of
 from plant_assets.postgres_url import SCHEMES, PostgresUrl
-from plant_assets.zones import KNOWN_WEEKS, Calendar, is_known, known_zone, monday_of
 
 PREFIX = "PLANT_"
 SPARK = "spark://"

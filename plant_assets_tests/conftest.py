@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import dagster as dg
 import pytest
 
-from plant_assets import sample
-from plant_assets.cli import NEW_OBJECTS
-from plant_assets.runs import Outcome, run_checks, run_refresh
+from plant_assets.cli.process import NEW_OBJECTS
+from plant_assets.cli.runs import Outcome, run_checks, run_refresh
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
 from plant_assets_tests.webhook import listening
 

@@ -12,7 +12,7 @@ import duckdb
 
 from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.settings import Settings
-from plant_assets.storage import create_table
+from plant_assets.warehouse.store import create_table
 
 NASTY_NAMES = [
     "</script><b>bold</b><script>alert(1)</script>",

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
-from plant_assets import sample
+from plant_assets.sample import store as sample
 
 OLDEST = 15
 USER, PASSWORD = "owner", "owner-of-plants"

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from plant_assets.alerts import is_known_address, tell
 from plant_assets.definitions import build_defs
+from plant_assets.orchestration.alerts import is_known_address, tell
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.tables import rows
 
 LOG = logging.getLogger("alerts")

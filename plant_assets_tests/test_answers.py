@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from plant_assets.answers import MOST_ROWS, Answers, Change, read_answers
-from plant_assets.runs import Outcome
+from plant_assets.cli.runs import Outcome
+from plant_assets.readers.answers import MOST_ROWS, Answers, Change, read_answers
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import open_marts
+from plant_assets.warehouse.open import open_marts
 
 WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)
 WEEKS_END = dt.datetime(2026, 10, 11, 23, 59, 59)

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from plant_assets.definitions import build_defs
-from plant_assets.partitions import range_tags
+from plant_assets.orchestration.partitions import range_tags
 from plant_assets.settings import Settings
 from plant_assets_tests.tables import contents, rows
 

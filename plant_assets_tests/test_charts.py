@@ -9,11 +9,11 @@ import vl_convert
 from jsonschema import ValidationError
 
 from plant_assets.contracts import STAGES
-from plant_assets.pictures import PICTURES, Spec
-from plant_assets.report.charts import charts
-from plant_assets.report.figures import Figures
+from plant_assets.readers.page.charts import charts
+from plant_assets.readers.page.figures import Figures
+from plant_assets.readers.pictures import PICTURES, Spec
 from plant_assets.settings import Settings
-from plant_assets.storage import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.test_report import RUNNING, WHOLE, figures
 
 FIRST = dt.date(2026, 9, 21)

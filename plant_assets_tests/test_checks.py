@@ -6,11 +6,11 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from plant_assets.checks import checks_of
+from plant_assets.checks.build import checks_of
+from plant_assets.cli.runs import Outcome, run_checks
 from plant_assets.contracts import TABLES
-from plant_assets.runs import Outcome, run_checks
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END, Silence
 
 ALL_CHECKS = [check for name in TABLES for check in checks_of(name)]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.maintenance import forget_observation
-from plant_assets.runs import LOG, Outcome
+from plant_assets.cli.runs import LOG, Outcome
 from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.warehouse.maintenance import forget_observation
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets import sample
-from plant_assets.checks import checks_of
-from plant_assets.cli import parse_weeks
+from plant_assets.calendar import KNOWN_WEEKS
+from plant_assets.checks.build import checks_of
+from plant_assets.cli.options import parse_weeks
 from plant_assets.contracts import TABLES
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import open_warehouse
-from plant_assets.zones import KNOWN_WEEKS
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from plant_assets.runs import Outcome
-from plant_assets.storage import to_sql
+from plant_assets.cli.runs import Outcome
 from plant_assets.transforms.snapshots import product_snapshots
+from plant_assets.warehouse.expressions import to_sql
 from plant_assets_tests.conftest import need
 from plant_assets_tests.dbt import INSTANTS, MODES, Snapshots, take_snapshots
 from plant_assets_tests.loading.stores import Store, assert_accounted, event, new_store

@@ -10,7 +10,7 @@ import pytest
 
 from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.definitions import build_defs
-from plant_assets.partitions import AS_OF, offsets_of
+from plant_assets.orchestration.partitions import AS_OF, offsets_of
 from plant_assets.settings import Settings, read_settings
 
 GRAPH = {

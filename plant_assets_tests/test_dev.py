@@ -14,7 +14,7 @@ import duckdb
 import psutil
 import pytest
 
-from plant_assets.instance import service_environment
+from plant_assets.instance.home import service_environment
 from plant_assets.settings import Settings, read_settings
 from plant_assets_tests.server import Server, free_port
 from plant_assets_tests.test_commands import one_sentence, plant_assets
@@ -107,7 +107,7 @@ def test_ctrl_c_ends_all_with_the_run_that_is_going(server: Server) -> None:
 def test_one_that_dies_ends_all_with_one_sentence(built: Settings) -> None:
     with _running(built) as server:
         processes = server.processes()[1:]
-        [web] = [process for process in processes if "plant_assets.web" in process.cmdline()]
+        [web] = [process for process in processes if "plant_assets.instance.web" in process.cmdline()]
         web.kill()
         assert _end(server, processes) == 1
     last = server.log.read_text().splitlines()[-1]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.doctor import Diagnosis, diagnose
+from plant_assets.doctor.diagnose import diagnose
+from plant_assets.doctor.found import Diagnosis
 from plant_assets.settings import Settings, read_settings
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
 from plant_assets_tests.conftest import END

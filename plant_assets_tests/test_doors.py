@@ -18,9 +18,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from plant_assets.dev import Children
-from plant_assets.instance import prepare_home, service_environment
-from plant_assets.services import Address, code_server, web_server, write_workspace
+from plant_assets.instance.dev import Children
+from plant_assets.instance.home import prepare_home, service_environment
+from plant_assets.instance.services import Address, code_server, web_server, write_workspace
 from plant_assets.settings import read_settings
 from plant_assets_tests.conftest import need
 from plant_assets_tests.server import LOCATION, Web, await_listening, free_port

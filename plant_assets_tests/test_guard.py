@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from plant_assets.guard import Guard, is_loopback, parse_authority
+from plant_assets.instance.guard import Guard, is_loopback, parse_authority
 
 HOST, JSON = ("host", "localhost:3000"), ("content-type", "application/json")
 OWN = ("origin", "http://localhost:3000")

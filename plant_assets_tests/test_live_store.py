@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from plant_assets.automation import late_events_sensor
+from plant_assets.cli.runs import Outcome
 from plant_assets.definitions import build_defs
-from plant_assets.doctor import diagnose
-from plant_assets.runs import Outcome
+from plant_assets.doctor.diagnose import diagnose
+from plant_assets.orchestration.sensors import late_events_sensor
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import END, need

@@ -14,12 +14,13 @@ import dagster as dg
 import duckdb
 import pytest
 
+from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import PRUNED, TABLES
 from plant_assets.definitions import build_defs
-from plant_assets.maintenance import back_up, backups_path, compact, import_observations, prune, restore
-from plant_assets.runs import Outcome
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import open_marts, open_warehouse
+from plant_assets.warehouse.maintenance import back_up, backups_path, compact, import_observations, prune, restore
+from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.publish import publish_marts
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, mart_rows, rows
 
@@ -108,7 +109,7 @@ def test_pruned_text_is_in_no_file_of_the_warehouse(built: Settings, refresh: Ca
     refused = "insert into rejected_rows (source_table, file, reason, raw_text, rejected_at)"
     rows(built, f"{refused} values ('orders', 'o.csv', 'missing', '{secret}', timestamp '2020-01-01')")
     with open_warehouse(built) as warehouse:
-        warehouse.publish_marts("run of before")
+        publish_marts(warehouse, "run of before")
     assert secret.encode() in built.marts_path.read_bytes()
     assert prune(built, LOG, 30, "a test") == 1
     back_up(built, LOG, 7, "a test")

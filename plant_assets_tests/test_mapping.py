@@ -8,14 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets.answers import read_answers
+from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
-from plant_assets.partitions import AS_OF as AS_OF_TAG
-from plant_assets.runs import Outcome
+from plant_assets.orchestration.partitions import AS_OF as AS_OF_TAG
+from plant_assets.readers.answers import read_answers
 from plant_assets.settings import read_settings
 from plant_assets.sources.mapping import MappingError, StoreMapping, mapping_of, read_mapping
-from plant_assets.storage import open_marts
+from plant_assets.warehouse.open import open_marts
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
 from plant_assets_tests.loading.stores import AS_OF
 from plant_assets_tests.tables import contents, mart_rows, rows

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.answers import read_answers
-from plant_assets.console import Lines, Steps, Voice
+from plant_assets.cli.console import Lines, Steps, Voice
+from plant_assets.readers.answers import read_answers
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_marts
 from plant_assets.text import printable
+from plant_assets.warehouse.open import open_marts
 from plant_assets_tests.pages import marts_for_writing
 from plant_assets_tests.tables import mart_rows, rows
 

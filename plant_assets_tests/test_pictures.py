@@ -8,15 +8,16 @@ from xml.etree import ElementTree as ET
 import dagster as dg
 import pytest
 
+from plant_assets.calendar import Calendar
+from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import STAGES, TABLES
-from plant_assets.lineage import column_lineage
-from plant_assets.pictures import FIRST_ROWS, PICTURES, pictured
-from plant_assets.runs import Outcome
+from plant_assets.orchestration.lineage import column_lineage
+from plant_assets.readers.pictures import FIRST_ROWS, PICTURES, pictured
 from plant_assets.settings import Settings
-from plant_assets.storage import Warehouse, open_warehouse
 from plant_assets.transforms.events import events_with_products
 from plant_assets.transforms.funnel import funnel_by_product
-from plant_assets.zones import Calendar
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.open import open_warehouse
 
 WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)
 CHARTED = ["inventory", "inventory_fluctuations", "stockouts", "funnel", "funnel_by_date"]

@@ -10,17 +10,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets.alerts import mark_page
-from plant_assets.answers import read_answers
+from plant_assets.checks.build import GO_ON
+from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
-from plant_assets.report.figures import Figures, read_figures, weeks_with_figures
-from plant_assets.report.intervals import newcombe, wilson
-from plant_assets.report.page import CheckResult, page_path, report_folder, vega_script, write_pages
-from plant_assets.report.tables import count_change, headline, names, rate_change
-from plant_assets.runs import Outcome
+from plant_assets.orchestration.alerts import mark_page
+from plant_assets.readers.answers import read_answers
+from plant_assets.readers.page.cells import count_change, names, rate_change
+from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
+from plant_assets.readers.page.headline import headline
+from plant_assets.readers.page.intervals import newcombe, wilson
+from plant_assets.readers.page.render import CheckResult, page_path, report_folder, vega_script, write_pages
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_marts, open_warehouse
+from plant_assets.warehouse.open import open_marts, open_warehouse
 from plant_assets_tests.clicks import new_shop
 from plant_assets_tests.conftest import END
 from plant_assets_tests.pages import NASTY_NAMES, marts_for_writing, tables_of
@@ -291,7 +293,7 @@ def test_a_stopped_run_changes_only_the_banner(
     before, of_week = page_path(built).read_text(), page_path(built, RUNNING).read_text()
     for _time in range(2):
         os.utime(page_path(built), (0, 0))
-        assert mark_page(built, instance, stopped) == page_path(built)
+        assert mark_page(built, instance, stopped, GO_ON) == page_path(built)
     after = page_path(built).read_text()
     head, _marker, rest = after.partition("<!-- banner -->")
     banner, _marker, tail = rest.partition("<!-- end of banner -->")
@@ -308,7 +310,7 @@ def test_a_page_that_is_newer_than_the_run_is_left(
 ) -> None:
     write(built)
     os.utime(page_path(built), (4e9, 4e9))
-    assert mark_page(built, instance, stopped) is None
+    assert mark_page(built, instance, stopped, GO_ON) is None
     assert 'class="banner"' not in page_path(built).read_text()
 
 

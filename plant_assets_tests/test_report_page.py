@@ -20,10 +20,10 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from plant_assets.report.page import CheckResult, page_path, show_banner, write_pages
+from plant_assets.readers.page.render import CheckResult, page_path, show_banner, write_pages
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_marts
 from plant_assets.text import FORMULA
+from plant_assets.warehouse.open import open_marts
 from plant_assets_tests.conftest import need
 from plant_assets_tests.pages import (
     FORMULAS,
@@ -276,7 +276,7 @@ def test_a_spreadsheet_runs_no_name_of_a_download(browser: Browser, tmp_path: Pa
 
 
 def test_page_and_export_know_a_formula_alike() -> None:
-    assert f"/{FORMULA}/" in files("plant_assets.report").joinpath("page.js").read_text(encoding="utf-8")
+    assert f"/{FORMULA}/" in files("plant_assets.readers.page").joinpath("page.js").read_text(encoding="utf-8")
 
 
 def test_the_dark_is_dark_and_charts_follow(browser: Browser, pages: Settings) -> None:

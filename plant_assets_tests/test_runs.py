@@ -14,11 +14,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from plant_assets.cli.runs import Outcome
 from plant_assets.definitions import build_defs
-from plant_assets.instance import fail_dead_runs, hold_run
-from plant_assets.runs import Outcome
+from plant_assets.instance.liveness import fail_dead_runs, hold_run
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
 from plant_assets_tests.tables import contents, rows
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from plant_assets import sample
+from plant_assets.sample import store as sample
 from plant_assets.settings import UsageError
 from plant_assets_tests.conftest import END
 

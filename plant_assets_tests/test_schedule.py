@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets import sample
+from plant_assets.cli.runs import Outcome
 from plant_assets.definitions import build_defs
-from plant_assets.instance import hold_run
-from plant_assets.runs import Outcome
+from plant_assets.instance.liveness import hold_run
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
-from plant_assets.storage import open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows

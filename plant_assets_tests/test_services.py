@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from plant_assets.partitions import RANGE_END, RANGE_START
-from plant_assets.services import Address, command_of, parse_address, parse_names, require_login
+from plant_assets.instance.services import Address, command_of, parse_address, parse_names, require_login
+from plant_assets.orchestration.partitions import RANGE_END, RANGE_START
 from plant_assets.settings import PREFIX, Settings, UsageError, read_settings
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import need

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 import pytest
 
-from plant_assets.instance import prepare_home
+from plant_assets.instance.home import prepare_home
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets_tests import postgres
 from plant_assets_tests.test_commands import one_sentence, plant_assets

@@ -21,12 +21,14 @@ import psutil
 import pyspark
 import pytest
 
-from plant_assets import sample
-from plant_assets.answers import read_answers
+from plant_assets.calendar import Weeks
+from plant_assets.cli.runs import Outcome, run_checks, run_refresh
 from plant_assets.contracts import TABLES
-from plant_assets.runs import Outcome, run_checks, run_refresh
+from plant_assets.readers.answers import read_answers
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import EngineFailed, WeekRange, open_marts, open_warehouse
+from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.store import EngineFailed
 from plant_assets_tests.conftest import END, Silence, need
 from plant_assets_tests.tables import contents, rows
 
@@ -209,7 +211,7 @@ def _overwrite_and_be_killed(settings: Settings, written: bool) -> None:
             vars(warehouse)["_written"] = kill
         else:
             threading.Thread(target=kill_when_a_file_is_begun).start()
-        warehouse.write(table.get_name(), table, "run", WeekRange(warehouse.calendar, WEEK, WEEK))
+        warehouse.write(table.get_name(), table, "run", Weeks(warehouse.calendar, WEEK, WEEK))
 
 
 def test_pieces_of_a_week_are_written_anew_as_one_before_they_are_many(tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_files_of_other_weeks_stay_shut(tmp_path: Path) -> None:
             )
         for (file,) in warehouse.rows("select files[1] from _slices where week <> ?", [WEEK]):
             next(warehouse.settings.tables_path.glob(f"*/{file}")).write_bytes(b"no parquet")
-        of_week = WeekRange(warehouse.calendar, WEEK, WEEK).rows_of(table)
+        of_week = table.rows_of(Weeks(warehouse.calendar, WEEK, WEEK))
         assert warehouse.count_each([of_week.aggregate(last=of_week.observed_at.max())]) == [1]
         assert warehouse.answer(of_week.aggregate(last=of_week.observed_at.max())) == dt.datetime(2026, 10, 5)
         with pytest.raises(EngineFailed, match="is not a Parquet file"):

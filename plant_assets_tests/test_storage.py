@@ -15,21 +15,16 @@ import duckdb
 import ibis
 import pytest
 
-from plant_assets import storage
+from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, UsageError, read_settings, size_in_bytes
-from plant_assets.sources.files import SOURCE_TABLES, staged_columns
+from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
-from plant_assets.storage import (
-    STAGED,
-    Since,
-    Warehouse,
-    WeekRange,
-    WrongShape,
-    create_table,
-    open_marts,
-    open_warehouse,
-)
+from plant_assets.warehouse import duckdb as storage
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.publish import publish_marts
+from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, rows
 
@@ -37,8 +32,8 @@ WEEK = dt.date(2026, 10, 5)
 DAYS = TABLES["int_session_days"]
 
 
-def _weeks(settings: Settings, first: dt.date = WEEK, last: dt.date = WEEK) -> WeekRange:
-    return WeekRange(settings.calendar, first, last)
+def _weeks(settings: Settings, first: dt.date = WEEK, last: dt.date = WEEK) -> Weeks:
+    return Weeks(settings.calendar, first, last)
 
 
 def _days(*found: tuple[str, str]) -> ibis.Table:
@@ -302,7 +297,7 @@ def test_readers_of_the_marts_see_a_run_while_a_writer_works(built: Settings) ->
 
 def test_every_published_table_names_the_run_that_published_it(built: Settings) -> None:
     with open_warehouse(built) as warehouse:
-        warehouse.publish_marts("run 'seventeen'")
+        publish_marts(warehouse, "run 'seventeen'")
     with open_marts(built) as marts:
         found = dict(marts.rows("select table_name, comment from duckdb_tables()"))
     assert {"funnel", "funnel_steps", "inventory"} < set(found)
@@ -314,7 +309,7 @@ def test_publishing_that_fails_leaves_the_marts_of_before_and_no_half_file(built
     with open_warehouse(built) as warehouse:
         warehouse.execute("drop table stockouts; create view stockouts as select error('it cannot be read')")
         with pytest.raises(duckdb.Error, match="it cannot be read"):
-            warehouse.publish_marts("run")
+            publish_marts(warehouse, "run")
     assert built.marts_path.read_bytes() == before
     assert list(built.marts_path.parent.glob("*.new*")) == []
 
@@ -324,7 +319,7 @@ def test_what_a_killed_publication_left_is_not_taken_for_the_next_ones(built: Se
     for left in (fresh, fresh.with_name(fresh.name + ".wal")):
         left.write_bytes(b"of a run that was killed")
     with open_warehouse(built) as warehouse:
-        warehouse.publish_marts("run")
+        publish_marts(warehouse, "run")
     assert list(built.marts_path.parent.glob("*.new*")) == []
     with open_marts(built) as marts:
         assert marts.value("select count(*) from funnel") == 1

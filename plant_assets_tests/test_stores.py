@@ -11,13 +11,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets import sample
+from plant_assets.cli.runs import Outcome
 from plant_assets.definitions import build_defs
-from plant_assets.partitions import AS_OF
-from plant_assets.runs import Outcome
+from plant_assets.orchestration.partitions import AS_OF
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources.files import SourceError
-from plant_assets.storage import StoreMismatch, open_warehouse
+from plant_assets.sources.errors import SourceError
+from plant_assets.warehouse.duckdb import StoreMismatch
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows
 

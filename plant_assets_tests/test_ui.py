@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from plant_assets.contracts import TABLES
-from plant_assets.partitions import RANGE_END, RANGE_START
+from plant_assets.orchestration.partitions import RANGE_END, RANGE_START
 from plant_assets.settings import Settings
 from plant_assets_tests.conftest import need
 from plant_assets_tests.server import Server

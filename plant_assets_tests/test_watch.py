@@ -17,11 +17,12 @@ import duckdb
 import pytest
 
 from plant_assets.definitions import build_defs
-from plant_assets.instance import hold_run, live_runs, prepare_home
-from plant_assets.report.page import page_path
+from plant_assets.instance.home import prepare_home
+from plant_assets.instance.liveness import hold_run, live_runs
+from plant_assets.orchestration.watch import end_long_runs
+from plant_assets.readers.page.render import page_path
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.storage import open_warehouse
-from plant_assets.watch import end_long_runs
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.server import Server
 
@@ -174,7 +175,8 @@ def test_a_run_is_alive_with_its_process_until_it_ends(built: Settings) -> None:
 
 def test_a_run_that_was_killed_is_not_alive(built: Settings) -> None:
     code = (
-        "import os; from plant_assets.instance import hold_run; from plant_assets.settings import read_settings\n"
+        "import os; from plant_assets.instance.liveness import hold_run\n"
+        "from plant_assets.settings import read_settings\n"
         f"with hold_run(read_settings(warehouse={str(built.warehouse)!r}), 'a-run'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)

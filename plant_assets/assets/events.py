@@ -7,15 +7,22 @@ from collections.abc import Iterator
 import dagster as dg
 import ibis
 
-from plant_assets.io_manager import stored_metadata
-from plant_assets.loading import Load, RefusedLoad
-from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, request_id, run_weeks
-from plant_assets.sources import source_of
-from plant_assets.sources.files import HISTORY, SOURCE_TABLES
+from plant_assets.calendar import Weeks, weeks_between
+from plant_assets.ingest.load import Load, RefusedLoad
+from plant_assets.orchestration.metadata import stored_metadata
+from plant_assets.orchestration.partitions import (
+    as_of,
+    first_week_of,
+    is_only_changed,
+    offsets_of,
+    request_id,
+    run_weeks,
+)
 from plant_assets.sources.mapping import mapping_of
-from plant_assets.storage import Warehouse, WeekRange
+from plant_assets.sources.open import source_of
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
 from plant_assets.transforms import events as transforms
-from plant_assets.zones import weeks_between
+from plant_assets.warehouse.duckdb import Warehouse
 
 RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",
@@ -60,7 +67,7 @@ def load_source(
 
 
 def staged_load(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, selected: set[str], weeks: WeekRange | None
+    context: dg.AssetExecutionContext, warehouse: Warehouse, selected: set[str], weeks: Weeks | None
 ) -> Load:
     """What a plan staged for these weeks in this process; else the source, read now.
 
@@ -85,7 +92,7 @@ def staged_load(
     return load
 
 
-def _judge(load: Load, weeks: WeekRange | None, first_week: dt.date) -> None:
+def _judge(load: Load, weeks: Weeks | None, first_week: dt.date) -> None:
     """Judge the rows of the run's weeks.
 
     Of a run over the weeks that are due, the runs of the other due weeks load what moves between them, unless a stored
@@ -104,7 +111,7 @@ def _judge(load: Load, weeks: WeekRange | None, first_week: dt.date) -> None:
     load.require_enough_good_rows()
 
 
-def _together(weeks: WeekRange, others: set[dt.date]) -> str:
+def _together(weeks: Weeks, others: set[dt.date]) -> str:
     """Return what is said of a run whose weeks cannot be done without others."""
     first, last = min(weeks.first, *others), max(weeks.last, *others)
     run = str(weeks.first) if weeks.first == weeks.last else str(weeks)

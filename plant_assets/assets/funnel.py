@@ -7,11 +7,12 @@ import ibis
 import pandas as pd
 
 from plant_assets.contracts import UNKNOWN_PRODUCT
-from plant_assets.partitions import is_only_changed, offsets_of
+from plant_assets.orchestration.partitions import is_only_changed, offsets_of
 from plant_assets.sources.mapping import mapping_of
-from plant_assets.storage import Since, Warehouse
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.store import Since
 
 
 def int_funnel_weeks(

@@ -6,12 +6,13 @@ import dagster as dg
 import ibis
 import pandas as pd
 
+from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.contracts import TABLES
-from plant_assets.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
-from plant_assets.storage import Since, Warehouse
+from plant_assets.orchestration.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms import snapshots
-from plant_assets.zones import WEEK, weeks_between
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.store import Since
 
 
 def weeks(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> pd.DataFrame:

@@ -6,12 +6,21 @@ from collections.abc import Iterator
 import dagster as dg
 
 from plant_assets.contracts import TABLES
-from plant_assets.observations import end_of_counted
-from plant_assets.partitions import as_of, continued_runs, is_only_changed, reads_source, request_id, run_weeks
-from plant_assets.report import verdicts
-from plant_assets.report.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
-from plant_assets.report.page import page_path, write_pages
-from plant_assets.storage import Warehouse, open_marts
+from plant_assets.orchestration.partitions import (
+    as_of,
+    continued_runs,
+    is_only_changed,
+    reads_source,
+    request_id,
+    run_weeks,
+)
+from plant_assets.readers.page import verdicts
+from plant_assets.readers.page.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
+from plant_assets.readers.page.render import page_path, write_pages
+from plant_assets.warehouse import publish
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.observations import end_of_counted
+from plant_assets.warehouse.open import open_marts
 
 MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.
 
@@ -44,7 +53,7 @@ def publish_marts(
         return
     with warehouse.transaction():
         warehouse.remember(**_instants(context, warehouse))
-    path = warehouse.publish_marts(f"run {context.run.run_id}")
+    path = publish.publish_marts(warehouse, f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import ibis
 from ibis import _
 
-from plant_assets.checks.facts import Check, Scope, keys
+from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import STAGES
 
 

@@ -3,10 +3,10 @@
 import ibis
 from ibis import _
 
-from plant_assets.checks.facts import Check, Scope, keys
+from plant_assets.calendar import WEEK
+from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.transforms.inventory import versions_in_weeks
 from plant_assets.transforms.snapshots import product_snapshots as rebuilt_snapshots
-from plant_assets.zones import WEEK
 
 
 def _overlapping_versions(scope: Scope) -> ibis.Table:

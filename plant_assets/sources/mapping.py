@@ -27,10 +27,10 @@ from pydantic import (
     field_validator,
 )
 
+from plant_assets.calendar import known_zone
 from plant_assets.contracts import STAGES, TABLES
 from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
-from plant_assets.zones import known_zone
 
 NONE = "none"
 # What a person writes is far below: YAML is slow to read, and a few lines of aliases can name billions of things.

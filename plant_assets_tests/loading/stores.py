@@ -19,14 +19,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plant_assets.automation import plan_run
+from plant_assets.calendar import Weeks
 from plant_assets.contracts import ID, TABLES, WEEKLY
-from plant_assets.loading import Plan
+from plant_assets.ingest.load import Plan
+from plant_assets.orchestration.jobs import plan_run
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources import source_of
-from plant_assets.sources.files import HISTORY, SOURCE_TABLES, instant_of, staged_columns
+from plant_assets.sources.files.listing import instant_of
 from plant_assets.sources.mapping import mapping_of
-from plant_assets.storage import STAGED, WeekRange, open_warehouse
+from plant_assets.sources.open import source_of
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
+from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.store import STAGED
 from plant_assets_tests import postgres
 
 LOG = logging.getLogger(__name__)
@@ -157,7 +160,7 @@ class Store:
             planned = plan_run(warehouse, as_of, LOG, **chosen)
             warehouse.remember_store(planned.first_week, planned.stages)
             for first, last in planned.ranges:
-                weeks = WeekRange(warehouse.calendar, first, last)
+                weeks = Weeks(warehouse.calendar, first, last)
                 planned.load.write_events(weeks, "run")
                 planned.load.write_whole("products_snapshot", "run")
                 planned.load.write_products("run")

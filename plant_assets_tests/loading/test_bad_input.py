@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from plant_assets.sources.files import SOURCE_TABLES, SourceError
-from plant_assets.storage import open_warehouse
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.tables import SOURCE_TABLES
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.loading.stores import (
     AS_OF,
     DATED,

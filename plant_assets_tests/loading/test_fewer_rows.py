@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from plant_assets.contracts import PRUNED
-from plant_assets.loading import RefusedLoad
-from plant_assets.maintenance import prune
+from plant_assets.ingest.load import RefusedLoad
+from plant_assets.warehouse.maintenance import prune
 from plant_assets_tests.loading.stores import LOG, Store, event, new_live_store
 
 LATER = dt.datetime(2021, 3, 4, 18)

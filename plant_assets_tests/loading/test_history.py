@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.maintenance import forget_observation
 from plant_assets.settings import UsageError
-from plant_assets.sources.files import SourceError
+from plant_assets.sources.errors import SourceError
+from plant_assets.warehouse.maintenance import forget_observation
 from plant_assets_tests import postgres
 from plant_assets_tests.loading.stores import (
     AS_OF,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.automation import plan_run
-from plant_assets.storage import WeekRange, open_warehouse
+from plant_assets.calendar import Weeks
+from plant_assets.orchestration.jobs import plan_run
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import need
 from plant_assets_tests.loading.stores import (
     AS_OF,
@@ -393,7 +394,7 @@ def test_an_event_that_moves_far_is_there_once_though_the_run_stops_between_its_
     with open_warehouse(empty.settings) as warehouse:
         planned = plan_run(warehouse, AS_OF, LOG, counts_weeks=True)
         first, last = planned.ranges[0]
-        planned.load.write_events(WeekRange(warehouse.calendar, first, last), "stopped")
+        planned.load.write_events(Weeks(warehouse.calendar, first, last), "stopped")
     empty.load()
     assert_as_from_nothing(empty, tmp_path)
 

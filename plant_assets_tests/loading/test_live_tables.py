@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-from plant_assets.loading import Load
+from plant_assets.calendar import WEEK
+from plant_assets.ingest.load import Load
 from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import read_settings
-from plant_assets.sources import source_of
 from plant_assets.sources.errors import SourceError
-from plant_assets.storage import open_warehouse
-from plant_assets.zones import WEEK
+from plant_assets.sources.open import source_of
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.loading.stores import AS_OF, LOG, LiveStore, assert_accounted, event, new_live_store, product
 from plant_assets_tests.postgres import PASSWORD, database, execute
 

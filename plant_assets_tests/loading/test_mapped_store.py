@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.sources.files import SourceError
+from plant_assets.sources.errors import SourceError
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
 from plant_assets_tests.loading.stores import (
     AS_OF,

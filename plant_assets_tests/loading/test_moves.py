@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from plant_assets.definitions import build_defs
-from plant_assets.partitions import range_tags
+from plant_assets.orchestration.partitions import range_tags
 from plant_assets_tests.loading.stores import AS_OF, Store, event, rebuilt
 
 EARLIER, BETWEEN, LATER = "2021-02-01", "2021-02-08", "2021-02-15"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plant_assets.runs import Outcome
+from plant_assets.cli.runs import Outcome
 from plant_assets_tests.loading.stores import Store, event, new_store, product
 from plant_assets_tests.tables import rows
 

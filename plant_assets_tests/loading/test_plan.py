@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from plant_assets.automation import plan_run
-from plant_assets.loading import as_ranges
-from plant_assets.sources.files import SourceError
-from plant_assets.storage import WeekRange, open_warehouse
-from plant_assets.zones import WEEK
+from plant_assets.calendar import WEEK, Weeks
+from plant_assets.ingest.load import as_ranges
+from plant_assets.orchestration.jobs import plan_run
+from plant_assets.sources.errors import SourceError
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.loading.stores import AS_OF, DATED, LOG, Store, assert_accounted, event, product
 
 RUNNING = dt.date(2021, 3, 1)
@@ -116,7 +116,7 @@ def test_a_run_that_broke_off_is_taken_up_by_the_next(store: Store) -> None:
     store.put("events/0.csv", [event("newer", str(RUNNING))])
     with open_warehouse(store.settings) as warehouse:
         planned = plan_run(warehouse, AS_OF, LOG, counts_weeks=True)
-        planned.load.write_events(WeekRange(warehouse.calendar, *planned.ranges[0]), "run")
+        planned.load.write_events(Weeks(warehouse.calendar, *planned.ranges[0]), "run")
     assert planned.ranges == [(weeks_ago(30), weeks_ago(30)), (weeks_ago(1), RUNNING)]
     assert {"older", "e0"} <= set(store.events())
     # The first range has raw events that the other weekly tables do not know; the second was never written.

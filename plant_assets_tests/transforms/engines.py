@@ -156,7 +156,7 @@ _sessions: list[Any] = []
 def _spark() -> Any:
     """A session of this process; started again if a warehouse has stopped it."""
     need("java", shutil.which("java") is not None)
-    from plant_assets.spark import start_session
+    from plant_assets.warehouse.spark.session import start_session
 
     if not _sessions or _sessions[-1].sparkContext._jsc is None:
         home = Path(tempfile.mkdtemp(prefix="spark"))

@@ -9,6 +9,7 @@ import functools
 import ibis
 import pytest
 
+from plant_assets.calendar import Calendar
 from plant_assets.contracts import TABLES
 from plant_assets.transforms import inventory as stock
 from plant_assets.transforms.events import events_with_products, session_days
@@ -25,7 +26,6 @@ from plant_assets.transforms.funnel import (
     whole_funnel,
 )
 from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots
-from plant_assets.zones import Calendar
 from plant_assets_tests import store
 from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, SPARK, Engine, Row, table
 

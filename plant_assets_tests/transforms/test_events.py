@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from plant_assets.calendar import Calendar, monday_of, weeks_between
 from plant_assets.transforms.events import events_with_products, local_date, session_days
-from plant_assets.zones import Calendar, monday_of, weeks_between
 from plant_assets_tests.transforms.engines import ENGINE, Row, frame, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")

@@ -7,9 +7,9 @@ import datetime as dt
 
 import pytest
 
+from plant_assets.calendar import WEEK, Calendar
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms.snapshots import product_snapshots
-from plant_assets.zones import WEEK, Calendar
 from plant_assets_tests.store import ABSENT, Seen, observed
 from plant_assets_tests.transforms.engines import ENGINE, Row, picked, table
 

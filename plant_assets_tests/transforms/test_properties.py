@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 import ibis
 from hypothesis import strategies as st
 
+from plant_assets.calendar import WEEK, Calendar
 from plant_assets.contracts import STAGES
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms.events import session_days
 from plant_assets.transforms.snapshots import product_snapshots
-from plant_assets.zones import WEEK, Calendar
 from plant_assets_tests.store import ABSENT, Seen, observed
 from plant_assets_tests.transforms.engines import ENGINE, Row, over, table
 

@@ -1,0 +1,118 @@
+"""The assets, and the one place that says which group each module's are in."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import dagster as dg
+
+from plant_assets.assets import events, funnel, inventory, publish
+from plant_assets.contracts import MARTS, PUBLISHED, TABLES
+from plant_assets.orchestration.metadata import column_schema
+from plant_assets.orchestration.partitions import LOAD_STEP
+
+GROUPS: dict[str, ModuleType] = {
+    "events": events,
+    "inventory": inventory,
+    "funnel": funnel,
+}
+OWNERS = ["team:analytics"]
+LAYER = "plant/layer"
+
+
+def load_assets(weeks: dg.PartitionsDefinition, engine: str) -> Sequence[Any]:
+    """Every asset, with what its contract says of it; the weekly ones are cut by `weeks`, made by a kind of engine."""
+    with warnings.catch_warnings():
+        # Dagster 1.13 calls the backfill policy and the links to code beta.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.with_source_code_references(_load_assets(weeks, engine))
+
+
+def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    loaded: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    for group, module in GROUPS.items():
+        loaded += [_asset(body, group, weeks, engine) for body in module.ASSETS]
+    sources = [
+        _spec(name, description, "raw", engine, weeks if TABLES[name].week_column else None)
+        for name, description in events.RAW_TABLES.items()
+    ]
+    loaded.append(
+        dg.multi_asset(
+            specs=[spec.replace_attributes(skippable=True) for spec in sources],
+            name=LOAD_STEP,
+            can_subset=True,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )(events.load_source)
+    )
+    published = dg.AssetSpec(
+        "marts",
+        description=publish.MARTS,
+        group_name="publish",
+        owners=OWNERS,
+        kinds={"duckdb", "file"},
+        tags={LAYER: "published"},
+        deps=list(PUBLISHED),
+        skippable=True,
+    )
+    loaded.append(
+        dg.multi_asset(specs=[published], name="publish_marts", backfill_policy=dg.BackfillPolicy.single_run())(
+            publish.publish_marts
+        )
+    )
+    pages = dg.AssetSpec(
+        "report",
+        description=publish.REPORT,
+        group_name="publish",
+        owners=OWNERS,
+        kinds={"duckdb", "html"},
+        tags={LAYER: "published"},
+        deps=["marts"],
+        partitions_def=weeks,
+    )
+    # The last of the assets' steps by name must not be weekly: Dagster 1.13 would plan all that a run does, checks too,
+    # once for each of that step's weeks.
+    loaded.append(
+        dg.multi_asset(specs=[pages], name="publish_report", backfill_policy=dg.BackfillPolicy.single_run())(
+            publish.publish_report
+        )
+    )
+    refused = _spec("rejected_rows", events.REJECTED_ROWS, "raw", "duckdb")
+    loaded.append(refused.replace_attributes(deps=[spec.key for spec in sources]))
+    return loaded
+
+
+def _layer(name: str) -> dict[str, str]:
+    """What a table is for: as the source has it, for other tables only, or for readers."""
+    if name in MARTS:
+        return {LAYER: "mart"}
+    return {LAYER: "raw" if name.startswith("raw_") else "intermediate"}
+
+
+def _spec(
+    name: str, description: str, group: str, engine: str, weeks: dg.PartitionsDefinition | None = None
+) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        description=description,
+        group_name=group,
+        partitions_def=weeks,
+        owners=OWNERS,
+        kinds={engine, "table"},
+        tags=_layer(name),
+        metadata={"dagster/column_schema": column_schema(TABLES[name])},
+    )
+
+
+def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition, engine: str) -> dg.AssetsDefinition:
+    table = TABLES[body.__name__]
+    return dg.asset(
+        group_name=group,
+        owners=OWNERS,
+        kinds={engine, "view" if table.is_view else "table"},
+        tags=_layer(table.name),
+        metadata={"dagster/column_schema": column_schema(table)},
+        partitions_def=weeks if table.week_column else None,
+        deps=getattr(GROUPS[group], "AFTER", {}).get(table.name),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )(body)

@@ -1,0 +1,136 @@
+"""Asset checks: each states a fact that should hold, and returns how often it does not and where.
+
+A check is an expression of the offending keys. All checks of a table are one step and one query. In a run, weekly
+tables are looked at in the run's weeks; in the job `check`, as a whole. The domains' own facts stand in the
+modules beside this one.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+import ibis
+from ibis import _
+
+from plant_assets.checks import events, funnel, inventory, raw
+from plant_assets.checks.base import Check, Scope, keys
+from plant_assets.contracts import ORDER_STAGES, TABLES, Table
+from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
+from plant_assets.warehouse.duckdb import Warehouse
+
+MOST_KEYS = 10
+CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
+# The names of the checks that stop no run.
+GO_ON = {check.name for check in CHECKS if not check.is_blocking}
+
+
+def contract_offences(table: Table, scope: Scope) -> ibis.Table:
+    """Keys that stand twice, and NULLs in columns that allow none."""
+    rows = scope.table(table.name)
+    found = []
+    if table.required:
+        is_null = {name: rows[name].isnull() for name in table.required}
+        which = ibis.cases(*((null, f"{name} is NULL in row") for name, null in is_null.items()))
+        incomplete = rows.mutate(which=which).filter(ibis.or_(*is_null.values()))
+        found.append(keys(incomplete, "which", *table.key[:2]))
+    if table.key:
+        if table.name == "int_events":
+            # Other events have one row each: held by int_events_keep_every_event, with the key of raw_events.
+            rows = rows.filter(_.event_type.isin(ORDER_STAGES))
+        if table.name == "raw_events":
+            rows = _with_equal_hashes(rows, *table.key)
+        twice = rows.group_by(list(table.key)).aggregate(copies=_.count()).filter(_.copies > 1)
+        found.append(keys(twice, *table.key))
+    if table.name == "funnel":
+        found.append(keys(rows.aggregate(rows=_.count()).filter(_.rows != 1), "rows"))
+    return ibis.union(*found) if len(found) > 1 else found[0]
+
+
+def _with_equal_hashes(rows: ibis.Table, key: str) -> ibis.Table:
+    """The rows that may share their key with another: of many, hashes need less memory than the keys themselves."""
+    hashed = rows.mutate(key_hash=rows[key].hash())
+    alike = hashed.group_by("key_hash").aggregate(copies=_.count()).filter(_.copies > 1)
+    return hashed.semi_join(alike, "key_hash")
+
+
+def wrong_columns(table: Table, stored: Mapping[str, str]) -> list[str]:
+    """The contract's columns that are stored under another type, or not at all."""
+    return [
+        f"{column.name}: {stored.get(column.name, 'missing')}, not {column.sql_type}"
+        for column in table.columns
+        if stored.get(column.name) not in column.stored_types
+    ]
+
+
+def _contract_check(table: Table) -> Check:
+    return Check(
+        table.name,
+        "keeps_its_contract",
+        "Columns and types are the contract's, the key is unique, required columns have no NULL.",
+        lambda scope: contract_offences(table, scope),
+    )
+
+
+def checks_of(name: str) -> list[Check]:
+    """The contract check of a table, then the domain's own."""
+    return [_contract_check(TABLES[name]), *(check for check in CHECKS if check.asset == name)]
+
+
+def load_checks() -> list[dg.AssetChecksDefinition]:
+    """One step per table that evaluates all of its checks in one query."""
+    return [_table_checks(name, checks_of(name)) for name in TABLES]
+
+
+def _table_checks(table_name: str, checks: list[Check]) -> dg.AssetChecksDefinition:
+    by_name = {check.name: check for check in checks}
+
+    @dg.multi_asset_check(
+        name=f"{table_name}_checks",
+        specs=[
+            dg.AssetCheckSpec(
+                check.name,
+                asset=table_name,
+                description=check.description,
+                blocking=check.is_error and check.is_blocking,
+            )
+            for check in checks
+        ],
+        can_subset=True,
+    )
+    def evaluate(
+        context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.AssetCheckResult]:
+        weeks = run_weeks(context, warehouse.settings) if _has_weeks(context) else None
+        scope = Scope(warehouse.settings, as_of(context), weeks)
+        selected = [by_name[key.name] for key in context.selected_asset_check_keys]
+        yield from results(warehouse, sorted(selected, key=lambda check: check.name), scope)
+
+    return evaluate
+
+
+def _has_weeks(context: dg.AssetCheckExecutionContext) -> bool:
+    return RANGE_START in context.run.tags or "dagster/partition" in context.run.tags
+
+
+def results(warehouse: Warehouse, checks: list[Check], scope: Scope) -> Iterator[dg.AssetCheckResult]:
+    """Evaluate checks of one table: counts in one query, keys only of those that fail."""
+    table = TABLES[checks[0].asset]
+    misfits = wrong_columns(table, warehouse.column_types(table.name))
+    if misfits:
+        # Without the contract's columns no other check can be asked.
+        for check in checks:
+            yield _result(check, len(misfits), misfits)
+        return
+    offending = [check.offending(scope) for check in checks]
+    for check, offences, count in zip(checks, offending, warehouse.count_each(offending), strict=True):
+        yield _result(check, count, warehouse.first_texts(offences, MOST_KEYS) if count else [])
+
+
+def _result(check: Check, count: int, found: list[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=count == 0,
+        asset_key=check.asset,
+        check_name=check.name,
+        severity=check.severity,
+        description="; ".join(found[:MOST_KEYS]) or None,
+        metadata={"offending": count, "keys": found[:MOST_KEYS]},
+    )

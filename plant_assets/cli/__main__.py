@@ -1,0 +1,5 @@
+"""`python -m plant_assets.cli`."""
+
+from plant_assets.cli import main
+
+main()

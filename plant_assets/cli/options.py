@@ -1,0 +1,66 @@
+"""Options that several commands have, and what their text may be. What a command does with them is its own."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from plant_assets.calendar import KNOWN_WEEKS, is_known, monday_of
+from plant_assets.settings import UsageError
+
+
+def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--source, --warehouse and --debug, for the commands that need a store."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log."),
+        click.option("--warehouse", metavar="FILE", help="A DuckDB file, or spark://...; default PLANT_WAREHOUSE."),
+        click.option(
+            "--source", metavar="STORE", help="A folder or postgresql:// URL; default PLANT_SOURCE, or a sample."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+# For tests and benches, whose stores end long ago.
+as_of_option = click.option("--as-of", metavar="INSTANT", hidden=True, help="Run as if it were this instant.")
+allow_host = click.option(
+    "--allow-host",
+    "names",
+    metavar="HOST",
+    multiple=True,
+    help="A name by which browsers may reach the web server, besides localhost; may be repeated.",
+)
+
+
+def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08") -> dt.date:
+    """The Monday that an option names."""
+    try:
+        week = dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text} is not allowed: {allowed}") from None
+    if not is_known(week):
+        raise UsageError(f"{option} {text} is not allowed: {KNOWN_WEEKS}")
+    if week != monday_of(week):
+        raise UsageError(f"{option} {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}")
+    return week
+
+
+def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
+    """The first and last Monday that `--weeks` names."""
+    first, _dots, last = text.partition("..")
+    allowed = "a Monday, two as 2021-02-08..2021-03-01, or all"
+    weeks = parse_week("--weeks", first, allowed), parse_week("--weeks", last or first, allowed)
+    if weeks[1] < weeks[0]:
+        raise UsageError(f"--weeks {text} is not allowed: it ends before it begins")
+    return weeks
+
+
+def parse_instant(option: str, text: str) -> dt.datetime:
+    """Return the instant that an option names, in UTC."""
+    try:
+        instant = dt.datetime.fromisoformat(text)
+        return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{option} {text} is not allowed: an instant like 2026-11-16T06:00:00Z") from None

@@ -1,0 +1,67 @@
+"""What several commands read of a warehouse that is there. What it looks like is for `readers/` to say."""
+
+import datetime as dt
+from pathlib import Path
+
+from plant_assets.cli.console import OUT
+from plant_assets.cli.process import dagster_records
+from plant_assets.settings import Settings, UsageError, read_settings
+
+
+def stored_settings(source: str | None, warehouse: str | None) -> Settings:
+    """The settings of a warehouse that is there, in its store's time zone.
+
+    Raises:
+        UsageError: there is none yet.
+    """
+    settings = read_settings(source=source, warehouse=warehouse)
+    if not settings.warehouse_path.exists():
+        raise UsageError(f"no warehouse at {settings.warehouse_path}: start with `plant-assets run`")
+    return read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
+
+
+def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None) -> None:
+    """The answers of the last whole run: as tables on a terminal, as lines elsewhere."""
+    from plant_assets.readers.answers import read_answers
+    from plant_assets.warehouse.open import open_marts
+
+    with open_marts(settings) as marts:
+        found = read_answers(marts, week)
+    if as_json:
+        OUT.print(found.to_json(), markup=False)
+    elif OUT.is_terminal:
+        OUT.print(found.to_tables())
+    else:
+        OUT.print(found.to_text(), markup=False)
+
+
+def find_page(settings: Settings, week: dt.date | None) -> Path:
+    """Where a week's page is, or the latest; made from the published marts if it is not there.
+
+    Raises:
+        UsageError: there are no marts, or they have no figures of the week.
+    """
+    from plant_assets.readers.page.render import page_path, write_pages
+    from plant_assets.warehouse.open import open_marts
+
+    path = page_path(settings, week)
+    if path.exists():
+        return path
+    with open_marts(settings) as marts:
+        from plant_assets.checks.build import checks_of
+        from plant_assets.contracts import TABLES
+        from plant_assets.instance.home import prepare_home
+        from plant_assets.readers.page import verdicts
+        from plant_assets.readers.page.figures import weeks_with_figures
+
+        known = weeks_with_figures(marts)
+        if week not in known and (week or not known):
+            span = f"there are {known[0]} to {known[-1]}" if known else "no week has any yet"
+            raise UsageError(f"no figures of {f'the week {week}' if week else 'any week'}: {span}")
+        prepare_home(settings)
+        with dagster_records() as instance:
+            asked = [(name, check.name) for name in TABLES for check in checks_of(name)]
+            checks = verdicts.last_of_each(instance, asked)
+        publisher = marts.publisher() or "an unknown run"
+        write_pages(settings, marts, [week] if week else [], checks, publisher, with_latest=week is None)
+    return path

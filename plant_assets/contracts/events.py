@@ -1,0 +1,72 @@
+"""Weeks, events with dates and names, and what the funnels are summed from."""
+
+from plant_assets.contracts.shared import PRODUCT_NAME, STAGES, UNKNOWN_PRODUCT, WEEK
+from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, TEXT, Table, may, must
+
+_FIRST_REACHED = tuple(must(stage, COUNT, f"Sessions whose first week with {stage} this is") for stage in STAGES)
+
+TABLES = (
+    Table(
+        "weeks",
+        ("week_start_date",),
+        (
+            WEEK,
+            must("starts_at", INSTANT, "Monday 00:00 in the store's time zone, UTC"),
+            must("ends_at", INSTANT, "The next Monday 00:00, UTC"),
+        ),
+    ),
+    Table(
+        "int_events",
+        ("event_id", "product_id"),
+        (
+            must("event_id", ID, "Event; a UUID where all are"),
+            must("session_id", ID, "Session; a UUID where all are"),
+            may("user_id", TEXT, "User"),
+            must("created_at", INSTANT, "Instant of the event, UTC"),
+            must("event_date", DATE, "Date of the event in the store's time zone"),
+            must("event_type", TEXT, "Stage of the funnel, or a type that is no stage"),
+            may("session_step", COUNT, "1 to 4 for the four stages; NULL for other types"),
+            may("order_id", TEXT, "Order"),
+            may("product_id", TEXT, "Product of the event, or of its order"),
+            PRODUCT_NAME,
+        ),
+        made_from="raw_events",
+        checked_by="created_at",
+        is_view=True,
+    ),
+    Table(
+        "int_session_days",
+        ("event_date", "session_id"),
+        (
+            must("event_date", DATE, "Date in the store's time zone"),
+            must("session_id", ID, "Session; a UUID where all are"),
+            *(must(stage, FLAG, f"Has a {stage} event on that date") for stage in STAGES),
+            must("events", COUNT, "Events of the session on that date, of any type"),
+        ),
+        week_column="event_date",
+        made_from="raw_events",
+    ),
+    Table(
+        "int_funnel_weeks",
+        ("week_start_date",),
+        (WEEK, *_FIRST_REACHED),
+    ),
+    Table(
+        "int_product_funnel_weeks",
+        ("week_start_date", "product_id"),
+        (
+            WEEK,
+            must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+            *_FIRST_REACHED,
+        ),
+    ),
+    Table(
+        "int_product_funnel_repeats",
+        ("week_start_date", "product_id"),
+        (
+            WEEK,
+            must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+            *(must(stage, COUNT, f"Sessions with {stage} in this week and in an earlier one") for stage in STAGES),
+        ),
+    ),
+)

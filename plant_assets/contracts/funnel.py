@@ -1,0 +1,65 @@
+"""The funnels, of everything and by date, week and product."""
+
+from plant_assets.contracts.shared import UNKNOWN_PRODUCT, WEEK
+from plant_assets.contracts.types import COUNT, DATE, FLAG, FRACTION, PERCENT, TEXT, Table, may, must
+
+_FUNNEL = (
+    must("page_view", COUNT, "Distinct sessions with a page_view event"),
+    must("add_to_cart", COUNT, "Distinct sessions with an add_to_cart event"),
+    must("checkout", COUNT, "Distinct sessions with a checkout event"),
+    must("package_shipped", COUNT, "Distinct sessions with a package_shipped event"),
+    may("page_view_rate", PERCENT, "page_view over page_view, whole percent; NULL without page views"),
+    may("add_to_cart_rate", PERCENT, "add_to_cart over page_view, whole percent, halves away from zero"),
+    may("purchase_rate", PERCENT, "checkout over page_view, whole percent, halves away from zero"),
+    may("shipping_rate", PERCENT, "package_shipped over page_view, whole percent, halves away from zero"),
+)
+
+TABLES = (
+    Table("funnel", (), _FUNNEL),
+    Table(
+        "funnel_by_date",
+        ("event_date",),
+        (must("event_date", DATE, "Date in the store's time zone"), *_FUNNEL),
+    ),
+    Table(
+        "funnel_by_product",
+        ("product_id",),
+        (
+            must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+            must("product_name", TEXT, f"Last known name of the product, or {UNKNOWN_PRODUCT}"),
+            *_FUNNEL,
+        ),
+    ),
+    Table(
+        "funnel_to_date",
+        ("event_date",),
+        (must("event_date", DATE, "Date in the store's time zone: the last of those counted"), WEEK, *_FUNNEL),
+    ),
+    Table("funnel_by_week", ("week_start_date",), (WEEK, *_FUNNEL)),
+    Table(
+        "funnel_by_product_week",
+        ("week_start_date", "product_id"),
+        (
+            WEEK,
+            must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+            must("product_name", TEXT, f"Last known name of the product, in every week, or {UNKNOWN_PRODUCT}"),
+            *_FUNNEL,
+        ),
+    ),
+    Table(
+        "funnel_steps",
+        ("from_stage",),
+        (
+            must("from_stage", TEXT, "Stage that the step begins at"),
+            must("to_stage", TEXT, "Stage that it leads to"),
+            must("sessions_from", COUNT, "Sessions in from_stage"),
+            must("sessions_to", COUNT, "Sessions in to_stage"),
+            must("lost", COUNT, "sessions_from less sessions_to"),
+            may("step_rate", FRACTION, "sessions_to over sessions_from; NULL on zero"),
+            may("overall_rate", FRACTION, "sessions_to over page_view; NULL on zero"),
+            may("points_lost", COUNT, "Difference of the stages' whole-percent rates"),
+            must("is_largest_by_count", FLAG, "Loses the most sessions; a tie marks the earlier step"),
+            must("is_largest_by_rate", FLAG, "Has the smallest step_rate; a tie marks the earlier step"),
+        ),
+    ),
+)

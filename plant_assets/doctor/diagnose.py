@@ -1,0 +1,69 @@
+"""What `doctor` says: the configuration, then source and warehouse, what is odd, and which command comes next.
+
+How the source and the warehouse are looked at is in `source.py` and `warehouse.py`.
+"""
+
+import datetime as dt
+import shlex
+
+from plant_assets.doctor.found import Diagnosis, Lines
+from plant_assets.doctor.source import look_at_source
+from plant_assets.doctor.warehouse import look_at_warehouse
+from plant_assets.orchestration.alerts import is_known_address
+from plant_assets.settings import PREFIX, Settings, UsageError
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
+from plant_assets.warehouse.duckdb import store_mismatch
+
+
+def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diagnosis:
+    """Look at settings, source and warehouse as of an instant; `options` are what the next command needs again."""
+    diagnosis = Diagnosis()
+    diagnosis.sections["Configuration"] = _configuration(settings)
+    last_change = None
+    try:
+        mapping = mapping_of(settings)
+        diagnosis.sections["Configuration"] += _mapping(settings, mapping)
+        if settings.is_sample and not settings.source_path.exists():
+            diagnosis.sections["Source"] = [("sample store", "not written yet: the first run writes it")]
+        else:
+            last_change = look_at_source(settings, mapping, as_of, diagnosis)
+        for name, value in settings.store().items():
+            if settings.remembered(name) not in (None, value):
+                raise store_mismatch(settings, name, str(settings.remembered(name)), value)
+    except (SourceError, UsageError) as error:
+        diagnosis.error = error
+        diagnosis.odd.append(str(error))
+    is_mismatch = bool(diagnosis.error)
+    if settings.alert_url and not is_known_address(settings.alert_url.get_secret_value()):
+        diagnosis.odd.append("PLANT_ALERT_URL is no URL that Apprise knows, so nobody is told of failed runs")
+    published = look_at_warehouse(settings, diagnosis)
+    does = "run"
+    if isinstance(diagnosis.error, SourceError) or (diagnosis.error and not is_mismatch):
+        does = "doctor"
+    elif diagnosis.error:
+        does = "run --accept-source"
+    elif published and (last_change is None or last_change < published):
+        does = "answers"
+    diagnosis.next_command = " ".join(["plant-assets", does, *map(shlex.quote, options)])
+    return diagnosis
+
+
+def _configuration(settings: Settings) -> Lines:
+    lines = [
+        (PREFIX + name.upper(), str(getattr(settings, name)))
+        for name in type(settings).model_fields
+        if name in settings.model_fields_set and name not in ("source", "warehouse", "mapping")
+    ]
+    return [
+        ("source", f"{settings.source_name}{' (the sample store)' if settings.is_sample else ''}"),
+        ("warehouse", str(settings.warehouse_path)),
+        *([("engine", f"{settings.warehouse}, tables in {settings.tables_path}")] if settings.spark_master else []),
+        *lines,
+    ]
+
+
+def _mapping(settings: Settings, mapping: StoreMapping) -> Lines:
+    if settings.mapping is None or settings.is_sample:
+        return [("mapping", NONE)]
+    return [("mapping", str(settings.mapping)), ("stages", ", ".join(mapping.stages))]

@@ -1,0 +1,77 @@
+"""What is odd about a source, a sentence each with what to do. Nothing here reads."""
+
+import datetime as dt
+
+import duckdb
+
+from plant_assets.contracts import STAGES
+from plant_assets.doctor.found import MOST_SHOWN, Events, Found, counted, place_of, some_of
+from plant_assets.settings import Settings
+from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.mapping import StoreMapping
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
+
+# As the checks have it: two ticks.
+FRESH_WITHIN = dt.timedelta(hours=12)
+
+
+def oddities_of(
+    settings: Settings,
+    mapping: StoreMapping,
+    found: dict[str, Found],
+    events: Events,
+    products: list[SourceFile],
+    as_of: dt.datetime,
+) -> list[str]:
+    """Return what is odd about the tables that were read, a sentence each."""
+    odd = []
+    if mapping.has_order_items and not found["order_items"].files:
+        odd.append("there is no order_items: checkout and package_shipped count for no product")
+    others = {name: count for name, count in events.types.items() if name not in STAGES}
+    if others:
+        named = some_of([f"{name} ({count})" for name, count in list(others.items())[:MOST_SHOWN]], len(others))
+        odd.append(f"no stage, and in no funnel: {named}; event_types of PLANT_MAPPING makes stages of them")
+    unseen = [stage for stage in mapping.stages if not events.types[stage]]
+    if unseen:
+        odd.append(
+            f"no event is of the stage {' or '.join(unseen)}: its counts are 0; event_types of PLANT_MAPPING says"
+            " which stages there are"
+        )
+    if products and not products[0].observed_at and not found[HISTORY].instants:
+        odd.append(f"{products[0].name} is not dated: stock has a history from the first run on, as fine as the runs")
+    if events.last is None:
+        odd.append("there is no event")
+    elif events.last < as_of - FRESH_WITHIN:
+        odd.append(f"the last event is of {events.last} UTC: raw_events_are_fresh warns from 12 hours on")
+    if events.to_come:
+        odd.append(f"{counted(events.to_come, 'event')} over a day ahead: refused until then")
+    for name, table in found.items():
+        if table.refused:
+            odd.append(f"{table.refused} of {counted(table.rows, 'row')} of {name} refused, first {place_of(table)}")
+    if settings.start and events.first and events.first < settings.calendar.starts_at(settings.start):
+        odd.append(f"there are events before PLANT_START={settings.start}: they are refused")
+    return odd
+
+
+def require_few_refused(settings: Settings, found: dict[str, Found]) -> None:
+    """Refuse a source of which a run would refuse too much.
+
+    Raises:
+        SourceError: names the table and the first row that was refused.
+    """
+    for name, table in found.items():
+        if table.refused > settings.max_rejected * table.rows:
+            raise SourceError(
+                f"{settings.source_name}: {table.refused} of {table.rows} rows of the table {name} cannot be loaded,"
+                f" more than PLANT_MAX_REJECTED={settings.max_rejected} allows; the first is {place_of(table)}"
+            )
+
+
+def other_names(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:
+    """The columns of what the source has, which may be a store's that has other names."""
+    named = [f"{place} has the columns {', '.join(names)}" for place, names in source.columns_found(connection)]
+    if not named:
+        return []
+    wanted = [f"{name} has the columns {', '.join(table.columns)}" for name, table in SOURCE_TABLES.items()]
+    return [*named[:MOST_SHOWN], "a store with other names is read by PLANT_MAPPING, which makes of them: " + wanted[0]]

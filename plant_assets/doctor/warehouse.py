@@ -1,0 +1,54 @@
+"""A look at the warehouse: at what lies beside it, and at the published marts. A run may be writing it."""
+
+import datetime as dt
+from pathlib import Path
+
+from plant_assets.doctor.found import Diagnosis, Lines
+from plant_assets.settings import Settings, UsageError
+from plant_assets.warehouse.open import open_marts
+
+# Where DuckDB's mark stands in its files.
+MAGIC = slice(8, 12)
+
+
+def look_at_warehouse(settings: Settings, diagnosis: Diagnosis) -> dt.datetime | None:
+    """Tell what is known of the warehouse without opening it; when its marts were published."""
+    lines: Lines = []
+    diagnosis.sections["Warehouse"] = lines
+    if not settings.warehouse_path.exists():
+        lines.append(("file", "none yet"))
+        return None
+    if not is_database(settings.warehouse_path):
+        lines.append(("file", "no warehouse"))
+        diagnosis.error = UsageError(
+            f"{settings.warehouse_path} is no warehouse, since it is no DuckDB file: name another as --warehouse"
+        )
+        diagnosis.odd.append(str(diagnosis.error))
+        return None
+    lines.append(("file", f"{settings.warehouse_path.stat().st_size / 1e6:.1f} MB"))
+    for name, label in (("source", "store"), ("timezone", "time zone"), ("first_week", "first week")):
+        if known := settings.remembered(name):
+            lines.append((label, known))
+    if not settings.marts_path.exists():
+        lines.append(("published", "nothing yet"))
+        return None
+    published = dt.datetime.fromtimestamp(settings.marts_path.stat().st_mtime, dt.UTC)
+    with open_marts(settings) as marts:
+        weeks, last_week = marts.rows(
+            "select count(distinct week), max(week) from _writes where table_name = 'raw_events' and week is not null"
+        )[0]
+        run_id = marts.value("select run_id from _writes order by write_number desc limit 1")
+    lines += [
+        ("published", f"{published:%Y-%m-%d %H:%M:%S} UTC, {weeks} weeks, the last {last_week}"),
+        ("last run", str(run_id)),
+    ]
+    return published
+
+
+def is_database(path: Path) -> bool:
+    """Tell whether a file begins as DuckDB's files do, or is empty, which DuckDB makes one of."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        head = stream.read(MAGIC.stop)
+    return not head or head[MAGIC] == b"DUCK"

@@ -1,0 +1,144 @@
+"""`plant-assets dev`: code server, daemon and web server as the children of one process, started and ended together."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import IO
+
+import filelock
+
+from plant_assets.instance.services import WORKSPACE_FILE, Address, code_server, daemon, web_server, write_workspace
+from plant_assets.settings import Settings, UsageError
+
+LOCK_FILE, URL_FILE, LOG_FILE = "dev.lock", "dev.url", "dev.log"
+QUIET = ("--log-level", "warning")
+LOOK_SECONDS, END_SECONDS = 0.2, 30
+# Linux tells a child that its parent is gone, however it went.
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+Children = dict[str, subprocess.Popen[bytes]]
+
+
+@contextlib.contextmanager
+def only_one(settings: Settings, url: str) -> Iterator[None]:
+    """Hold the warehouse's place for one `dev` while in the body; the system frees it of one that was killed.
+
+    Raises:
+        UsageError: there is one, at the address that the message has.
+    """
+    shown = settings.dagster_home / URL_FILE
+    lock = filelock.FileLock(settings.dagster_home / LOCK_FILE, timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UsageError(f"already at {shown.read_text()}: open that, or end it first") from None
+    with lock:
+        shown.write_text(url)
+        yield
+
+
+def run_together(settings: Settings, address: Address, names: Collection[str], on_ready: Callable[[], None]) -> str:
+    """Start the three services and wait; return which ended by itself, and how, once the others have ended too.
+
+    Args:
+        settings: of the warehouse; its home is prepared.
+        address: where the web server listens.
+        names: by which it answers, besides those of loopback.
+        on_ready: called when it answers.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; all have ended.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    children: Children = {}
+    # A socket for its owner only: a port would let every user of the machine run code.
+    with tempfile.TemporaryDirectory(prefix="plant-assets-") as folder, _ended_together(children):
+        log = settings.dagster_home / LOG_FILE
+        code = Path(folder) / "code"
+        workspace = write_workspace(Path(folder) / WORKSPACE_FILE, socket=str(code))
+        # Runs write each of their events to it, whatever its own level.
+        with log.open("wb") as output:
+            children["code server"] = _start(code_server("--socket", str(code), *QUIET), output)
+        if ended := _wait(children, lambda: _is_listening(code)):
+            return ended
+        children["daemon"] = _start(daemon(workspace, *QUIET))
+        children["web server"] = _start(web_server(workspace, address, names))
+        if ended := _wait(children, lambda: _answers(address)):
+            return ended
+        on_ready()
+        return _wait(children, lambda: False)
+
+
+def _start(command: list[str], output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Start a child in a process group of its own: Ctrl-C reaches this process alone, which ends its children."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        process_group=0,
+        preexec_fn=_follow_parent,
+    )
+
+
+def _follow_parent() -> None:
+    # In the background of a shell SIGINT is ignored, and Dagster would then ignore SIGTERM as well.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if LIBC:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait(children: Children, has_come: Callable[[], bool]) -> str:
+    """Return nothing when something has come, or which child ended before."""
+    while not has_come():
+        for name, child in children.items():
+            if child.poll() is not None:
+                return f"the {name} ended with {child.returncode}"
+        time.sleep(LOOK_SECONDS)
+    return ""
+
+
+@contextlib.contextmanager
+def _ended_together(children: Children) -> Iterator[None]:
+    """Interrupt the children and their runs after the body; kill what is left, at once on a second interrupt."""
+    try:
+        yield
+    finally:
+        try:
+            for child in children.values():
+                _signal_group(child, signal.SIGINT)
+            for child in children.values():
+                child.wait(END_SECONDS)
+        except (KeyboardInterrupt, subprocess.TimeoutExpired):
+            pass
+        finally:
+            for child in children.values():
+                _signal_group(child, signal.SIGKILL)
+                child.wait()
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return path.exists() and client.connect_ex(str(path)) == 0
+
+
+def _answers(address: Address) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address.host}:{address.port}/server_info", timeout=5):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,39 @@
+"""Dagster's web server with the guard before it, as a process."""
+
+import signal
+
+import click
+import uvicorn
+from dagster import DagsterInstance
+from dagster_webserver.version import __version__
+from dagster_webserver.webserver import DagsterWebserver
+
+from plant_assets.dagster_private import log_warnings, open_workspace
+from plant_assets.instance.guard import Guard
+
+# What `dagster-webserver` has by default.
+POLL_MILLISECONDS, STATEMENT_MILLISECONDS, RECYCLE_SECONDS, MAX_OVERFLOW = 2_000, 15_000, 3_600, 20
+# Requests that are going when the server stops have this long to end.
+GRACE_SECONDS = 5
+
+
+@click.command()
+@click.option("--workspace", required=True)
+@click.option("--host", required=True)
+@click.option("--port", type=click.INT, required=True)
+@click.option("--allow-host", "allowed_hosts", multiple=True)
+@click.option("--read-only", is_flag=True)
+def main(workspace: str, host: str, port: int, allowed_hosts: tuple[str, ...], read_only: bool) -> None:
+    """Serve the UI of DAGSTER_HOME until a signal comes; warnings are logged."""
+    log_warnings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(STATEMENT_MILLISECONDS, RECYCLE_SECONDS, MAX_OVERFLOW)
+        with open_workspace(instance, workspace, __version__, read_only) as context:
+            app = DagsterWebserver(context, live_data_poll_rate=POLL_MILLISECONDS).create_asgi_app()
+            guard = Guard(app, allowed_hosts)
+            uvicorn.run(guard, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""How assets reach the warehouse: expressions are written there and read from there, pandas frames too."""
+
+import ibis
+import pandas as pd
+from dagster import (
+    InputContext,
+    IOManager,
+    OutputContext,
+)
+from dagster_duckdb_pandas import DuckDBPandasTypeHandler
+from ibis.backends.sql.datatypes import DuckDBType
+
+from plant_assets.calendar import Weeks
+from plant_assets.contracts import TABLES, Table
+from plant_assets.dagster_private import StepExecutionContext, TableSlice
+from plant_assets.orchestration.lineage import column_lineage
+from plant_assets.orchestration.metadata import stored_metadata
+from plant_assets.orchestration.partitions import KEY_FORMAT, as_of_run, is_only_changed, request_id, run_weeks
+from plant_assets.readers.pictures import PICTURES, pictured
+from plant_assets.sql import identifier
+from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.observations import counted
+from plant_assets.warehouse.store import Since
+
+FRAME = "memory.frame_to_write"
+NO_TYPE = '"NULL"'
+# Numbers of this many of a run's weeks are noted, the last ones: each costs a question.
+MOST_WEEKS = 8
+# Types of pandas columns that hold no less than the contract's.
+_WIDENED = {
+    ("INTEGER", "BIGINT"),
+    ("TIMESTAMP_NS", "TIMESTAMP"),
+    ("TIMESTAMP_S", "TIMESTAMP"),
+    ("TIMESTAMP_MS", "TIMESTAMP"),
+}
+
+
+class WarehouseIOManager(IOManager):
+    """Writes an asset's `ibis.Table` or frame to the table of its name, and hands out tables unbound.
+
+    A weekly asset's slice is the run's weeks; every write is one transaction (`Warehouse.write`).
+    """
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._frames = DuckDBPandasTypeHandler()
+
+    def handle_output(self, context: OutputContext, obj: ibis.Table | Since | pd.DataFrame) -> None:
+        name = context.asset_key.to_user_string()
+        weeks = self._weeks(context.step_context, TABLES[name]) if context.has_asset_partitions else None
+        is_frame, since = isinstance(obj, pd.DataFrame), obj if isinstance(obj, Since) else None
+        if isinstance(obj, pd.DataFrame):
+            data = self._from_frame(context, obj)
+        else:
+            data = obj.rows if isinstance(obj, Since) else obj
+        run_id = request_id(context.step_context.instance, context.step_context.dagster_run)
+        written = self._warehouse.write(name, data, run_id, weeks, since)
+        is_quick = is_only_changed(context.step_context.dagster_run) and TABLES[name].is_view
+        metadata = stored_metadata(self._warehouse, name, None if is_quick else written)
+        if not is_frame:
+            metadata = {**metadata, "dagster/column_lineage": column_lineage(name, data)}
+        # The frame handler has given the row count already.
+        given = context.consume_logged_metadata() if is_frame else {}
+        context.add_output_metadata({**given, **metadata, **({} if weeks else pictured(self._warehouse, name))})
+        if weeks and name in PICTURES:
+            self._picture_weeks(context.step_context, name)
+
+    def _picture_weeks(self, context: StepExecutionContext, name: str) -> None:
+        """Each week's numbers with its own partition, and the rows and chart of the last."""
+        weeks = run_weeks(context, self._warehouse.settings).weeks()[-MOST_WEEKS:]
+        for week in weeks:
+            shown = pictured(self._warehouse, name, week, is_drawn=week == weeks[-1])
+            context.add_asset_metadata(shown, partition_key=week.strftime(KEY_FORMAT))
+
+    def load_input(self, context: InputContext) -> ibis.Table | pd.DataFrame:
+        table = TABLES[context.asset_key.to_user_string()]
+        if context.dagster_type.typing_type is pd.DataFrame:
+            table_slice = TableSlice(table=table.name, schema="warehouse.analytics", columns=table.names)
+            return self._frames.load_input(context, table_slice, self._warehouse.connection)
+        reader = TABLES.get(context.op_def.name)
+        if table.week_column and reader and reader.week_column:
+            return table.rows_of(self._weeks(context.step_context, reader))
+        step = context.step_context
+        return counted(self._warehouse, table, as_of_run(step.dagster_run, step.instance))
+
+    def _weeks(self, context: StepExecutionContext, table: Table) -> Weeks:
+        """The weeks of the run that are made anew: of a table made week by week, only those that changed."""
+        weeks = run_weeks(context, self._warehouse.settings)
+        if table.made_from and is_only_changed(context.dagster_run):
+            return self._warehouse.weeks_behind(table, weeks)
+        return weeks
+
+    def _from_frame(self, context: OutputContext, frame: pd.DataFrame) -> ibis.Table:
+        """The frame as an expression; what the engine widens without loss has the contract's type."""
+        connection, table = self._warehouse.connection, TABLES[context.asset_key.to_user_string()]
+        if frame.empty:
+            typed = frame.astype(dict.fromkeys(frame.columns, "object"))
+            return ibis.table(
+                {name: table.schema.get(name, "string") for name in typed.columns}, name=table.name
+            ).limit(0)
+        connection.execute(f"drop table if exists {FRAME}")
+        catalog, name = FRAME.split(".")
+        table_slice = TableSlice(table=name, schema=catalog, columns=list(frame.columns))
+        self._frames.handle_output(context, table_slice, frame, connection)
+        given = {row[0]: row[1] for row in connection.execute(f"describe {FRAME}").fetchall()}
+        wanted = {column.name: column.sql_type for column in table.columns}
+        types = {
+            name: wanted[name] if (kind, wanted.get(name)) in _WIDENED or (kind == NO_TYPE and name in wanted) else kind
+            for name, kind in given.items()
+        }
+        casts = ", ".join(f"{identifier(name)}::{kind} as {identifier(name)}" for name, kind in types.items())
+        connection.execute(f"create or replace temp view written_frame as select {casts} from {FRAME}")
+        schema = {
+            name: table.schema[name] if kind == wanted.get(name) else DuckDBType.from_string(kind)
+            for name, kind in types.items()
+        }
+        return ibis.table(schema, name="written_frame")

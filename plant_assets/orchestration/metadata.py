@@ -1,0 +1,37 @@
+"""What the UI shows of a table: columns and stored rows. Numbers and charts are in `readers/pictures.py`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import (
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+)
+
+from plant_assets.contracts import Table
+from plant_assets.warehouse.duckdb import Warehouse
+
+
+def column_schema(table: Table) -> TableSchema:
+    """The table's columns as the UI shows them."""
+    return TableSchema(
+        columns=[
+            TableColumn(
+                name=column.name,
+                type=column.sql_type,
+                description=column.description,
+                constraints=TableColumnConstraints(nullable=not column.required, unique=table.key == (column.name,)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Mapping[str, Any]:
+    """What a materialization says of what is stored now; without `written` nothing is counted."""
+    table_name = f"{warehouse.settings.warehouse_path.stem}.analytics.{name}"
+    if written is None:
+        # To count a view is to make it, over all of history.
+        return {"dagster/table_name": table_name}
+    return {"dagster/row_count": warehouse.count_rows(name), "dagster/table_name": table_name, "rows_written": written}

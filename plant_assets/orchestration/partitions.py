@@ -1,0 +1,107 @@
+"""WEEKS: ISO weeks of the store's time zone, each named by its Monday.
+
+Weeks begin on Monday because stores restock and report by ISO weeks; Dagster's own weeks begin on Sunday. The
+running week is a partition, so that it can be materialized while it lasts. What lies in a week is decided by
+`plant_assets.calendar`, not here.
+"""
+
+import datetime as dt
+from typing import Protocol
+
+import dagster as dg
+
+from plant_assets.calendar import WEEK, Weeks, monday_of
+from plant_assets.settings import Settings
+
+KEY_FORMAT = "%Y-%m-%d"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def first_week_of(settings: Settings) -> dt.date:
+    """The Monday that partitions begin with; 52 weeks ago before any source is known."""
+    today = settings.calendar.date_of(dt.datetime.now(dt.UTC).replace(tzinfo=None))
+    return settings.first_week or monday_of(today) - 52 * WEEK
+
+
+def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """The weeks from the store's first to the running one."""
+    return dg.WeeklyPartitionsDefinition(
+        start_date=first_week_of(settings).strftime(KEY_FORMAT),
+        fmt=KEY_FORMAT,
+        timezone=settings.timezone,
+        day_offset=1,
+        end_offset=1,
+    )
+
+
+def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
+    """The tags that make one run of a range of weeks."""
+    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+
+
+AS_OF = "plant/as_of"
+# On runs over the weeks that are due: of these, only what differs from the source is done.
+ONLY_CHANGED = "plant/only_changed"
+# The step that reads the source.
+LOAD_STEP = "load_source"
+
+
+def is_only_changed(run: dg.DagsterRun) -> bool:
+    """Whether the run leaves what was made of unchanged rows as it is."""
+    return ONLY_CHANGED in run.tags
+
+
+def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.datetime:
+    """The instant that the run speaks of, in UTC: a tick's own time, else when the run that read was asked for."""
+    return as_of_run(context.run, context.instance)
+
+
+def as_of_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dt.datetime:
+    """Return the instant that a run speaks of, in UTC: a tick's own time, else when the run that read was asked for."""
+    tagged = run.tags.get(AS_OF)
+    if tagged:
+        return dt.datetime.fromisoformat(tagged)
+    record = instance.get_run_record_by_id(continued_runs(instance, run)[0].run_id)
+    created = record.create_timestamp if record else dt.datetime.now(dt.UTC)
+    return created.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def reads_source(run: dg.DagsterRun) -> bool:
+    """Return whether the run executes the step that reads the source."""
+    if run.step_keys_to_execute is not None:
+        return LOAD_STEP in run.step_keys_to_execute
+    selected = run.asset_selection
+    return selected is None or any(key.to_user_string().startswith("raw_") for key in selected)
+
+
+def continued_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.DagsterRun]:
+    """Return the run and those that it re-executes the rest of, from the one that read the source."""
+    parent = None if reads_source(run) or not run.parent_run_id else instance.get_run_by_id(run.parent_run_id)
+    return [*continued_runs(instance, parent), run] if parent else [run]
+
+
+def request_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """Return the id of what was asked for: a run, the run that this one continues, or the backfill of either."""
+    asked_for = continued_runs(instance, run)[0]
+    return asked_for.tags.get("dagster/backfill", asked_for.run_id)
+
+
+def offsets_of(context: dg.AssetExecutionContext, settings: Settings) -> list[tuple[dt.datetime | None, dt.timedelta]]:
+    """The zone's offsets from the first week to a year after the run, for `local_date`."""
+    calendar = settings.calendar
+    # Clocks may change as the week begins: the instants before it are still of the week before.
+    first = calendar.starts_at(first_week_of(settings)) - dt.timedelta(days=1)
+    return calendar.offsets(first, calendar.starts_at(calendar.week_of(as_of(context)) + 52 * WEEK))
+
+
+class InRun(Protocol):
+    """Any of Dagster's contexts within a run of weeks."""
+
+    @property
+    def partition_key_range(self) -> dg.PartitionKeyRange: ...
+
+
+def run_weeks(context: InRun, settings: Settings) -> Weeks:
+    """The weeks that the run materializes."""
+    keys = context.partition_key_range
+    return Weeks(settings.calendar, dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))

@@ -1,0 +1,57 @@
+"""The 6-hourly schedule. Sensors, which react to what they find, are in `sensors.py`."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import dagster as dg
+
+from plant_assets.calendar import WEEK
+from plant_assets.instance.liveness import fail_dead_runs
+from plant_assets.orchestration.jobs import REFRESH, plan_run
+from plant_assets.orchestration.partitions import first_week_of
+from plant_assets.orchestration.ticks import forget_skipped_ticks, note_skipped_tick, requests_for, run_under_way
+from plant_assets.orchestration.watch import place_of
+from plant_assets.settings import Settings, UsageError
+from plant_assets.sources.errors import SourceError
+from plant_assets.warehouse.open import open_warehouse
+
+
+def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """One run every six hours over the weeks that are due, and all that is not partitioned."""
+
+    @dg.schedule(
+        name="every_six_hours",
+        job_name=REFRESH,
+        cron_schedule="0 */6 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Materializes the lineage over the running week, the late ones and those that are due.",
+    )
+    def every_six_hours(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        fail_dead_runs(settings, context.instance, context.log)
+        going = run_under_way(context.instance)
+        if going:
+            reason = f"run {going} is still going"
+            note_skipped_tick(settings, context.log, reason, f", {place_of(context.instance, going)}")
+            yield dg.SkipReason(reason)
+            return
+        at = context.scheduled_execution_time.astimezone(dt.UTC).replace(tzinfo=None)
+        start = first_week_of(settings)
+        running = settings.calendar.week_of(at)
+        try:
+            with open_warehouse(settings, context.log, wait=False) as warehouse:
+                ranges = plan_run(warehouse, at, context.log).ranges
+        except SourceError as error:
+            # The run meets the same error and shows it as its failure.
+            context.log.error("%s", error)
+            ranges = [(max(start, running - settings.late_weeks * WEEK), running)]
+        except UsageError as error:
+            note_skipped_tick(settings, context.log, str(error))
+            yield dg.SkipReason(str(error))
+            return
+        forget_skipped_ticks(settings)
+        if ranges[0][0] < start:
+            context.log.warning("the source begins before %s: reload the code location", start)
+        yield from requests_for(ranges, start, at, at.isoformat())
+
+    return every_six_hours

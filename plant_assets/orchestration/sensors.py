@@ -1,0 +1,134 @@
+"""The sensors: late events, runs that died or hang, alerts. What they send and end is in `alerts.py` and `watch.py`."""
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+
+import dagster as dg
+
+from plant_assets.calendar import WEEK
+from plant_assets.instance.liveness import fail_dead_runs
+from plant_assets.orchestration.alerts import mark_page, tell
+from plant_assets.orchestration.jobs import REFRESH, plan_run
+from plant_assets.orchestration.partitions import first_week_of
+from plant_assets.orchestration.ticks import requests_for, run_under_way
+from plant_assets.orchestration.watch import end_long_runs
+from plant_assets.settings import Settings, UsageError
+from plant_assets.sources.errors import SourceError
+from plant_assets.warehouse.open import open_warehouse
+
+LATE_EVENTS_EVERY, DEAD_RUNS_EVERY, LONG_RUNS_EVERY = 900, 30, 30
+
+
+def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Finds weeks that closed and whose source differs from what was loaded, and has them done again."""
+
+    @dg.sensor(
+        name="late_events",
+        job_name=REFRESH,
+        minimum_interval_seconds=LATE_EVENTS_EVERY,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests the closed weeks whose source changed after they were loaded.",
+    )
+    def late_events(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        going = run_under_way(context.instance)
+        if going:
+            yield dg.SkipReason(f"run {going} is still going")
+            return
+        at = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        if settings.database and context.cursor == str(at.date()):
+            yield dg.SkipReason("the closed weeks of a database are counted once a day")
+            return
+        ticks_do = settings.calendar.week_of(at) - settings.late_weeks * WEEK
+        try:
+            with open_warehouse(settings, context.log, holder="the sensor late_events", wait=False) as warehouse:
+                planned = plan_run(warehouse, at, context.log, extends_sample=False, counts_weeks=True)
+                changed = planned.load.changed_weeks() & set(planned.load.known_weeks(planned.first_week))
+                late = {week for week in changed if week < ticks_do}
+                written = warehouse.next_write_number()
+        except (SourceError, UsageError) as error:
+            yield dg.SkipReason(str(error))
+            return
+        context.update_cursor(str(at.date()))
+        if not late:
+            yield dg.SkipReason("no closed week differs from what was loaded")
+            return
+        yield from requests_for(planned.ranges, first_week_of(settings), at, f"late after write {written}")
+
+    return late_events
+
+
+def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Fails the runs whose process is gone, so that nothing waits for them."""
+
+    @dg.sensor(
+        name="dead_runs",
+        minimum_interval_seconds=DEAD_RUNS_EVERY,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs as failed whose process is gone.",
+    )
+    def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        dead = fail_dead_runs(settings, context.instance, context.log)
+        return dg.SkipReason(f"failed {', '.join(dead)}" if dead else "every started run is alive")
+
+    return dead_runs
+
+
+def long_runs_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Ends the runs that hang, so that nothing waits for them."""
+
+    @dg.sensor(
+        name="long_runs",
+        minimum_interval_seconds=LONG_RUNS_EVERY,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends runs that take longer than PLANT_MAX_RUN_HOURS; sends a message for those of commands.",
+    )
+    def long_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        long = end_long_runs(settings, context.instance, context.log)
+        return dg.SkipReason(f"{', '.join(long)} took too long" if long else "no run takes too long")
+
+    return long_runs
+
+
+def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """One sensor for failed runs, one for error checks that failed in runs that went on."""
+
+    def sensor(name: str, status: dg.DagsterRunStatus, description: str) -> dg.SensorDefinition:
+        @dg.run_status_sensor(
+            run_status=status,
+            name=name,
+            description=description,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=30,
+        )
+        def alert(context: dg.RunStatusSensorContext) -> None:
+            tell(settings, context.instance, context.dagster_run, context.log)
+
+        return alert
+
+    return [
+        sensor("alert_on_failed_runs", dg.DagsterRunStatus.FAILURE, "Sends a message for each run that failed."),
+        sensor(
+            "alert_on_failed_checks",
+            dg.DagsterRunStatus.SUCCESS,
+            "Sends a message for each error check that failed in a run that went on.",
+        ),
+    ]
+
+
+def stopped_page_sensor(settings: Settings, job_name: str, go_on: Collection[str]) -> dg.SensorDefinition:
+    """Keep readers of the weekly page informed if a run of the job was stopped; the checks `go_on` stop none."""
+
+    @dg.run_status_sensor(
+        run_status=dg.DagsterRunStatus.FAILURE,
+        name="mark_page_of_stopped_runs",
+        description="Says on the latest weekly page which run was stopped, and by which check.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+    )
+    def mark(context: dg.RunStatusSensorContext) -> None:
+        if context.dagster_run.job_name == job_name and (
+            page := mark_page(settings, context.instance, context.dagster_run, go_on)
+        ):
+            context.log.info("%s says that the run was stopped", page)
+
+    return mark

@@ -1,0 +1,1 @@
+"""What people read: answers, exports, pictures and the weekly page. Nothing here writes the warehouse."""

@@ -1,0 +1,276 @@
+"""The page's charts as Vega-Lite specifications, their data in them.
+
+Text and lines take `currentColor`, so that they follow the page's colours in the dark and on paper.
+"""
+
+import datetime as dt
+from typing import Any
+
+import pandas as pd
+
+from plant_assets.calendar import Calendar
+from plant_assets.readers.page.cells import STAGE_WORDS
+from plant_assets.readers.page.figures import Figures
+from plant_assets.readers.page.intervals import FEWEST, wilson
+from plant_assets.readers.page.tables import store_share
+
+Spec = dict[str, Any]
+# The rows of a chart by the name of their dataset, and the one that most charts have.
+Records = dict[str, list[dict[str, Any]]]
+ROWS = "rows"
+Drawn = tuple[Spec, Records]
+
+# Told apart by the colour-blind, and readable on white and on black.
+COLORS = ["#3b82c4", "#d9822b", "#2a9d6f", "#b0579b"]
+ROW_HEIGHT, MOST_ROWS = 26, 20
+INK = "currentColor"
+# A date is young while packages of its orders may still be shipped.
+SHIP_LIMIT = dt.timedelta(days=7)
+# Instants are handed over as read off the store's clock and marked as UTC, so that the reader's zone plays no part.
+STORES_CLOCK = {"type": "utc"}
+WHOLE_NUMBERS = {"tickMinStep": 1, "tickCount": 5}
+CONFIG = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "domainColor": INK,
+        "tickColor": INK,
+        "gridColor": INK,
+        "gridOpacity": 0.15,
+        "labelLimit": 120,
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+    },
+    "legend": {"labelColor": INK, "titleColor": INK, "orient": "top", "title": None, "labelFontSize": 12},
+    "range": {"category": COLORS},
+}
+
+
+def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
+    """The specifications by the name of their place; those without data are left out."""
+    found = {
+        "funnel": _funnel(figures) if figures.has_events else None,
+        "dates": _dates(figures, calendar) if len(figures.dates) else None,
+        "products": _products(figures) if "checkout" in figures.stages else None,
+        "changes": _changes(figures),
+        "stockouts": _stockouts(figures, calendar) if len(figures.stockouts) else None,
+    }
+    return {name: _finished(*drawn) for name, drawn in found.items() if drawn is not None}
+
+
+def _finished(drawn: Spec, rows: Records) -> Spec:
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "config": CONFIG,
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "data": {"name": ROWS},
+        **drawn,
+        "datasets": rows,
+    }
+
+
+def _names(field: str, **how: Any) -> Spec:
+    return {"field": field, "type": "nominal", **how}
+
+
+def _numbers(field: str, **how: Any) -> Spec:
+    return {"field": field, "type": "quantitative", **how}
+
+
+def _instants(field: str, **axis: Any) -> Spec:
+    shown = {"format": "%d %b", "labelOverlap": True, **axis}
+    return {"field": field, "type": "temporal", "title": None, "scale": STORES_CLOCK, "axis": shown}
+
+
+def _rows() -> Spec:
+    # Two products may have one name: each row's text begins with its number, which is not shown.
+    hides_number = {"labelExpr": "slice(datum.label, indexof(datum.label, ' ') + 1)"}
+    return _names("row", sort=None, title=None, axis=hides_number)
+
+
+def _height(rows: int) -> int:
+    # Not a step per row, of which Vega-Lite warns where the width is the page's.
+    return ROW_HEIGHT * rows
+
+
+def _funnel(figures: Figures) -> Drawn:
+    against = figures.comparison
+    weeks = [("This week", figures.funnel)]
+    if against and any(against.before.values()):
+        is_part = figures.is_running
+        weeks = [("Whole days so far" if is_part else "This week", against.now)]
+        weeks.append(("Same days before" if is_part else "Week before", against.before))
+    records = [
+        {"stage": STAGE_WORDS[stage], "week": week, "sessions": counts[stage]}
+        for week, counts in weeks
+        for stage in figures.stages
+    ]
+    order = [STAGE_WORDS[stage] for stage in figures.stages]
+    names = [week for week, _counts in weeks]
+    colors = {"domain": names, "range": [COLORS[0], "#8b98a5"][: len(names)]}
+    color = _names("week", scale=colors, legend={} if len(names) > 1 else None)
+    drawn = {
+        "description": "Sessions that reached each stage of the funnel.",
+        "height": _height(len(records)),
+        "encoding": {
+            "y": _names("stage", sort=order, title=None),
+            "yOffset": _names("week", sort=names),
+            "x": _numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
+            "tooltip": [_names("week"), _names("stage"), _numbers("sessions")],
+        },
+        "layer": [
+            {"mark": {"type": "bar", "cornerRadiusEnd": 2}, "encoding": {"color": color}},
+            {
+                "mark": {"type": "text", "align": "left", "dx": 4, "color": INK},
+                "encoding": {"text": _numbers("sessions", format=",")},
+            },
+        ],
+    }
+    return drawn, {ROWS: records}
+
+
+def _dates(figures: Figures, calendar: Calendar) -> Drawn:
+    known_until = figures.events_until or figures.ends_at
+    records = []
+    for row in figures.dates.to_dict("records"):
+        date = row["event_date"].date()
+        is_young = calendar.starts_at(date + dt.timedelta(days=1)) + SHIP_LIMIT > known_until
+        records += [
+            {
+                "date": f"{date}T00:00:00Z",
+                "day": str(date),
+                "stage": STAGE_WORDS[stage],
+                "sessions": int(row[stage]),
+                "is": "can still grow" if is_young and stage == "package_shipped" else "settled",
+            }
+            for stage in figures.stages
+        ]
+    order = [STAGE_WORDS[stage] for stage in figures.stages]
+    days = {"interval": "day", "step": 1} if len(figures.dates) <= 10 else 8
+    drawn = {
+        "description": "Sessions that reached each stage, by date.",
+        "height": 240,
+        "encoding": {
+            "x": _instants("date", tickCount=days),
+            "y": _numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
+            "color": _names("stage", sort=order, scale={"domain": order}, legend={"columns": 2}),
+            "tooltip": [_names("day"), _names("stage"), _numbers("sessions"), _names("is")],
+        },
+        "layer": [
+            {"mark": "line"},
+            {
+                "mark": {"type": "point", "filled": True, "size": 30},
+                "transform": [{"filter": "datum.is === 'settled'"}],
+            },
+            {
+                "mark": {"type": "point", "filled": False, "size": 40},
+                "transform": [{"filter": "datum.is !== 'settled'"}],
+            },
+        ],
+    }
+    return drawn, {ROWS: records}
+
+
+def _products(figures: Figures) -> Drawn | None:
+    frame = figures.products[figures.products["page_view"] >= FEWEST].head(MOST_ROWS)
+    records = []
+    for number, row in enumerate(frame.to_dict("records")):
+        interval = wilson(int(row["checkout"]), int(row["page_view"]))
+        if interval:
+            rate = int(row["checkout"]) / int(row["page_view"])
+            name = row["product_name"]
+            bounds = {"rate": rate, "low": interval[0], "high": interval[1]}
+            records.append({"row": f"{number} {name}", "product": name, **bounds})
+    if not records:
+        return None
+    shares = [_numbers(name, format=".1%") for name in ("rate", "low", "high")]
+    base = {"y": _rows(), "tooltip": [_names("product"), *shares]}
+    low = _numbers("low", title="purchase rate, 95 % interval", axis={"format": "%", "tickCount": 5})
+    drawn = {
+        "description": "Purchase rate of the products, with the average as a line.",
+        "height": _height(len(records)),
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "color": COLORS[0]},
+                "encoding": {**base, "x": low, "x2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 50, "opacity": 1, "color": COLORS[0]},
+                "encoding": {**base, "x": _numbers("rate")},
+            },
+            {
+                "data": {"name": "store"},
+                "mark": {"type": "rule", "strokeDash": [4, 4], "color": INK},
+                "encoding": {"x": _numbers("average")},
+            },
+        ],
+    }
+    return drawn, {ROWS: records, "store": [{"average": store_share(figures.products)}]}
+
+
+def _changes(figures: Figures) -> Drawn | None:
+    frame = figures.changes[figures.changes["change"].fillna(0) != 0].head(MOST_ROWS)
+    records = [
+        {
+            "row": f"{number} {row['product_name']}",
+            "product": row["product_name"],
+            "change": int(row["change"]),
+            "is": "more" if row["change"] > 0 else "less",
+        }
+        for number, row in enumerate(frame.to_dict("records"))
+    ]
+    if not records:
+        return None
+    drawn = {
+        "description": "Change of stock, in units.",
+        "height": _height(len(records)),
+        "mark": {"type": "bar", "cornerRadiusEnd": 2},
+        "encoding": {
+            "y": _rows(),
+            "x": _numbers("change", title="units", axis={**WHOLE_NUMBERS, "format": "+,d"}),
+            "tooltip": [_names("product"), _numbers("change")],
+            "color": _names("is", scale={"domain": ["more", "less"], "range": [COLORS[2], COLORS[1]]}, legend=None),
+        },
+    }
+    return drawn, {ROWS: records}
+
+
+def _stockouts(figures: Figures, calendar: Calendar) -> Drawn:
+    shown = figures.stockouts["product_name"].drop_duplicates().head(MOST_ROWS)
+    frame = figures.stockouts[figures.stockouts["product_name"].isin(shown)]
+
+    def local(at: pd.Timestamp) -> str:
+        instant = at.to_pydatetime()
+        return (instant + calendar.offset_at(instant)).isoformat(timespec="seconds")
+
+    records = [
+        {
+            "product": row["product_name"],
+            "from": local(row["out_of_stock_at"]) + "Z",
+            "to": local(row["until_at"]) + "Z",
+            "out since": local(row["out_of_stock_at"]).replace("T", " "),
+            "until": local(row["until_at"]).replace("T", " "),
+            "hours": round(float(row["hours_out"]), 1),
+            "is": "still out" if row["is_out"] else "restocked or gone",
+        }
+        for row in frame.to_dict("records")
+    ]
+    colors = {"domain": ["still out", "restocked or gone"], "range": [COLORS[1], "#8b98a5"]}
+    drawn = {
+        "description": "Times without stock.",
+        "height": _height(len(shown)),
+        "mark": {"type": "bar", "height": 10, "minBandSize": 2},
+        "encoding": {
+            "y": _names("product", sort=None, title=None),
+            "x": _instants("from", tickCount=6),
+            "x2": {"field": "to"},
+            "color": _names("is", scale=colors),
+            "tooltip": [_names("product"), _names("out since"), _names("until"), _numbers("hours")],
+        },
+    }
+    return drawn, {ROWS: records}

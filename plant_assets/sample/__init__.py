@@ -1,0 +1,1 @@
+"""The sample store, which is made up."""

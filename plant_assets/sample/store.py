@@ -1,0 +1,161 @@
+"""A store made up by the project: house plants, sessions of all shapes, and orders that agree with stock.
+
+The store is a function of its start, seed, rate and number of products; its end only cuts it off. So a folder that
+is extended holds the rows of one written at once. Random draws are MD5 of what they are for, never of the clock.
+Rows are made by the engine; stock is simulated there too: lost demand is the reflection of cumulated demand at
+zero (Skorokhod's map: stock = x - min(0, running minimum of x), x = supply less demand).
+"""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+
+from plant_assets.atomic import write_atomically
+from plant_assets.calendar import FIRST_MONDAY, is_known
+from plant_assets.sample.model import DAILY, MODEL, OBSERVED
+from plant_assets.settings import UsageError
+from plant_assets.sql import literal
+
+MANIFEST = "sample.json"
+RATE_WEEKS = 12
+OBSERVED_EVERY = dt.timedelta(hours=6)
+DAY = dt.timedelta(days=1)
+FORMATS = ("csv", "parquet")
+# Options of the command, with the least and the most: MD5 and dates go further, no disk does.
+ALLOWED = {"sessions": (1, 10**9), "weeks": (1, 5_000), "products": (3, 10**6), "seed": (-(10**15), 10**15)}
+INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+NEW_ON_DAY, LEAVES_ON_DAY = 30, 50
+PLANTS = (
+    "Aloe Vera", "Anthurium", "Areca Palm", "Baby Rubber Plant", "Begonia Rex", "Boston Fern", "Calathea",
+    "Cast Iron Plant", "Chinese Evergreen", "Croton", "Dracaena", "Dumb Cane", "English Ivy", "Fiddle Leaf Fig",
+    "Jade Plant", "Kentia Palm", "Lucky Bamboo", "Maidenhair Fern", "Money Tree", "Nerve Plant", "Parlor Palm",
+    "Peace Lily", "Polka Dot Plant", "Prayer Plant", "Rubber Tree", "Snake Plant", "Spider Plant",
+    "Swiss Cheese Plant", "Umbrella Tree", "Wax Plant",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a sample folder remembers: enough to go on with it."""
+
+    start: str
+    end: str
+    seed: int
+    sessions: int
+    products: int
+    format: str
+
+
+def write(
+    directory: Path,
+    end: dt.datetime,
+    sessions: int = 5_000,
+    weeks: int = 12,
+    products: int = 30,
+    seed: int = 1,
+    format: str = "csv",
+    on_day: Callable[[dt.date], None] | None = None,
+) -> Manifest:
+    """Write a sample store that ends at `end`, or extend the one that is there to that instant.
+
+    `sessions` is the rate, per 12 weeks. What the folder remembers wins over the other arguments.
+
+    Raises:
+        UsageError: an argument is out of range, or the folder holds something else.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file: give an empty folder")
+    known = read_manifest(directory)
+    if known is None:
+        if directory.exists() and any(directory.iterdir()):
+            raise UsageError(f"{directory} is not empty and holds no sample store: give an empty folder")
+        given = {"sessions": sessions, "weeks": weeks, "products": products, "seed": seed}
+        for name, (least, most) in ALLOWED.items():
+            if not least <= given[name] <= most:
+                raise UsageError(f"--{name} {given[name]} is not allowed: from {least} to {most}")
+        if format not in FORMATS:
+            raise UsageError(f"--format {format} is not allowed: one of {', '.join(FORMATS)}")
+        midnight = dt.datetime.combine(end.date(), dt.time())
+        start = midnight - dt.timedelta(weeks=weeks) + (DAY if end > midnight else dt.timedelta())
+        if not is_known(start.date()):
+            raise UsageError(f"--weeks {weeks} is not allowed: the store would begin before {FIRST_MONDAY}")
+        known = Manifest(start.isoformat(), start.isoformat(), seed, sessions, products, format)
+    if end <= dt.datetime.fromisoformat(known.end):
+        return known
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted = Manifest(**{**asdict(known), "end": end.isoformat()})
+    _write_days(directory, known, wanted, on_day or (lambda day: None))
+    write_atomically(directory / MANIFEST, json.dumps(asdict(wanted), indent=2))
+    return wanted
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """What the folder remembers; None where it is no sample store."""
+    try:
+        return Manifest(**json.loads((directory / MANIFEST).read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{directory / MANIFEST} is not readable as a sample's manifest: {error}") from None
+
+
+def extend(directory: Path, end: dt.datetime) -> None:
+    """Bring the default sample store to an instant, writing it first where there is none."""
+    write(directory, end.replace(microsecond=0))
+
+
+def _write_days(directory: Path, known: Manifest, wanted: Manifest, on_day: Callable[[dt.date], None]) -> None:
+    start, end = (dt.datetime.fromisoformat(text) for text in (wanted.start, wanted.end))
+    written_to = dt.datetime.fromisoformat(known.end)
+    with duckdb.connect(config={"temp_directory": str(directory / ".tmp")}) as connection:
+        _simulate(connection, wanted, start, end)
+        day = dt.datetime.combine(written_to.date(), dt.time())
+        while day < end:
+            bounds = [day, min(day + DAY, end)]
+            for table, body in DAILY.items():
+                path = directory / table / f"{day:%Y-%m-%d}.{wanted.format}"
+                _copy(connection, body, bounds, path, wanted.format)
+            on_day(day.date())
+            day += DAY
+        at = start
+        while at <= end:
+            if at > written_to or known.start == known.end:
+                path = directory / "products" / f"{at:%Y-%m-%dT%H-%M-%SZ}.{wanted.format}"
+                _copy(connection, OBSERVED, [at], path, wanted.format)
+            at += OBSERVED_EVERY
+
+
+def _copy(
+    connection: duckdb.DuckDBPyConnection, body: str, parameters: list[dt.datetime], path: Path, format: str
+) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh = path.with_name("." + path.name + ".new")
+    options = f"format csv, header, timestampformat '{INSTANT_FORMAT}'" if format == "csv" else "format parquet"
+    connection.execute(f"copy ({body}) to {literal(str(fresh))} ({options})", parameters)
+    fresh.chmod(0o600)
+    os.replace(fresh, path)
+
+
+def _simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime) -> None:
+    """Make the tables that the daily files are cut from."""
+    per_day = wanted.sessions / (RATE_WEEKS * 7)
+    connection.execute("set TimeZone = 'UTC'")
+    for name, value in {
+        "seed": wanted.seed,
+        "products": wanted.products,
+        "per_day": per_day,
+        "users": max(1, wanted.sessions // 3),
+        "start": start,
+        "until": end,
+        "new_at": start + NEW_ON_DAY * DAY,
+        "leaves_at": start + LEAVES_ON_DAY * DAY,
+        "arrivals": int((end - start) / DAY * per_day) + 1,
+        "names": list(PLANTS),
+    }.items():
+        connection.execute(f"set variable {name} = ?", [value])
+    connection.execute(MODEL)

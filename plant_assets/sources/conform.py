@@ -1,0 +1,186 @@
+"""How rows become ours, as SQL: types, instants, weeks, stages, ids, and why a row is refused.
+
+What reads the rows as they are is each source's own. Names of columns and files reach SQL quoted or not at all.
+"""
+
+import datetime as dt
+import functools
+import itertools
+import re
+
+import duckdb
+
+from plant_assets.calendar import Calendar
+from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, STAGES, TABLES, TEXT
+from plant_assets.sources.mapping import Stage, Time
+from plant_assets.sources.tables import HISTORY, ReadTable
+from plant_assets.sql import literal
+
+
+def insert_typed(
+    table: ReadTable, types: dict[str, str], select: str, raw_text: str, calendar: Calendar, prefix: str
+) -> str:
+    """Return the statement that types what `select` reads and gives each row that cannot be loaded its reason.
+
+    Args:
+        table: whose rows are read.
+        types: the engine's type of each column of `select`.
+        select: what reads the rows as they are.
+        raw_text: a row as it was read, as SQL.
+        calendar: that tells the week of an event.
+        prefix: what stands before the names of files in the engine.
+    """
+    # dbt's instants are the warehouse's that it wrote to, not the store's.
+    typed, problems, clocks, time = [], [], "", Time() if table.name == HISTORY else table.mapping.time
+    for name, kind in table.columns.items():
+        if kind == INSTANT and time != Time():
+            clocks += f", {_clock(types[name], name, time)}"
+            typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
+        elif name == "event_type" and table.mapping.event_types is not None:
+            typed.append(f"{_stage(_text(types[name], name), table.mapping.event_types)} as typed_{name}")
+        else:
+            typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
+        if kind != TEXT:
+            given = _text(types[name], name) if types[name] == "VARCHAR" else name
+            is_wrong = f"{given} is not null and typed_{name} is null"
+            problems.append((is_wrong, name, _NOT_A[kind]))
+        if name in table.table.required:
+            problems.append((f"typed_{name} is null", name, "missing"))
+    made = {"event_id": _content_id(table)} if table.name == "events" and table.mapping.makes_event_ids else {}
+    problems = [each for each in problems if each[1] not in made]
+    texts = {name: made.get(name, f"typed_{name}") for name in table.columns}
+    values = ", ".join(
+        f"{_as_uuid(name, text) if name in table.uuids else text} as {name}" for name, text in texts.items()
+    )
+    columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
+    reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
+    week = _week_of(calendar, "typed_created_at") if table.name == "events" else "null"
+    is_dated = "observed_at" in TABLES[table.table.target].names
+    observed_at, key = "staged_at" if is_dated else "null", f"typed_{table.table.key[-1]}"
+    paths = "join staged_paths on filename = staged_path" if is_dated else ""
+    return (
+        f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
+        f" {week} as week, substr(filename, {len(prefix) + 1}) as file, line, column_name, reason,"
+        f" if(reason is null, null, {key}) as row_key,"
+        f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
+        f"select *, case when refused is not null then null {columns} end as column_name,"
+        f" case when refused is not null then refused {reasons} end as reason from ("
+        f"select *, {', '.join(typed)} from (select *{clocks} from ({select}) {paths})))"
+    )
+
+
+@functools.cache
+def _week_of(calendar: Calendar, instant: str) -> str:
+    """The Monday of an instant's week, as SQL: each offset of the zone from the transition it holds from."""
+    changes = calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
+    from_instants = [until for until, _offset in changes[:-1]]
+    cases = [
+        f"when {instant} >= timestamp '{at}' then {instant} + to_seconds({int(offset.total_seconds())})"
+        for at, (_until, offset) in zip(from_instants, changes[1:], strict=True)
+    ]
+    first = f"{instant} + to_seconds({int(changes[0][1].total_seconds())})"
+    local = f"case {' '.join(reversed(cases))} else {first} end" if cases else first
+    return f"date_trunc('week', ({local})::date)::date"
+
+
+@functools.cache
+def _instant_of_clock(name: str, calendar: Calendar) -> str:
+    """The UTC instant of a time read off a zone's clock, as SQL over `clock_` and `is_utc_` of a column.
+
+    An hour that a change of clocks repeats is its first pass; one that it skips is read by the offset before.
+    """
+    changes = calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
+    clock, cases = f"clock_{name}", []
+    for (until, before), (_until, offset) in itertools.pairwise(changes):
+        assert until
+        cases.append(f"when {clock} >= timestamp '{until + max(before, offset)}' then {_minus(clock, offset)}")
+    first = _minus(clock, changes[0][1])
+    instant = f"case when is_utc_{name} then {clock} {' '.join(reversed(cases))} else {first} end"
+    # A day within the bounds of instants, whatever the offset.
+    return f"if({clock} between timestamp '1970-01-02' and timestamp '9999-12-30', {instant}, null)"
+
+
+def _minus(clock: str, offset: dt.timedelta) -> str:
+    return f"{clock} - to_seconds({int(offset.total_seconds())})"
+
+
+# What the engine says of a row that can be loaded, and whose id is no UUID.
+_NO_UUID = "not written as a UUID is: "
+
+
+def column_without_uuids(error: duckdb.Error) -> str | None:
+    """The column of ids that a table was not staged for, as not all of them are UUIDs; None where that is not why."""
+    # From its beginning to its end: other messages may quote names of files.
+    found = re.fullmatch(f"Invalid Input Error: {_NO_UUID}([a-z_]+)", str(error).strip())
+    return found[1] if found else None
+
+
+def _as_uuid(name: str, text: str) -> str:
+    """An id as UUID, as SQL; that of a row that is refused may be none."""
+    uuid = f"try_cast({text} as uuid)"
+    # The comparison first: what a row's reason hangs on costs more, and is asked only where it fails.
+    return f"if({uuid}::varchar = {text} or reason is not null, {uuid}, error('{_NO_UUID}{name}'))"
+
+
+def _content_id(table: ReadTable) -> str:
+    """What an event without an id is told by, as SQL: equal for events that hold the same."""
+    held = ", ".join(f"typed_{name}::varchar" for name in table.columns if name != "event_id")
+    return f"md5(to_json([{held}])::varchar)"
+
+
+# Text with an offset or a zone after its time.
+_WITH_OFFSET = r":[0-9]{2}([.][0-9]+)?\s*([A-Za-z]|[+-][0-9]).*$"
+
+
+def _clock(source_type: str, name: str, time: Time) -> str:
+    """What a column's value reads on the clock, and whether that is UTC's, as SQL: `clock_` and `is_utc_`."""
+    text = _text(source_type, name)
+    clock, is_utc = f"try_cast({text} as timestamptz) at time zone 'UTC'", f"regexp_matches({text}, '{_WITH_OFFSET}')"
+    if source_type in _WITH_ZONE:
+        clock, is_utc = f"{name}::timestamptz at time zone 'UTC'", "true"
+    elif source_type.startswith(("TIMESTAMP", "DATE")):
+        clock, is_utc = f"try_cast({name} as timestamp)", "false"
+    elif time.format:
+        clock, is_utc = f"try_strptime({text}, {literal(time.format)})", "false"
+        if "%z" in time.format or "%Z" in time.format:
+            clock, is_utc = f"{clock} at time zone 'UTC'", "true"
+    return f"{clock} as clock_{name}, {is_utc} as is_utc_{name}"
+
+
+def _stage(text: str, stages: dict[str, Stage]) -> str:
+    """The stage of a store's event type, as SQL; a type that is none stays, and bears no stage's name."""
+    cases = " ".join(f"when {literal(theirs)} then '{stage}'" for theirs, stage in stages.items())
+    others = " ".join(f"when '{stage}' then 'other {stage}'" for stage in STAGES if stage not in stages)
+    return f"case {text} {cases} {others} else {text} end"
+
+
+_WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
+_NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number", FLAG: "not true or false"}
+
+
+def _text(source_type: str, name: str) -> str:
+    return f"nullif({name}, '')" if source_type == "VARCHAR" else f"nullif({name}::varchar, '')"
+
+
+def _typed(kind: str, source_type: str, name: str) -> str:
+    """The value in the contract's type, NULL where it has none; instants from 1970 to 9999."""
+    text = _text(source_type, name)
+    if kind == TEXT:
+        return text
+    if kind == FLAG:
+        return f"try_cast({text} as boolean)"
+    if kind == PRICE:
+        return f"try_cast({text} as decimal(18, 4))"
+    if kind == COUNT:
+        is_whole = f"regexp_full_match({text}, '\\s*[+-]?[0-9]+([.]0*)?\\s*')"
+        return f"if({is_whole}, try_cast({text} as bigint), null)"
+    if source_type in _WITH_ZONE:
+        instant = f"{name}::timestamptz at time zone 'UTC'"
+    elif source_type.startswith(("TIMESTAMP", "DATE")):
+        instant = f"try_cast({name} as timestamp)"
+    else:
+        instant = f"try_cast({text} as timestamptz) at time zone 'UTC'"
+    if name == "dbt_valid_to":
+        # What stands for an open end may be the last second of all, or infinity.
+        instant = f"least({instant}, timestamp '9999-12-31')"
+    return f"if({instant} between timestamp '1970-01-01' and timestamp '9999-12-31', {instant}, null)"

@@ -1,0 +1,1 @@
+"""Files as a source: csv, parquet and JSON lines in folders."""

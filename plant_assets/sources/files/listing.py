@@ -1,0 +1,135 @@
+"""Which files of a folder belong to which table, by their names. Nothing here opens a file."""
+
+import datetime as dt
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from plant_assets.calendar import Calendar
+from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.files.lines import has_bad_bytes
+
+EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
+
+
+def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
+    """The instant that a dated file's stem names, in UTC; None where it names none, or one before 1970."""
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", stem):
+            instant = calendar.starts_at(dt.date.fromisoformat(stem))
+        elif re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", stem):
+            instant = dt.datetime.strptime(stem, "%Y-%m-%dT%H-%M-%SZ")
+        else:
+            return None
+    except (ValueError, OverflowError):
+        return None
+    return instant if instant >= dt.datetime(1970, 1, 1) else None
+
+
+def extension_of(name: str) -> str | None:
+    """Return the extension of a file that can be read, None for others."""
+    for extension in EXTENSIONS:
+        if name.lower().endswith("." + extension):
+            return extension
+    return None
+
+
+def paths_below(folder: Path) -> Iterator[Path]:
+    """What lies in a folder at any depth, behind links too; hidden files and folders do not count."""
+
+    def fail(error: OSError) -> None:
+        raise SourceError(f"{error.filename} cannot be listed: {error.strerror}") from error
+
+    seen = set()
+    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        is_loop = os.path.realpath(parent) in seen
+        seen.add(os.path.realpath(parent))
+        folders[:] = [] if is_loop else sorted(name for name in folders if not name.startswith("."))
+        if not is_loop:
+            yield from (Path(parent, name) for name in (*folders, *names) if not name.startswith("."))
+
+
+def files_of(source: Source, directory: Path, table: str) -> list[SourceFile]:
+    """Return the files of a table, in order of their names; none if it is absent.
+
+    Raises:
+        SourceError: the table is given twice, or a file cannot be one of it.
+    """
+    stem = source.mapping.table(table)
+    if stem is None:
+        return []
+    places = []
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError as error:
+        raise SourceError(f"the source {directory} cannot be listed: {error.strerror}") from error
+    for entry in entries:
+        is_file_of_table = any(entry.name.lower() == f"{stem.lower()}.{ext}" for ext in EXTENSIONS)
+        if entry.name == stem or is_file_of_table:
+            places.append(entry)
+    if len(places) > 1:
+        names = " and ".join(place.name for place in places)
+        raise SourceError(f"{directory} gives the table {table} twice: {names}; keep one of them")
+    if not places:
+        return []
+    place = places[0]
+    if place.name != stem:
+        if place.is_dir():
+            raise SourceError(f"{place} is a directory: expected a file, or a folder named {stem}")
+        return [file_of(source, directory, table, place, dated=False)]
+    if not place.is_dir():
+        raise SourceError(f"{place} has no extension: expected one of {', '.join(EXTENSIONS)}")
+    files = [
+        file_of(source, directory, table, path, dated=table == "products")
+        for path in sorted(paths_below(place))
+        if extension_of(path.name)
+    ]
+    if table == "products":
+        _require_distinct_instants(files)
+    return files
+
+
+def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool) -> SourceFile:
+    """Return a file of a table; one that is `dated` is named by an instant.
+
+    Raises:
+        SourceError: it cannot be read, or is not named by an instant.
+    """
+    extension = extension_of(path.name)
+    assert extension
+    if path.is_dir():
+        raise SourceError(f"{path} is a directory: expected a {extension} file of the table {table}")
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path} of the table {table} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(f"{path} of the table {table} is no regular file: expected a {extension} file")
+    name = path.relative_to(directory).as_posix()
+    if has_bad_bytes(name):
+        raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
+    source_file = SourceFile(
+        table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=source.mapping.digest
+    )
+    if dated:
+        stem = path.name[: -len(extension) - 1]
+        source_file.observed_at = instant_of(stem, source.calendar)
+        if source_file.observed_at is None:
+            raise SourceError(
+                f"{path} is not named by an instant: expected 2021-02-22.{extension}"
+                f" or 2021-02-22T06-00-00Z.{extension}"
+            )
+    return source_file
+
+
+def _require_distinct_instants(files: list[SourceFile]) -> None:
+    by_instant: dict[dt.datetime | None, SourceFile] = {}
+    for source_file in files:
+        other = by_instant.setdefault(source_file.observed_at, source_file)
+        if other is not source_file:
+            raise SourceError(
+                f"{other.path} and {source_file.path} are of one instant, {source_file.observed_at}Z; keep one of them"
+            )

@@ -1,0 +1,184 @@
+"""How the engine reads files: those of one shape by one statement, as csv with equal headers.
+
+A file in which a row is refused is read again by `lines.py`.
+"""
+
+import contextlib
+import itertools
+import json
+import re
+import zlib
+from dataclasses import dataclass
+
+import duckdb
+
+from plant_assets.sources.base import SourceFile
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.files.lines import header_of, json_records, open_file, unreadable
+from plant_assets.sources.mapping import PRICE_OF_EVENT
+from plant_assets.sources.tables import ReadTable, require_columns
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Files that one statement reads: csv with equal headers, parquet with equal columns, or jsonl."""
+
+    form: str
+    columns: tuple[tuple[str, str], ...] = ()
+
+    def types(self, table: ReadTable) -> dict[str, str]:
+        """The engine's type of each of our columns, as `select` gives them."""
+        given = dict(self.columns)
+        return {name: given.get(table.theirs.get(name, ""), "VARCHAR") for name in table.columns}
+
+    def raw_text(self, table: ReadTable) -> str:
+        """A row as it was read, as SQL over what `select` gives."""
+        if self.form != "parquet":
+            return "raw_text"
+        # Of the row as given, not as typed: those stand beside it.
+        return f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in table.theirs)}))::varchar"
+
+    def select(self, table: ReadTable) -> str:
+        """The statement with one parameter, the paths, that reads the table's columns as they are."""
+        text_form = (
+            f"auto_detect = false, nullstr = '{_NO_NULL}', filename = true, hive_partitioning = false,"
+            " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
+        )
+        if self.form == "parquet":
+            found = {column for column, _type in self.columns}
+            values = table.values({name: f'"{column}"' for name, column in table.theirs.items() if column in found})
+            return (
+                f"select {values}, read_from as filename, null::bigint as line, null as refused"
+                " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
+            )
+        if self.form == "csv":
+            header = [name for name, _type in self.columns]
+            values = table.values(
+                {name: f"c{header.index(column)}" for name, column in table.theirs.items() if column in header}
+            )
+            columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
+            return (
+                f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
+                f" from read_csv(?, columns = {columns}, header = true, delim = ',', quote = '\"',"
+                f" escape = '\"', {text_form})"
+            )
+        return json_select(
+            table,
+            "select raw_text, filename, null::bigint as line, null as refused from read_csv(?,"
+            " columns = {'raw_text': 'VARCHAR'}, header = false, delim = '\x01', quote = '', escape = '',"
+            f" {text_form}) where trim(raw_text) <> ''",
+        )
+
+
+# What no field of a file is taken for: the engine overlooks fields too many where they are its NULL.
+_NO_NULL = "\x02"
+
+
+def require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
+    """Refuse jsonl files in which no line has a column of the table. Columns that may be NULL may be left out."""
+    columns = [name for name in table.theirs if name not in (*_LEFT_OUT, *table.table.optional)]
+    counts = connection.execute(
+        f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
+        " where list_contains(?::varchar[], file)",
+        [[each.name for each in files]],
+    ).fetchall()[0]
+    if not counts[0] or all(counts[1:]):
+        return
+    found = _json_names(files[0])
+    missing = [table.theirs[name] for name in columns if table.theirs[name] not in found]
+    if found and missing:
+        raise SourceError(
+            f"{files[0].path}: the table {table.name} lacks {', '.join(missing)}; columns found:"
+            f" {', '.join(sorted(found))}"
+        )
+
+
+# What writers of jsonl leave out where it is NULL.
+_LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status", "dbt_valid_to", PRICE_OF_EVENT)
+SAMPLED_LINES = 1000
+
+
+def json_select(table: ReadTable, lines: str) -> str:
+    """The statement that takes the table's columns from lines of JSON: raw_text, filename, line and refused."""
+    paths = [f'$."{column}"' for column in table.theirs.values()]
+    values = table.values({name: f"fields[{place}]" for place, name in enumerate(table.theirs, 1)})
+    return (
+        f"select {values}, filename, line, raw_text,"
+        " coalesce(refused, if(json_type(document) = 'OBJECT', null, 'not a JSON object')) as refused"
+        f" from (select *, json_extract_string(document, {paths}) as fields from"
+        f" (select *, if(refused is null and json_valid(raw_text), raw_text, '0') as document from ({lines})))"
+    )
+
+
+def schemas_of(connection: duckdb.DuckDBPyConnection, files: list[SourceFile]) -> dict[str, str]:
+    """The parquet files' schemas as text, by path: asked for all at once; none where a file has none to read."""
+    try:
+        found = connection.execute(
+            "select file_name, string_agg(concat_ws('/', name, type, converted_type, logical_type, num_children), ' ')"
+            " from parquet_schema(?) group by file_name",
+            [[escape_glob(str(each.path)) for each in files]],
+        )
+        return dict(found.fetchall())
+    except duckdb.Error:
+        return {}
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, source_file: SourceFile) -> list[str]:
+    """The names of a file's columns; of jsonl, those in its first lines."""
+    if source_file.extension == "parquet":
+        try:
+            described = "select column_name from (describe from read_parquet(?, hive_partitioning = false))"
+            return [row[0] for row in connection.execute(described, [escape_glob(str(source_file.path))]).fetchall()]
+        except duckdb.Error as error:
+            raise unreadable(source_file, error) from error
+    if source_file.extension.startswith("jsonl"):
+        return sorted(_json_names(source_file))
+    return header_of(source_file)
+
+
+def _json_names(source_file: SourceFile) -> set[str]:
+    found: set[str] = set()
+    for _line, raw_text, _refused in itertools.islice(json_records(source_file), SAMPLED_LINES):
+        with contextlib.suppress(ValueError, RecursionError):
+            document = json.loads(str(raw_text))
+            found |= set(document) if isinstance(document, dict) else set()
+    return found
+
+
+def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_file: SourceFile) -> Shape:
+    """Return how to read a file, after a look at its header or schema."""
+    if source_file.extension.endswith(".gz"):
+        require_whole(source_file)
+    if source_file.extension.startswith("jsonl"):
+        return Shape("jsonl")
+    if source_file.extension == "parquet":
+        try:
+            found = connection.execute(
+                "select column_name, column_type from (describe from read_parquet(?, hive_partitioning = false))",
+                [escape_glob(str(source_file.path))],
+            ).fetchall()
+        except duckdb.Error as error:
+            raise unreadable(source_file, error) from error
+        columns = tuple((row[0], row[1]) for row in found if row[0] in table.theirs.values())
+        require_columns(table, source_file.path, [row[0] for row in found])
+        return Shape("parquet", columns)
+    header = header_of(source_file)
+    require_columns(table, source_file.path, header)
+    return Shape("csv", tuple((name, "VARCHAR") for name in header))
+
+
+def require_whole(source_file: SourceFile) -> None:
+    """Read a compressed file to its end: the engine overlooks a wrong checksum."""
+    try:
+        if not source_file.size:
+            raise EOFError("an empty file is no gzip file")
+        with open_file(source_file) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(source_file, error) from error
+
+
+def escape_glob(path: str) -> str:
+    """A path in which no character is a pattern to the engine."""
+    return re.sub(r"([*?\[])", r"[\1]", path)

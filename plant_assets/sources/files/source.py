@@ -1,0 +1,172 @@
+"""A directory of csv, parquet and jsonl files as a source.
+
+Files are read by the engine into typed rows. A file in which a row is refused is read a second time line by
+line, so that the refusal names its line and keeps its text. How each format is read is in `shapes.py` and `lines.py`.
+"""
+
+import contextlib
+import zlib
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from plant_assets.calendar import Calendar
+from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.conform import column_without_uuids
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.files.lines import batches, csv_records, json_records, unreadable
+from plant_assets.sources.files.listing import EXTENSIONS, extension_of, file_of, files_of, paths_below
+from plant_assets.sources.files.shapes import (
+    Shape,
+    columns_of,
+    escape_glob,
+    json_select,
+    require_keys,
+    schemas_of,
+    shape_of,
+)
+from plant_assets.sources.mapping import StoreMapping
+from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, staged_uuids
+
+
+class FileSource(Source):
+    """A store's tables as files under one directory."""
+
+    def __init__(self, directory: Path, calendar: Calendar, mapping: StoreMapping | None = None) -> None:
+        super().__init__(str(directory), calendar, mapping or StoreMapping(), str(directory).rstrip("/") + "/")
+        self.directory = directory
+
+    def close(self) -> None:
+        """Let go of what reading holds: nothing, as each file is closed when it is read."""
+
+    def list_files(self) -> dict[str, list[SourceFile]]:
+        """The files of each table, in order of their names; an absent optional table has none.
+
+        Raises:
+            SourceError: the directory or a needed table is missing, a table is given twice, a products file is not
+                named by an instant, or by the instant of another, or there is a history of products made from events.
+        """
+        if not self.directory.is_dir():
+            raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
+        found = {name: files_of(self, self.directory, name) for name in SOURCE_TABLES}
+        for name in SOURCE_TABLES:
+            if self._lacks(name, [each for each in found if found[each]]):
+                stem = self.mapping.table(name)
+                raise SourceError(
+                    f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
+                    f" <ext> one of {', '.join(EXTENSIONS)}{self._or_history(name)}"
+                )
+        return found
+
+    def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
+        """The files of the directory, whatever their names, with their columns; the first of each folder in it."""
+        if not self.directory.is_dir():
+            return []
+        firsts: dict[Path, Path] = {}
+        for path in paths_below(self.directory):
+            if extension_of(path.name) and path.is_file():
+                beside = path if path.parent == self.directory else path.parent
+                firsts[beside] = min(path, firsts.get(beside, path))
+        found = []
+        for path in sorted(firsts.values()):
+            with contextlib.suppress(SourceError):
+                source_file = file_of(self, self.directory, path.stem, path, dated=False)
+                found.append((source_file.name, columns_of(connection, source_file)))
+        return found
+
+    def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
+        """Add files to `_staged_<table>`, those that are alike by one statement.
+
+        Raises:
+            SourceError: a file cannot be read to its end, or lacks a needed column.
+        """
+        read = ReadTable(table, self.mapping, staged_uuids(connection, table))
+        by_shape: dict[Shape, list[SourceFile]] = {}
+        of_schema: dict[str, Shape] = {}
+        schemas = schemas_of(connection, [each for each in files if each.extension == "parquet"])
+        for each in files:
+            schema = schemas.get(str(each.path))
+            shape = of_schema.get(schema) if schema else None
+            shape = shape or shape_of(connection, read, each)
+            if schema:
+                of_schema[schema] = shape
+            by_shape.setdefault(shape, []).append(each)
+        for shape, alike in by_shape.items():
+            self._stage_alike(connection, read, shape, alike)
+            if shape.form == "jsonl":
+                require_keys(connection, read, alike)
+
+    def _stage_alike(
+        self, connection: duckdb.DuckDBPyConnection, table: ReadTable, shape: "Shape", alike: list[SourceFile]
+    ) -> None:
+        """Stage by one statement; where the engine gives up, the halves, down to the file that it cannot read."""
+        paths = {str(each.path): each for each in alike}
+        connection.execute(
+            "create or replace temp table staged_paths as select unnest(?::varchar[]) as staged_path,"
+            " unnest(?::varchar[]) as staged_file, unnest(?::timestamp[]) as staged_at",
+            [list(paths), [each.name for each in alike], [each.observed_at for each in alike]],
+        )
+        connection.execute("drop table if exists refused_lines; drop table if exists refused_scans")
+        try:
+            connection.execute(
+                self._insert(table, shape.types(table), shape.select(table), shape.raw_text(table)),
+                [[escape_glob(path) for path in paths]],
+            )
+        except duckdb.Error as error:
+            half = len(alike) // 2
+            if column_without_uuids(error):
+                raise
+            if half:
+                self._stage_alike(connection, table, shape, alike[:half])
+                self._stage_alike(connection, table, shape, alike[half:])
+            elif shape.form == "parquet":
+                raise unreadable(alike[0], error) from error
+            else:
+                # It gives up on csv that is sound: lines that end now in LF, now in CRLF.
+                self.stage_line_by_line(connection, table.table, alike[0])
+            return
+        if shape.form == "parquet":
+            return
+        refused = connection.execute(
+            "select staged_file from staged_paths where staged_path in (select file_path from refused_scans"
+            " join refused_lines using (scan_id, file_id)) or staged_file in"
+            f" (select file from _staged_{table.name} where reason is not null and line is null)"
+        ).fetchall()
+        names = {row[0] for row in refused}
+        for each in alike:
+            if each.name in names:
+                self.stage_line_by_line(connection, table.table, each)
+
+    def stage_line_by_line(
+        self, connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile
+    ) -> None:
+        """Stage a csv or jsonl file again, each row with its line and text."""
+        read = ReadTable(table, self.mapping, staged_uuids(connection, table))
+        connection.execute(f"delete from _staged_{table.name} where file = ?", [source_file.name])
+        connection.execute(
+            "create or replace temp table staged_paths as select ? as staged_path, ? as staged_file,"
+            " ?::timestamp as staged_at",
+            [str(source_file.path), source_file.name, source_file.observed_at],
+        )
+        if source_file.extension.startswith("jsonl"):
+            records, names = json_records(source_file), ["line", "raw_text", "refused"]
+            select = json_select(read, "select *, ? as filename from lines")
+        else:
+            records, names = csv_records(source_file, read), [*read.theirs, "line", "raw_text", "refused"]
+            values = read.values({name: name for name in read.theirs})
+            select = f"select {values}, line, raw_text, refused, ? as filename from lines"
+        schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
+        try:
+            for batch in batches(records):
+                columns = [
+                    pa.array(values, kind.type) for values, kind in zip(zip(*batch, strict=True), schema, strict=True)
+                ]
+                connection.register("lines", pa.table(columns, schema=schema))
+                connection.execute(
+                    self._insert(read, dict.fromkeys(read.columns, "VARCHAR"), select),
+                    [str(source_file.path)],
+                )
+                connection.unregister("lines")
+        except (OSError, EOFError, zlib.error) as error:
+            raise unreadable(source_file, error) from error

@@ -1,0 +1,1 @@
+"""PostgreSQL as a source: live tables, read in one snapshot."""

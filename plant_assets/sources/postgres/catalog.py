@@ -1,0 +1,44 @@
+"""Which tables a database has, as the server finds them. How their rows are read is in `source.py`."""
+
+from plant_assets.sources.mapping import StoreMapping
+from plant_assets.sources.postgres.parts import LiveTable
+from plant_assets.sources.postgres.snapshot import Snapshot
+from plant_assets.sources.tables import SOURCE_TABLES
+from plant_assets.sql import identifier, literal
+
+_TABLES = "relkind in ('r', 'p', 'v', 'm', 'f')"
+_FOUND_TABLES = (
+    "from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
+    f" where {_TABLES} and nspname <> 'information_schema' and nspname not like 'pg\\_%'"
+)
+_SHOWN_NAME = "case when pg_table_is_visible(pg_class.oid) then relname else nspname || '.' || relname end::text"
+
+
+def find_tables(snapshot: Snapshot, mapping: StoreMapping) -> dict[str, LiveTable]:
+    """The tables that the store has of those that are read, found as the server finds them."""
+    wanted = {name: theirs for name in SOURCE_TABLES if (theirs := mapping.table(name))}
+    # A schema may stand before a name.
+    relations = {name: ".".join(map(identifier, theirs.split(".", 1))) for name, theirs in wanted.items()}
+    found = snapshot.rows(
+        "select wanted, attname::text, coalesce(nullif(typbasetype, 0), atttypid)::regtype::text"
+        f" from unnest(array[{', '.join(map(literal, relations.values()))}]) as wanted"
+        f" join pg_class on pg_class.oid = to_regclass(wanted) and {_TABLES}"
+        " left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
+        " left join pg_type on pg_type.oid = atttypid order by wanted, attnum"
+    )
+    tables = {name: LiveTable(relation) for name, relation in relations.items()}
+    there = {relation for relation, _column, _kind in found}
+    for relation, column, kind in found:
+        for table in tables.values():
+            if table.relation == relation and column is not None:
+                table.columns[column] = kind
+    return {name: table for name, table in tables.items() if table.relation in there}
+
+
+def columns_of_tables(snapshot: Snapshot) -> list[tuple[str, list[str]]]:
+    """Return the tables of all schemas, by name, each with its columns."""
+    found = snapshot.rows(
+        f"select {_SHOWN_NAME}, array(select attname::text from pg_attribute where attrelid = pg_class.oid"
+        f" and attnum > 0 and not attisdropped order by attnum) {_FOUND_TABLES} order by 1"
+    )
+    return [(name, columns) for name, columns in found]

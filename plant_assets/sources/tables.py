@@ -1,0 +1,161 @@
+"""The tables of a source: their columns and keys, and the tables that their rows are staged in.
+
+How values become ours is in `conform.py`, how a store names its tables and columns in `mapping.py`.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+
+from plant_assets.contracts import ID, PRICE, SQL_TYPES, TABLES, TEXT
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.mapping import PRICE_OF_EVENT, StoreMapping
+from plant_assets.sql import literal
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """What is read of one source table, and how its rows are told apart and accounted for.
+
+    `required` must not be NULL, `optional` columns may be missing; `bucket` is the SQL text under which a staged row is
+    counted.
+    """
+
+    name: str
+    target: str
+    is_needed: bool
+    required: tuple[str, ...]
+    key: tuple[str, ...]
+    bucket: str
+    optional: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that are read, each with its type; ids are read as text."""
+        types = {column.name: TEXT if column.type == ID else column.type for column in TABLES[self.target].columns}
+        return {name: kind for name, kind in types.items() if name != "observed_at"}
+
+
+NO_WEEK = "no week"
+# What dbt wrote of the products: `history` makes observations of it.
+HISTORY = "products_snapshot"
+SOURCE_TABLES = {
+    table.name: table
+    for table in (
+        SourceTable(
+            "events",
+            "raw_events",
+            is_needed=True,
+            required=("event_id", "session_id", "created_at", "event_type"),
+            key=("event_id",),
+            bucket=f"coalesce(week::varchar, '{NO_WEEK}')",
+        ),
+        SourceTable(
+            "products",
+            "raw_products",
+            is_needed=True,
+            required=("product_id",),
+            key=("observed_at", "product_id"),
+            bucket="observed_at::varchar",
+        ),
+        SourceTable(
+            "orders",
+            "raw_orders",
+            is_needed=False,
+            required=("order_id",),
+            key=("order_id",),
+            bucket="'all'",
+        ),
+        SourceTable(
+            "order_items",
+            "raw_order_items",
+            is_needed=False,
+            required=("order_id", "product_id"),
+            key=("order_id", "product_id"),
+            bucket="'all'",
+        ),
+        SourceTable(
+            HISTORY,
+            "raw_products_snapshot",
+            is_needed=False,
+            required=("product_id", "dbt_valid_from"),
+            key=("dbt_valid_from", "product_id"),
+            bucket="'all'",
+            optional=("dbt_is_deleted",),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ReadTable:
+    """A table as a store's files have it: the names there, and what stands for columns that they do not have.
+
+    `uuids` are the columns that are staged as UUID.
+    """
+
+    table: SourceTable
+    mapping: StoreMapping
+    uuids: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @functools.cached_property
+    def columns(self) -> dict[str, str]:
+        """Our columns with their types."""
+        is_priced = self.name == "events" and self.mapping.makes_products
+        return self.table.columns | ({PRICE_OF_EVENT: PRICE} if is_priced else {})
+
+    @functools.cached_property
+    def theirs(self) -> dict[str, str]:
+        """Our columns that the files have, each with its name there."""
+        return self.mapping.columns_read(self.name, self.columns)
+
+    def values(self, places: dict[str, str]) -> str:
+        """Our columns as SQL: those that are read by their places, the others by what stands for them."""
+
+        def constant(name: str) -> str:
+            value = self.mapping.constant(self.name, name)
+            return "null::varchar" if value is None else f"{literal(value)}::varchar"
+
+        return ", ".join(f"{places.get(name) or constant(name)} as {name}" for name in self.columns)
+
+
+def staged_uuids(connection: duckdb.DuckDBPyConnection, table: SourceTable) -> frozenset[str]:
+    """The ids of a table that are staged as UUID."""
+    found = connection.execute(
+        "select column_name from duckdb_columns() where table_name = ? and data_type = 'UUID'",
+        [f"_staged_{table.name}"],
+    ).fetchall()
+    return frozenset(row[0] for row in found)
+
+
+def require_columns(table: ReadTable, place: object, found: list[str]) -> None:
+    """Refuse a table that lacks a column, or has one twice; `place` is where it was found."""
+    theirs = dict.fromkeys(table.theirs.values())
+    optional = [table.theirs.get(name) for name in table.table.optional]
+    missing = [name for name in theirs if name not in found and name not in optional]
+    twice = sorted(name for name in theirs if found.count(name) > 1)
+    if missing or twice:
+        what = f"lacks {', '.join(missing)}" if missing else f"has twice {', '.join(twice)}"
+        raise SourceError(f"{place}: the table {table.name} {what}; columns found: {', '.join(found) or 'none'}")
+
+
+def staged_columns(
+    table: SourceTable, mapping: StoreMapping | None = None, stored: Mapping[str, str] | None = None
+) -> str:
+    """The DDL of a staged table's columns: those of its target in order, then what was found of each row.
+
+    Ids have the type under which they are `stored`.
+    """
+    read = ReadTable(table, mapping or StoreMapping())
+    target = {column.name: column.sql_type for column in TABLES[table.target].columns}
+    target |= {name: stored[name] for name in TABLES[table.target].ids if stored}
+    found = {"observed_at": "timestamp", "week": "date", "file": "varchar", "line": "bigint"}
+    found |= dict.fromkeys(("raw_text", "row_key", "column_name", "reason"), "varchar")
+    others = {name: SQL_TYPES[kind] for name, kind in read.columns.items() if name not in table.columns}
+    return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target) | others).items())

@@ -1,0 +1,1 @@
+"""The warehouse: its file, its tables, and everything that is done to them. Nothing here knows Dagster or a source."""

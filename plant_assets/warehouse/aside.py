@@ -1,0 +1,56 @@
+"""The warehouse of another store, which `--accept-source` sets aside. Each function needs the warehouse's lock.
+
+The old warehouse is `<warehouse>.aside` until the new one remembers its store, and `<warehouse>.before` from then on.
+If that never happens, since the source cannot be read or the process is killed, the old one is put back.
+"""
+
+import logging
+from pathlib import Path
+
+from plant_assets.settings import Settings, UsageError
+from plant_assets.warehouse.database_files import connect, put_in_place, remove_database, settle
+
+
+def set_aside_other_store(settings: Settings, log: logging.Logger) -> None:
+    """Make room for a new warehouse if the one that is there is of another source or time zone.
+
+    Raises:
+        duckdb.Error, NotWhole: its file does not hold all of it; nothing was moved.
+    """
+    known, given = _store_of(settings, log), settings.store()
+    if any(known.get(name) not in (None, value) for name, value in given.items()):
+        settle(settings, log)
+        put_in_place(settings.warehouse_path, _aside(settings))
+
+
+def settle_aside(settings: Settings, log: logging.Logger) -> None:
+    """Keep what was set aside as `<warehouse>.before`, or put it back if there is no other warehouse of a store."""
+    aside, path = _aside(settings), settings.warehouse_path
+    if not aside.exists():
+        return
+    if _store_of(settings, log):
+        kept = path.with_name(path.name + ".before")
+        put_in_place(aside, kept)
+        log.info("the warehouse of before is kept in %s", kept)
+    else:
+        remove_database(path)
+        put_in_place(aside, path)
+
+
+def _aside(settings: Settings) -> Path:
+    return settings.warehouse_path.with_name(settings.warehouse_path.name + ".aside")
+
+
+def _store_of(settings: Settings, log: logging.Logger) -> dict[str, str]:
+    """Return what the warehouse's file remembers of its store: nothing if it is new, missing or unreadable."""
+    path = settings.warehouse_path
+    if not path.exists():
+        return {}
+    has_facts = "select count(*) from duckdb_tables() where database_name = 'warehouse' and table_name = '_meta'"
+    facts = "select name, value from warehouse.analytics._meta where name in ('source', 'timezone')"
+    try:
+        with connect(path, settings, log) as connection:
+            is_there = connection.execute(has_facts).fetchall() == [(1,)]
+            return dict(connection.execute(facts).fetchall()) if is_there else {}
+    except UsageError:
+        return {}

@@ -1,0 +1,25 @@
+"""Expressions of ibis as statements of DuckDB. What an expression means is for `transforms/` and `checks/` to say."""
+
+import ibis
+import sqlglot.expressions as sge
+from ibis.backends.sql import compilers
+
+from plant_assets.contracts import TABLES
+
+
+def to_sql(expression: ibis.Expr) -> str:
+    """An expression as a statement of the warehouse's engine."""
+    query = compilers.duckdb.compiler.to_sqlglot(expression)
+    for cte in query.find_all(sge.CTE):
+        if _only_narrows(cte.this):
+            # What is used twice is kept, all of it; to read these rows twice costs less.
+            cte.set("materialized", False)
+    return str(query.sql(dialect="duckdb"))
+
+
+def _only_narrows(query: sge.Expression) -> bool:
+    """Whether a query only takes rows and columns of one table."""
+    clauses = {name for each in query.find_all(sge.Select) for name, value in each.args.items() if value}
+    is_made = any(table.name in TABLES and TABLES[table.name].is_view for table in query.find_all(sge.Table))
+    has_work = is_made or query.find(sge.AggFunc, sge.Window, sge.Union)
+    return clauses <= {"expressions", "from_", "where"} and not has_work

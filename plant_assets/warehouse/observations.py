@@ -1,0 +1,157 @@
+"""What lies ahead of a run's clock: a clock that was wrong once left it there, or the run's own clock is behind.
+
+A run cannot know which. Observations over a day after its clock, and weeks after the running one, stay in the raw
+tables; the tables made from those leave them out until their time has come.
+"""
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import ibis
+
+from plant_assets.calendar import FAR_FUTURE, WEEK, Calendar
+from plant_assets.contracts import FROM_HISTORY, TABLES, WEEKLY, Table
+from plant_assets.warehouse.duckdb import Warehouse
+
+# The fact in `_meta`: the first observation that the stored tables leave out, and how many.
+LEFT_OUT = "left_out"
+MADE_BY_WEEK = tuple(name for name in WEEKLY if not name.startswith("raw_"))
+MADE_OF_VERSIONS = ("inventory", "inventory_changes")
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The observations that a run leaves out, in order, with their files, and the later weeks that are written.
+
+    `changed_since` is the first observation that the run treats otherwise than the stored tables do, if there is one;
+    `bears_from` is the first week that it bears on.
+    """
+
+    observations: tuple[tuple[dt.datetime, str], ...] = ()
+    weeks: tuple[dt.date, ...] = ()
+    changed_since: dt.datetime | None = None
+    bears_from: dt.date | None = None
+
+    @property
+    def fact(self) -> str:
+        """What `_meta` keeps of the observations."""
+        return f"{self.observations[0][0].isoformat()} {len(self.observations)}" if self.observations else ""
+
+    def sentence(self, as_of: dt.datetime, files: Collection[str]) -> str:
+        """Say what is left out and how to remove it; `files` are those that the source has."""
+        (at, file), *others = self.observations
+        more = f" and {len(others)} more" if others else ""
+        first = f"remove the file {file}, then run " if file in files and is_dated(file) else ""
+        return (
+            f"the products were observed at {at.isoformat()}Z{more}, over a day after this run's clock,"
+            f" {as_of.isoformat()}Z: left out of every table after raw_products; if this clock is right, {first}"
+            f"`plant-assets forget-observation {at.isoformat()}Z`"
+        )
+
+
+def is_dated(file: str) -> bool:
+    """Tell whether an observation's file is one of those named by their instants."""
+    return file.startswith("products/")
+
+
+def is_in_history(warehouse: Warehouse, observed_at: dt.datetime, file: str) -> bool:
+    """Tell whether a run would make an observation again of dbt's history, as it was when it was last loaded."""
+    known = warehouse.meta(LEFT_OUT)
+    is_left_out = known and observed_at >= dt.datetime.fromisoformat(known.split()[0])
+    return (
+        file.startswith(FROM_HISTORY)
+        and not is_left_out
+        and bool(
+            warehouse.value(
+                "select exists (from raw_products_snapshot where date_trunc('second', dbt_valid_from) = $at"
+                " or date_trunc('second', dbt_valid_to) = $at)",
+                {"at": observed_at},
+            )
+        )
+    )
+
+
+def find_ahead(warehouse: Warehouse, as_of: dt.datetime) -> Ahead:
+    """Return what lies ahead of a run's clock."""
+    observations = warehouse.rows(
+        "select observed_at, file from raw_observations where observed_at > ? order by all", [as_of + FAR_FUTURE]
+    )
+    weeks = warehouse.rows(
+        "select distinct week from _writes where week > ? and list_contains(?::varchar[], table_name) order by all",
+        [warehouse.calendar.week_of(as_of), list(MADE_BY_WEEK)],
+    )
+    ahead = Ahead(tuple(observations), tuple(week for (week,) in weeks))
+    known = warehouse.meta(LEFT_OUT) or ""
+    if known == ahead.fact:
+        return ahead
+    firsts = [dt.datetime.fromisoformat(fact.split()[0]) for fact in (known, ahead.fact) if fact]
+    since = min(firsts)
+    return Ahead(ahead.observations, ahead.weeks, since, _bears_from(warehouse, since))
+
+
+def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
+    """Forget, in the caller's transaction, what the stored tables hold of what is ahead; the run makes it again."""
+    for name in MADE_BY_WEEK:
+        if ahead.weeks and warehouse.has(name):
+            warehouse.delete_weeks(TABLES[name], ahead.weeks)
+    if ahead.weeks or ahead.changed_since:
+        forget_writes(warehouse, ahead.weeks, ahead.bears_from)
+        warehouse.remember(**{LEFT_OUT: ahead.fact})
+
+
+def forget_writes(warehouse: Warehouse, weeks: Collection[dt.date], bears_from: dt.date | None) -> None:
+    """Have whole tables made again from nothing, `weeks` of the weekly ones, and the stock from a week on."""
+    warehouse.execute("update _writes set write_number = 0 where week is null and not starts_with(table_name, 'raw_')")
+    warehouse.execute(
+        "delete from _writes where (list_contains(?::varchar[], table_name) and list_contains(?::date[], week))"
+        " or (list_contains(?::varchar[], table_name) and week >= ?)",
+        [list(MADE_BY_WEEK), list(weeks), list(MADE_OF_VERSIONS), bears_from],
+    )
+
+
+def forget(warehouse: Warehouse, observed_at: dt.datetime) -> None:
+    """Remove an observation with its load, in one transaction; the next run rebuilds the versions from there."""
+    since = _bears_from(warehouse, observed_at)
+    weeks = warehouse.rows("select distinct week from _writes where table_name = 'inventory' and week >= ?", [since])
+    with warehouse.transaction():
+        for name in MADE_OF_VERSIONS:
+            # Without the observation the first weeks may be none of the store's, and no run would write them.
+            if warehouse.has(name):
+                warehouse.delete_weeks(TABLES[name], [week for (week,) in weeks])
+        forget_writes(warehouse, [], since)
+        for name in ("raw_products", "raw_observations"):
+            warehouse.delete_observations(TABLES[name], [observed_at])
+        warehouse.execute("delete from _loads where source_table = 'products' and bucket = ?", [str(observed_at)])
+        warehouse.execute(
+            "delete from rejected_rows where source_table = 'products' and observed_at = ?", [observed_at]
+        )
+
+
+def _bears_from(warehouse: Warehouse, observed_at: dt.datetime) -> dt.date:
+    """Return the week of the observation before, whose versions end at this one; its own where there is none."""
+    before = warehouse.value("select max(observed_at) from raw_observations where observed_at < ?", [observed_at])
+    return warehouse.calendar.week_of(before or observed_at)
+
+
+def counted(warehouse: Warehouse, table: Table, as_of: dt.datetime) -> ibis.Table:
+    """Return the rows of a table that a run counts: all where none is ahead of its clock."""
+    rows = table.unbound()
+    if table.instant is None:
+        return rows
+    end = end_of_counted(table, warehouse.calendar, as_of)
+    if not warehouse.value(f"select exists (from {table.name} where {table.instant} >= ?)", [end]):
+        return rows
+    return before(rows, table, end)
+
+
+def before(rows: ibis.Table, table: Table, end: dt.datetime) -> ibis.Table:
+    """Return the rows that are earlier than an instant."""
+    return rows.filter(rows[table.instant] < ibis.literal(end, "timestamp(6)"))
+
+
+def end_of_counted(table: Table, calendar: Calendar, as_of: dt.datetime) -> dt.datetime:
+    """Return the first instant that a run does not count: of a weekly table the end of the running week."""
+    if table.week_column:
+        return calendar.starts_at(calendar.week_of(as_of) + WEEK)
+    return as_of + FAR_FUTURE + dt.timedelta(microseconds=1)

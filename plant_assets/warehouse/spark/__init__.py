@@ -1,0 +1,1 @@
+"""The warehouse's tables on Spark. Nothing else imports Spark."""

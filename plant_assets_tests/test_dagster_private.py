@@ -1,0 +1,88 @@
+"""Private names of Dagster may go with any release: each has a test that says what to do then."""
+
+import inspect
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import dagster as dg
+import yaml
+from dagster_duckdb_pandas import DuckDBPandasTypeHandler
+from dagster_webserver.webserver import DagsterWebserver
+
+import plant_assets
+from plant_assets import dagster_private
+
+PACKAGE = Path(plant_assets.__file__).parent
+
+
+def test_one_module_imports_private_names() -> None:
+    files = {path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml", ".j2")}
+    private = {path.name for path in files if re.search(r"dagster[a-z_]*\._", path.read_text(encoding="utf-8"))}
+    assert private == {"dagster_private.py", "dagster.yaml"}
+
+
+def test_the_event_log_has_the_methods_that_are_overridden() -> None:
+    """If they go, drop `instance/event_log.py` and name the stock storage in `storage-sqlite.yaml`; runs are slower."""
+    stock = dagster_private.SqliteEventLogStorage
+    assert list(inspect.signature(stock._connect).parameters) == ["self", "shard"]
+    for name in ("_initdb", "conn_string_for_shard", "dispose", "from_config_value"):
+        assert callable(getattr(stock, name)), name
+    assert {"_db_lock", "_initialized_dbs"} <= set(stock.__init__.__code__.co_names)
+
+
+def test_sqlite_has_a_timeout() -> None:
+    """If it goes, write the number into `instance/event_log.py`."""
+    assert dagster_private.SQLITE_BUSY_TIMEOUT_SECONDS > 0
+
+
+def test_a_storage_is_made_from_the_data_of_its_class() -> None:
+    """If it goes, look up what `from_config_value` of `dagster_postgres` is annotated with."""
+    inst_data = inspect.signature(dagster_private.SqliteEventLogStorage.from_config_value).parameters["inst_data"]
+    assert dagster_private.ConfigurableClassData.__name__ in str(inst_data.annotation)
+
+
+def test_a_job_of_assets_is_unresolved() -> None:
+    """If it goes, annotate `jobs` with what `dg.define_asset_job` returns then."""
+    job = dg.define_asset_job("all_assets")
+    assert isinstance(job, dagster_private.UnresolvedAssetJobDefinition)
+
+
+def test_steps_know_their_run_and_instance() -> None:
+    """If it goes, annotate the IO manager's contexts with what `OutputContext.step_context` returns then."""
+    for name in ("dagster_run", "instance", "add_asset_metadata"):
+        assert hasattr(dagster_private.StepExecutionContext, name), name
+    annotation = inspect.signature(dg.OutputContext.step_context.fget).return_annotation
+    assert "StepExecutionContext" in str(annotation)
+
+
+def test_frames_are_written_and_read_by_slice() -> None:
+    """If it goes, write and read frames in the IO manager with DuckDB alone, and drop dagster-duckdb-pandas."""
+    taken = inspect.signature(DuckDBPandasTypeHandler.load_input).parameters["table_slice"]
+    assert "TableSlice" in str(taken.annotation)
+    made = dagster_private.TableSlice(table="frame", schema="memory", columns=["id"])
+    assert (made.table, made.schema, made.columns) == ("frame", "memory", ["id"])
+
+
+def test_the_web_server_is_made_of_a_workspace(tmp_path: Path) -> None:
+    """If it goes, see what `dagster-webserver` is made of then (`dagster_webserver/cli.py`), or start that command."""
+    path = tmp_path / "workspace.yaml"
+    path.write_text(yaml.safe_dump({"load_from": []}), encoding="utf-8")
+    dagster_private.log_warnings()
+    with (
+        dg.instance_for_test(temp_dir=str(tmp_path)) as instance,
+        dagster_private.open_workspace(instance, str(path), "1", read_only=True) as context,
+    ):
+        assert DagsterWebserver(context).create_asgi_app().routes
+
+
+def test_the_daemon_is_a_module() -> None:
+    """If it goes, start the command `dagster-daemon run` instead."""
+    assert find_spec(f"{dagster_private.DAEMON}.__main__")
+
+
+def test_compute_logs_can_be_left_out() -> None:
+    """If it goes, see `NoOpComputeLogManager` in Dagster's documentation of `compute_logs`."""
+    settings = yaml.safe_load((PACKAGE / "instance" / "dagster.yaml").read_text(encoding="utf-8"))
+    manager = settings["compute_logs"]
+    assert hasattr(__import__(manager["module"], fromlist=["x"]), manager["class"])
