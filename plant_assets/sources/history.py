@@ -48,7 +48,7 @@ def judge_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def note_intervals(connection: duckdb.DuckDBPyConnection, rows: str, until: dt.datetime) -> None:
-    """Keep in `history` what each row that has begun says, and for which whole seconds; a deleted product has no row."""
+    """Keep in `history` what each row that has begun says, and for which seconds; a deleted product has no row."""
     connection.execute(
         "create or replace temp table history as select product_id, name, price, inventory,"
         " date_trunc('second', dbt_valid_from) as begins_at,"
