@@ -369,12 +369,13 @@ def test_a_refused_command_leaves_no_file_behind(name: str, built: Settings, sma
     assert list(place.iterdir()) == []
 
 
-def test_a_refused_command_leaves_files_that_were_there(tmp_path: Path, small_store: Path) -> None:
+@pytest.mark.parametrize("text", ["# A page\n", ""])
+def test_a_refused_command_leaves_files_that_were_there(text: str, tmp_path: Path, small_store: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text("# A page\n")
+    readme.write_text(text)
     for command in ("run", "doctor", "check"):
         done = plant_assets(command, "--source", small_store, "--warehouse", readme)
         assert done.returncode == 2, done.stdout
         assert "README.md is no " in one_sentence(done)
         assert "warehouse" in one_sentence(done)
-        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "# A page\n")]
+        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", text)]

@@ -46,9 +46,8 @@ def look_at_warehouse(settings: Settings, diagnosis: Diagnosis) -> dt.datetime |
 
 
 def is_database(path: Path) -> bool:
-    """Tell whether a file begins as DuckDB's files do, or is empty, which DuckDB makes one of."""
+    """Tell whether a file begins as DuckDB's files do."""
     if not path.is_file():
         return False
     with path.open("rb") as stream:
-        head = stream.read(MAGIC.stop)
-    return not head or head[MAGIC] == b"DUCK"
+        return stream.read(MAGIC.stop)[MAGIC] == b"DUCK"
