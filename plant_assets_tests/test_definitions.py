@@ -7,7 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from ibis.expr.operations import UnboundTable
 
+from plant_assets.checks.base import Scope
+from plant_assets.checks.build import checks_of
 from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.definitions import build_defs
 from plant_assets.orchestration.partitions import AS_OF, offsets_of
@@ -36,13 +39,11 @@ GRAPH = {
     "int_product_funnel_weeks": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
     "int_product_funnel_repeats": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
     "funnel": {"int_funnel_weeks"},
-    "funnel_by_date": {"int_session_days", "funnel"},
+    "funnel_by_date": {"int_session_days"},
     "funnel_by_product": {"int_product_funnel_weeks", "product_snapshots"},
     "funnel_to_date": {"int_session_days"},
-    "funnel_by_week": {"funnel_to_date", "funnel"},
-    "funnel_by_product_week": {
-        "int_product_funnel_weeks", "int_product_funnel_repeats", "product_snapshots", "funnel_by_product",
-    },
+    "funnel_by_week": {"funnel_to_date"},
+    "funnel_by_product_week": {"int_product_funnel_weeks", "int_product_funnel_repeats", "product_snapshots"},
     "funnel_steps": {"funnel"},
     "marts": {
         "rejected_rows", "weeks", "product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes",
@@ -122,6 +123,29 @@ def test_every_table_has_one_blocking_contract_check(name: str, defs: dg.Definit
     of_contract = [key for key in graph.asset_check_keys if key.name == f"{name}_keeps_its_contract"]
     assert [key.asset_key.to_user_string() for key in of_contract] == [name]
     assert graph.get_check_spec(of_contract[0]).blocking
+
+
+def test_checks_name_the_tables_above_and_beside_that_they_read(defs: dg.Definitions, settings: Settings) -> None:
+    graph, scope = defs.resolve_asset_graph(), Scope(settings, dt.datetime(2026, 11, 18), None)
+    for name in TABLES:
+        below = {key.to_user_string() for key in dg.AssetSelection.assets(name).downstream().resolve(graph)}
+        for check in checks_of(name):
+            read = {table.name for table in check.offending(scope).op().find(UnboundTable)} & set(TABLES)
+            assert set(check.reads) == read - below, check.name
+            spec = graph.get_check_spec(dg.AssetCheckKey(dg.AssetKey(name), check.name))
+            assert {dep.asset_key.to_user_string() for dep in spec.additional_deps} == set(check.reads)
+
+
+def test_a_run_asks_a_check_after_all_tables_that_it_reads_are_written(defs: dg.Definitions) -> None:
+    job = defs.resolve_job_def("refresh")
+    waits_for = {
+        node.name: {each.node for needed in inputs.values() for each in needed.get_node_dependencies()}
+        for node, inputs in job.dependencies.items()
+    }
+    for name in TABLES:
+        for read in {read for check in checks_of(name) for read in check.reads}:
+            writer = "load_source" if read.startswith("raw_") else read
+            assert writer in waits_for[f"{name}_checks"], (name, read)
 
 
 @pytest.mark.parametrize(
