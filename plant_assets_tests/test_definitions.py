@@ -148,6 +148,29 @@ def test_a_run_asks_a_check_after_all_tables_that_it_reads_are_written(defs: dg.
             assert writer in waits_for[f"{name}_checks"], (name, read)
 
 
+def test_settings_are_a_resources_config_without_their_secrets(tmp_path: Path) -> None:
+    given = {
+        "source": "postgresql://reader:sesame@db/shop",
+        "alert_url": "json://sesame@example.com",
+        "records": "postgresql://writer:sesame@db/records",
+    }
+    defs = build_defs(read_settings(warehouse=tmp_path / "w.duckdb", max_rejected=0.25, **given))
+    stored = dg.serialize_value(defs.resolve_job_def("refresh").get_job_snapshot())
+    assert "sesame" not in stored
+    config = defs.resolve_job_def("refresh").resource_defs["warehouse"].config_schema.default_value
+    assert config["source"] == "postgresql://reader@db/shop"
+    assert config["max_rejected"] == "0.25"
+    assert config["alert_url"] == config["records"] == "**********"
+
+
+def test_a_runs_config_changes_no_setting(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    config = {"resources": {"warehouse": {"config": {"max_rejected": "1"}}}}
+    job = defs.resolve_job_def("check")
+    with pytest.raises(dg.DagsterResourceFunctionError) as raised:
+        job.execute_in_process(run_config=config, instance=instance)
+    assert "a run's config changes no setting" in str(raised.value.__cause__)
+
+
 @pytest.mark.parametrize(
     "command",
     [

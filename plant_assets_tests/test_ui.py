@@ -145,6 +145,12 @@ def test_the_schedule_is_on(page: Page, server: Server) -> None:
     assert states == [{"name": "every_six_hours", "scheduleState": {"status": "RUNNING"}}]
 
 
+def test_the_settings_in_use_are_shown(page: Page, server: Server) -> None:
+    page.open("/locations/plant_assets.definitions/resources/warehouse")
+    page.wait_for("max_rejected", "0.05", "PLANT_MEMORY_LIMIT", str(server.settings.source))
+    page.shoot("settings")
+
+
 def test_a_weeks_backfill_started_in_the_ui_ends_green(page: Page, server: Server) -> None:
     page.open("/locations/plant_assets.definitions/jobs/refresh")
     page.click("Materialize all")
