@@ -11,8 +11,10 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition,
 )
 from dagster._core.execution.context.system import StepExecutionContext as StepExecutionContext
+from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 from dagster._core.storage.db_io_manager import TableSlice as TableSlice
 from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS as SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 

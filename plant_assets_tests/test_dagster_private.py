@@ -2,16 +2,20 @@
 
 import inspect
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from dagster_webserver.webserver import DagsterWebserver
 
 import plant_assets
 from plant_assets import dagster_private
+from plant_assets.instance.compute_logs import ComputeLogs
+from plant_assets.instance.home import CAPTURE
 
 PACKAGE = Path(plant_assets.__file__).parent
 
@@ -19,7 +23,7 @@ PACKAGE = Path(plant_assets.__file__).parent
 def test_one_module_imports_private_names() -> None:
     files = {path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml", ".j2")}
     private = {path.name for path in files if re.search(r"dagster[a-z_]*\._", path.read_text(encoding="utf-8"))}
-    assert private == {"dagster_private.py", "dagster.yaml"}
+    assert private == {"dagster_private.py"}
 
 
 def test_the_event_log_has_the_methods_that_are_overridden() -> None:
@@ -81,8 +85,15 @@ def test_the_daemon_is_a_module() -> None:
     assert find_spec(f"{dagster_private.DAEMON}.__main__")
 
 
-def test_compute_logs_can_be_left_out() -> None:
-    """If it goes, see `NoOpComputeLogManager` in Dagster's documentation of `compute_logs`."""
-    settings = yaml.safe_load((PACKAGE / "instance" / "dagster.yaml").read_text(encoding="utf-8"))
-    manager = settings["compute_logs"]
-    assert hasattr(__import__(manager["module"], fromlist=["x"]), manager["class"])
+@pytest.mark.parametrize("is_service", [False, True], ids=["command", "service"])
+def test_output_of_runs_is_kept_for_services(is_service: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it goes, see `compute_logs` in Dagster's docs, and name its manager that keeps nothing in `dagster.yaml`."""
+    if is_service:
+        monkeypatch.setenv(CAPTURE, "yes")
+    manager = ComputeLogs.from_config_value(None, {"base_dir": str(tmp_path)})
+    with manager.capture_logs(["run", "compute_logs", "steps"]):
+        print("a line", file=sys.stderr, flush=True)
+    with manager.open_log_stream(["sensor", "tick"], None) as stream:
+        assert stream is None
+    kept = [path.read_text() for path in tmp_path.rglob("*.err")]
+    assert kept == (["a line\n"] if is_service else [])

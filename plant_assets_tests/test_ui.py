@@ -19,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from plant_assets.contracts import TABLES
+from plant_assets.instance.compute_logs import FOLDER
 from plant_assets.orchestration.partitions import RANGE_END, RANGE_START
 from plant_assets.settings import Settings
 from plant_assets_tests.conftest import need
@@ -160,8 +161,9 @@ def test_a_weeks_backfill_started_in_the_ui_ends_green(page: Page, server: Serve
     page.click("Launch")
     run = _ended_run(server)
     assert run["status"] == "SUCCESS"
-    page.open(f"/runs/{run['runId']}")
-    page.wait_for("Success")
+    [printed] = (server.settings.dagster_home / FOLDER / run["runId"]).rglob("*.err")
+    page.open(f"/runs/{run['runId']}?logType=stderr&logFileKey={printed.stem}")
+    page.wait_for("Success", "load_source - STEP_START")
     page.shoot("run")
 
 

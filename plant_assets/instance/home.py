@@ -26,6 +26,8 @@ SETTINGS_FILE = "dagster.yaml"
 RECORDS_FILE = "records.json"
 # A tick reads what is new in the source before it requests its run.
 TICK_SECONDS = "600"
+# Has the runs that a service starts keep what they print; `compute_logs.py` looks for it.
+CAPTURE = "PLANT_CAPTURE_LOGS"
 
 
 def prepare_home(settings: Settings, is_at_warehouse: bool = True) -> None:
@@ -110,9 +112,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
-    """The variables of `dev` and `serve`: those of any command, time for ticks, and no warnings of libraries."""
+    """The variables of `dev` and `serve`: those of any command, output kept, time for ticks, no libraries' warnings."""
     return {
         **environment(settings),
+        CAPTURE: "yes",
         "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
         "PYTHONWARNINGS": "ignore",
