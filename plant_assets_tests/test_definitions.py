@@ -118,6 +118,15 @@ def test_every_table_shows_its_columns(name: str, defs: dg.Definitions) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_table_shows_its_key(name: str, defs: dg.Definitions) -> None:
+    schema = defs.resolve_asset_graph().get(dg.AssetKey(name)).metadata["dagster/column_schema"]
+    unique = tuple(column.name for column in schema.columns if column.constraints.unique)
+    composite = [f"unique: {', '.join(TABLES[name].key)}"] if len(TABLES[name].key) > 1 else []
+    assert schema.constraints.other == composite
+    assert unique == (() if composite else TABLES[name].key)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
 def test_every_table_has_one_blocking_contract_check(name: str, defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     of_contract = [key for key in graph.asset_check_keys if key.name == f"{name}_keeps_its_contract"]

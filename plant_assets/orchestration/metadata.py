@@ -6,6 +6,7 @@ from typing import Any
 from dagster import (
     TableColumn,
     TableColumnConstraints,
+    TableConstraints,
     TableSchema,
 )
 
@@ -14,8 +15,10 @@ from plant_assets.warehouse.duckdb import Warehouse
 
 
 def column_schema(table: Table) -> TableSchema:
-    """The table's columns as the UI shows them."""
+    """The table's columns as the UI shows them; a key of several columns is a constraint of the table."""
+    is_composite = len(table.key) > 1
     return TableSchema(
+        constraints=TableConstraints(other=[f"unique: {', '.join(table.key)}"]) if is_composite else None,
         columns=[
             TableColumn(
                 name=column.name,
@@ -24,7 +27,7 @@ def column_schema(table: Table) -> TableSchema:
                 constraints=TableColumnConstraints(nullable=not column.required, unique=table.key == (column.name,)),
             )
             for column in table.columns
-        ]
+        ],
     )
 
 
