@@ -1,6 +1,6 @@
 """What the UI shows of a table: columns and stored rows. Numbers and charts are in `readers/pictures.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dagster import (
@@ -10,8 +10,13 @@ from dagster import (
     TableSchema,
 )
 
-from plant_assets.contracts import Table
+from plant_assets.contracts import TABLES, Table
+from plant_assets.orchestration.partitions import KEY_FORMAT
 from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.store import WeekRange
+
+# Numbers of this many of a run's weeks are noted, the last ones: each has its own event.
+MOST_WEEKS = 8
 
 
 def column_schema(table: Table) -> TableSchema:
@@ -38,3 +43,16 @@ def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Map
         # To count a view is to make it, over all of history.
         return {"dagster/table_name": table_name}
     return {"dagster/row_count": warehouse.count_rows(name), "dagster/table_name": table_name, "rows_written": written}
+
+
+def week_metadata(warehouse: Warehouse, name: str, weeks: WeekRange) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Return the partitions of a weekly table's last weeks, each with its stored rows: one scan counts them all."""
+    table, noted = TABLES[name], weeks.weeks()[-MOST_WEEKS:]
+    if not noted:
+        return
+    inside = f"{table.week_column} >= ? and {table.week_column} < ?"
+    bounds = [bound for week in noted for bound in WeekRange(weeks.calendar, week, week).bounds(table)]
+    counts = ", ".join(f"count(*) filter (where {inside})" for _week in noted)
+    [found] = warehouse.rows(f"select {counts} from {name} where {inside}", [*bounds, bounds[0], bounds[-1]])
+    for week, count in zip(noted, found, strict=True):
+        yield week.strftime(KEY_FORMAT), {"dagster/partition_row_count": count}
