@@ -85,6 +85,26 @@ def test_the_daemon_is_a_module() -> None:
     assert find_spec(f"{dagster_private.DAEMON}.__main__")
 
 
+def test_a_run_in_this_process_belongs_to_a_code_location() -> None:
+    """If it goes, see what `JobDefinition.execute_in_process` makes a run with (`core_execute_in_process`).
+
+    Without an origin a command's run is on neither the timeline nor the page of its job.
+    """
+
+    @dg.op
+    def nothing() -> None: ...
+
+    job = dg.GraphDefinition(name="nothing_job", node_defs=[nothing]).to_job()
+    with dg.DagsterInstance.ephemeral() as instance:
+        with dagster_private.runs_of_location(instance, "here", "nothing_job"):
+            within = job.execute_in_process(instance=instance).run_id
+        after = job.execute_in_process(instance=instance).run_id
+        origin = instance.get_run_by_id(within).remote_job_origin
+        assert (origin.location_name, origin.job_name) == ("here", "nothing_job")
+        assert instance.get_runs(dg.RunsFilter(tags={".dagster/repository": "__repository__@here"}))[0].run_id == within
+        assert instance.get_run_by_id(after).remote_job_origin is None
+
+
 @pytest.mark.parametrize("is_service", [False, True], ids=["command", "service"])
 def test_output_of_runs_is_kept_for_services(is_service: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If it goes, see `compute_logs` in Dagster's docs, and name its manager that keeps nothing in `dagster.yaml`."""

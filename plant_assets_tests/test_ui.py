@@ -5,6 +5,8 @@ PLANT_TEST_SHOTS names a folder for screenshots.
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 
 from plant_assets.contracts import TABLES
 from plant_assets.instance.compute_logs import FOLDER
-from plant_assets.orchestration.partitions import RANGE_END, RANGE_START
+from plant_assets.orchestration.partitions import RANGE_END, RANGE_START, STARTED_BY
 from plant_assets.settings import Settings
 from plant_assets_tests.conftest import need
 from plant_assets_tests.server import Server
@@ -204,6 +206,19 @@ def _ended_run(server: Server, before: set[str] = frozenset()) -> dict[str, Any]
             return new[0]
         time.sleep(1)
     pytest.fail(server.log.read_text())
+
+
+def test_a_commands_run_is_on_the_timeline_and_under_its_job(page: Page, server: Server) -> None:
+    settings = server.settings
+    command = ["check", "--source", str(settings.source), "--warehouse", str(settings.warehouse)]
+    subprocess.run([sys.executable, "-m", "plant_assets.cli", *command], capture_output=True, check=True)
+    [run] = [run for run in server.runs() if {"key": STARTED_BY, "value": "plant-assets check"} in run["tags"]]
+    page.open("/locations/plant_assets.definitions/jobs/check/runs")
+    page.wait_for(run["runId"][:8], "Success")
+    page.shoot("runs-of-job")
+    page.open("/overview/activity/timeline")
+    page.wait_for("refresh", "check")
+    page.shoot("timeline")
 
 
 def test_an_asset_shows_its_grain_columns_and_checks(page: Page) -> None:

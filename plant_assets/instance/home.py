@@ -22,6 +22,8 @@ from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.lock import held_by_path, lock_path
 
 SETTINGS_FILE = "dagster.yaml"
+# The code location, under the name that bare Dagster commands give it.
+LOCATION = "plant_assets.definitions"
 # Where the records are, if not here: the database, and the id that it knows the warehouse by.
 RECORDS_FILE = "records.json"
 # A tick reads what is new in the source before it requests its run.
