@@ -14,7 +14,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from plant_assets.checks.build import checks_of
 from plant_assets.cli.runs import NO_RETRIES, Outcome
+from plant_assets.contracts import TABLES
 from plant_assets.dagster_private import runs_of_location
 from plant_assets.definitions import build_defs
 from plant_assets.instance.home import LOCATION, prepare_home
@@ -88,6 +90,12 @@ def test_a_run_of_several_weeks_plans_checks_and_whole_tables_once(
         weeks.get(event.asset_key.to_user_string(), []).append(event.partition)
     assert (execution.status.value, weeks["funnel"]) == ("SUCCEEDED", [None])
     assert weeks["report"] == ["2026-09-21", "2026-09-28", "2026-10-05", "2026-10-12"]
+    asked = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED)
+    # No step makes rejected_rows, each load writes to it: only the job `check` asks its check.
+    written = set(TABLES) - {"rejected_rows"}
+    assert sorted(log.get_dagster_event().event_specific_data.check_name for log in asked) == sorted(
+        check.name for name in written for check in checks_of(name)
+    )
 
 
 def test_a_commands_run_names_its_weeks_and_its_command_and_is_not_tried_again(
