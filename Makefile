@@ -44,6 +44,7 @@ lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/dg check defs
 
 # Regenerates docs/graph.md from the definitions.
 docs: $(VENV)/installed

@@ -4,6 +4,9 @@
 Nothing of ours is here. Names that only the web server needs are imported inside a function: they cost a run 0.1 s.
 """
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
@@ -11,8 +14,11 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition,
 )
 from dagster._core.execution.context.system import StepExecutionContext as StepExecutionContext
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 from dagster._core.storage.db_io_manager import TableSlice as TableSlice
 from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS as SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 
@@ -21,6 +27,23 @@ if TYPE_CHECKING:
 
 # The module that is the daemon's command.
 DAEMON = "dagster._daemon"
+# What Dagster calls the definitions of a code location, and the method of an instance that makes a run's record.
+REPOSITORY, CREATE_RUN = "__repository__", "create_run_for_job"
+
+
+@contextlib.contextmanager
+def runs_of_location(instance: DagsterInstance, location: str, job_name: str) -> Iterator[None]:
+    """Have the runs that this process makes of a job belong to a code location, as those do that the UI launches.
+
+    The UI has only such runs on its timeline and under their job. `execute_in_process` takes no origin.
+    """
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), REPOSITORY)
+    origin = RemoteJobOrigin(repository, job_name)
+    vars(instance)[CREATE_RUN] = functools.partial(getattr(instance, CREATE_RUN), remote_job_origin=origin)
+    try:
+        yield
+    finally:
+        del vars(instance)[CREATE_RUN]
 
 
 def log_warnings() -> None:

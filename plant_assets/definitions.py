@@ -1,14 +1,11 @@
 """The code location: assets, checks, jobs, schedule and resources, put together once."""
 
-import logging
 import os
-from collections.abc import Iterator
 
 import dagster as dg
 
 from plant_assets.assets.build import load_assets
 from plant_assets.checks.build import GO_ON, load_checks
-from plant_assets.instance.liveness import hold_run
 from plant_assets.orchestration.io_manager import WarehouseIOManager
 from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
 from plant_assets.orchestration.partitions import weekly_partitions
@@ -20,9 +17,9 @@ from plant_assets.orchestration.sensors import (
     long_runs_sensor,
     stopped_page_sensor,
 )
+from plant_assets.orchestration.warehouse_resource import warehouse_resource
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
 from plant_assets.warehouse.duckdb import Warehouse
-from plant_assets.warehouse.open import open_warehouse
 
 
 def build_defs(
@@ -32,18 +29,11 @@ def build_defs(
 ) -> dg.Definitions:
     """The definitions for one store. `opened` is used where this process holds the warehouse already."""
 
-    @dg.resource(description="The warehouse, held by the run from its first step to its last.")
-    def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
-        run_id = context.run.run_id if context.run else "without a record"
-        with hold_run(settings, run_id):
-            if opened:
-                yield opened
-                return
-            log = context.log or logging.getLogger(__name__)
-            with open_warehouse(settings, log, holder=f"run {run_id}") as opened_now:
-                yield opened_now
-
-    @dg.io_manager(required_resource_keys={"warehouse"})
+    # Dagster opens a resource that is nested in another once more, and the second would wait for the first one's lock.
+    @dg.io_manager(
+        required_resource_keys={"warehouse"},
+        description="Writes what assets return to the warehouse, and hands out its tables.",
+    )
     def io_manager(context: dg.InitResourceContext) -> WarehouseIOManager:
         return WarehouseIOManager(context.resources.warehouse)
 
@@ -59,7 +49,7 @@ def build_defs(
             *alert_sensors(settings),
             stopped_page_sensor(settings, REFRESH, GO_ON),
         ],
-        resources={"warehouse": warehouse, "io_manager": io_manager},
+        resources={"warehouse": warehouse_resource(settings, opened), "io_manager": io_manager},
         executor=dg.in_process_executor,
         loggers=loggers,
     )

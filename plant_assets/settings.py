@@ -233,6 +233,11 @@ class Settings(BaseSettings):
         source = self.database.store if self.database else str(self.source_path)
         return {"source": source, "timezone": self.timezone}
 
+    def shown(self) -> dict[str, str]:
+        """Return each setting in use as readers may see it, secrets masked; one that is not set is left out."""
+        values = {name: str(value) for name, value in self.model_dump(exclude_none=True).items()}
+        return {**values, "source": self.source_name, "warehouse": str(self.warehouse or self.warehouse_path)}
+
     def environment(self) -> dict[str, str]:
         """The variables that make another process read these very settings."""
         values = self.model_dump(exclude_none=True)
@@ -242,7 +247,8 @@ class Settings(BaseSettings):
         }
 
 
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Return whether a setting may be shown to nobody."""
     return Settings.model_fields[name].annotation == SecretStr | None
 
 
@@ -260,7 +266,7 @@ def read_settings(**given: Any) -> Settings:
         name = PREFIX + field.upper()
         allowed = first["msg"].removeprefix("Value error, ")
         # A URL that cannot be read may hold its password anywhere.
-        value = "***" if _is_secret(field) else re.sub(r"(?s)://.*[@:?].*", "://***", str(first["input"]))
+        value = "***" if is_secret(field) else re.sub(r"(?s)://.*[@:?].*", "://***", str(first["input"]))
         raise UsageError(f"{name}={value} is not allowed: {allowed}") from None
 
 

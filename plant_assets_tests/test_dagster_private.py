@@ -2,16 +2,20 @@
 
 import inspect
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from dagster_webserver.webserver import DagsterWebserver
 
 import plant_assets
 from plant_assets import dagster_private
+from plant_assets.instance.compute_logs import ComputeLogs
+from plant_assets.instance.home import CAPTURE
 
 PACKAGE = Path(plant_assets.__file__).parent
 
@@ -19,7 +23,7 @@ PACKAGE = Path(plant_assets.__file__).parent
 def test_one_module_imports_private_names() -> None:
     files = {path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml", ".j2")}
     private = {path.name for path in files if re.search(r"dagster[a-z_]*\._", path.read_text(encoding="utf-8"))}
-    assert private == {"dagster_private.py", "dagster.yaml"}
+    assert private == {"dagster_private.py"}
 
 
 def test_the_event_log_has_the_methods_that_are_overridden() -> None:
@@ -81,8 +85,35 @@ def test_the_daemon_is_a_module() -> None:
     assert find_spec(f"{dagster_private.DAEMON}.__main__")
 
 
-def test_compute_logs_can_be_left_out() -> None:
-    """If it goes, see `NoOpComputeLogManager` in Dagster's documentation of `compute_logs`."""
-    settings = yaml.safe_load((PACKAGE / "instance" / "dagster.yaml").read_text(encoding="utf-8"))
-    manager = settings["compute_logs"]
-    assert hasattr(__import__(manager["module"], fromlist=["x"]), manager["class"])
+def test_a_run_in_this_process_belongs_to_a_code_location() -> None:
+    """If it goes, see what `JobDefinition.execute_in_process` makes a run with (`core_execute_in_process`).
+
+    Without an origin a command's run is on neither the timeline nor the page of its job.
+    """
+
+    @dg.op
+    def nothing() -> None: ...
+
+    job = dg.GraphDefinition(name="nothing_job", node_defs=[nothing]).to_job()
+    with dg.DagsterInstance.ephemeral() as instance:
+        with dagster_private.runs_of_location(instance, "here", "nothing_job"):
+            within = job.execute_in_process(instance=instance).run_id
+        after = job.execute_in_process(instance=instance).run_id
+        origin = instance.get_run_by_id(within).remote_job_origin
+        assert (origin.location_name, origin.job_name) == ("here", "nothing_job")
+        assert instance.get_runs(dg.RunsFilter(tags={".dagster/repository": "__repository__@here"}))[0].run_id == within
+        assert instance.get_run_by_id(after).remote_job_origin is None
+
+
+@pytest.mark.parametrize("is_service", [False, True], ids=["command", "service"])
+def test_output_of_runs_is_kept_for_services(is_service: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it goes, see `compute_logs` in Dagster's docs, and name its manager that keeps nothing in `dagster.yaml`."""
+    if is_service:
+        monkeypatch.setenv(CAPTURE, "yes")
+    manager = ComputeLogs.from_config_value(None, {"base_dir": str(tmp_path)})
+    with manager.capture_logs(["run", "compute_logs", "steps"]):
+        print("a line", file=sys.stderr, flush=True)
+    with manager.open_log_stream(["sensor", "tick"], None) as stream:
+        assert stream is None
+    kept = [path.read_text() for path in tmp_path.rglob("*.err")]
+    assert kept == (["a line\n"] if is_service else [])

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from ibis.expr.operations import UnboundTable
 
+from plant_assets.checks.base import Scope
+from plant_assets.checks.build import checks_of
 from plant_assets.contracts import TABLES, WEEKLY
 from plant_assets.definitions import build_defs
 from plant_assets.orchestration.partitions import AS_OF, offsets_of
@@ -36,13 +39,11 @@ GRAPH = {
     "int_product_funnel_weeks": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
     "int_product_funnel_repeats": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
     "funnel": {"int_funnel_weeks"},
-    "funnel_by_date": {"int_session_days", "funnel"},
+    "funnel_by_date": {"int_session_days"},
     "funnel_by_product": {"int_product_funnel_weeks", "product_snapshots"},
     "funnel_to_date": {"int_session_days"},
-    "funnel_by_week": {"funnel_to_date", "funnel"},
-    "funnel_by_product_week": {
-        "int_product_funnel_weeks", "int_product_funnel_repeats", "product_snapshots", "funnel_by_product",
-    },
+    "funnel_by_week": {"funnel_to_date"},
+    "funnel_by_product_week": {"int_product_funnel_weeks", "int_product_funnel_repeats", "product_snapshots"},
     "funnel_steps": {"funnel"},
     "marts": {
         "rejected_rows", "weeks", "product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes",
@@ -117,11 +118,66 @@ def test_every_table_shows_its_columns(name: str, defs: dg.Definitions) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_table_shows_its_key(name: str, defs: dg.Definitions) -> None:
+    schema = defs.resolve_asset_graph().get(dg.AssetKey(name)).metadata["dagster/column_schema"]
+    unique = tuple(column.name for column in schema.columns if column.constraints.unique)
+    composite = [f"unique: {', '.join(TABLES[name].key)}"] if len(TABLES[name].key) > 1 else []
+    assert schema.constraints.other == composite
+    assert unique == (() if composite else TABLES[name].key)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
 def test_every_table_has_one_blocking_contract_check(name: str, defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     of_contract = [key for key in graph.asset_check_keys if key.name == f"{name}_keeps_its_contract"]
     assert [key.asset_key.to_user_string() for key in of_contract] == [name]
     assert graph.get_check_spec(of_contract[0]).blocking
+
+
+def test_checks_name_the_tables_above_and_beside_that_they_read(defs: dg.Definitions, settings: Settings) -> None:
+    graph, scope = defs.resolve_asset_graph(), Scope(settings, dt.datetime(2026, 11, 18), None)
+    for name in TABLES:
+        below = {key.to_user_string() for key in dg.AssetSelection.assets(name).downstream().resolve(graph)}
+        for check in checks_of(name):
+            read = {table.name for table in check.offending(scope).op().find(UnboundTable)} & set(TABLES)
+            assert set(check.reads) == read - below, check.name
+            spec = graph.get_check_spec(dg.AssetCheckKey(dg.AssetKey(name), check.name))
+            assert {dep.asset_key.to_user_string() for dep in spec.additional_deps} == set(check.reads)
+
+
+def test_a_run_asks_a_check_after_all_tables_that_it_reads_are_written(defs: dg.Definitions) -> None:
+    job = defs.resolve_job_def("refresh")
+    waits_for = {
+        node.name: {each.node for needed in inputs.values() for each in needed.get_node_dependencies()}
+        for node, inputs in job.dependencies.items()
+    }
+    for name in TABLES:
+        for read in {read for check in checks_of(name) for read in check.reads}:
+            writer = "load_source" if read.startswith("raw_") else read
+            assert writer in waits_for[f"{name}_checks"], (name, read)
+
+
+def test_settings_are_a_resources_config_without_their_secrets(tmp_path: Path) -> None:
+    given = {
+        "source": "postgresql://reader:sesame@db/shop",
+        "alert_url": "json://sesame@example.com",
+        "records": "postgresql://writer:sesame@db/records",
+    }
+    defs = build_defs(read_settings(warehouse=tmp_path / "w.duckdb", max_rejected=0.25, **given))
+    stored = dg.serialize_value(defs.resolve_job_def("refresh").get_job_snapshot())
+    assert "sesame" not in stored
+    config = defs.resolve_job_def("refresh").resource_defs["warehouse"].config_schema.default_value
+    assert config["source"] == "postgresql://reader@db/shop"
+    assert config["max_rejected"] == "0.25"
+    assert config["alert_url"] == config["records"] == "**********"
+
+
+def test_a_runs_config_changes_no_setting(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    config = {"resources": {"warehouse": {"config": {"max_rejected": "1"}}}}
+    job = defs.resolve_job_def("check")
+    with pytest.raises(dg.DagsterResourceFunctionError) as raised:
+        job.execute_in_process(run_config=config, instance=instance)
+    assert "a run's config changes no setting" in str(raised.value.__cause__)
 
 
 @pytest.mark.parametrize(

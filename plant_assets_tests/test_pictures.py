@@ -10,7 +10,7 @@ import pytest
 
 from plant_assets.calendar import Calendar
 from plant_assets.cli.runs import Outcome
-from plant_assets.contracts import STAGES, TABLES
+from plant_assets.contracts import STAGES, TABLES, WEEKLY
 from plant_assets.orchestration.lineage import column_lineage
 from plant_assets.readers.pictures import FIRST_ROWS, PICTURES, pictured
 from plant_assets.settings import Settings
@@ -18,6 +18,7 @@ from plant_assets.transforms.events import events_with_products
 from plant_assets.transforms.funnel import funnel_by_product
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse
+from plant_assets_tests.tables import rows
 
 WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)
 CHARTED = ["inventory", "inventory_fluctuations", "stockouts", "funnel", "funnel_by_date"]
@@ -115,8 +116,23 @@ def test_a_run_notes_each_week_and_draws_the_last(
     assert "chart" not in noted[str(WEEK)]
     assert all("out_of_stock_at_end" in each for each in noted.values())
     assert all("dagster/column_lineage" in each for each in noted.values())
+    for name in WEEKLY:
+        events = instance.fetch_materializations(dg.AssetKey(name), limit=2).records
+        shown = {each.partition_key: each.asset_materialization.metadata for each in events}
+        counts = {key: metadata["dagster/partition_row_count"].value for key, metadata in shown.items()}
+        assert counts == _rows_by_week(built, name)
     raw = instance.get_latest_materialization_event(dg.AssetKey("raw_orders")).asset_materialization
     assert raw.metadata["rejected_rows"].value == 0
+
+
+def _rows_by_week(settings: Settings, name: str) -> dict[str, int]:
+    """The rows of the last two weeks, by a statement for each."""
+    column = TABLES[name].week_column
+    counted = "select count(*) from {0} where {1} >= date '{2}' and {1} < date '{2}' + 7"
+    weeks = (WEEK, RUNNING_WEEK)
+    found = {str(week): rows(settings, counted.format(name, column, week))[0][0] for week in weeks}
+    assert all(found.values())
+    return found
 
 
 def sources(lineage: dg.TableColumnLineage, column: str) -> set[str]:

@@ -14,9 +14,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from plant_assets.cli.runs import Outcome
+from plant_assets.checks.build import checks_of
+from plant_assets.cli.runs import NO_RETRIES, Outcome
+from plant_assets.contracts import TABLES
+from plant_assets.dagster_private import runs_of_location
 from plant_assets.definitions import build_defs
+from plant_assets.instance.home import LOCATION, prepare_home
 from plant_assets.instance.liveness import fail_dead_runs, hold_run
+from plant_assets.orchestration.partitions import STARTED_BY, is_of_daemon
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
@@ -85,6 +90,45 @@ def test_a_run_of_several_weeks_plans_checks_and_whole_tables_once(
         weeks.get(event.asset_key.to_user_string(), []).append(event.partition)
     assert (execution.status.value, weeks["funnel"]) == ("SUCCEEDED", [None])
     assert weeks["report"] == ["2026-09-21", "2026-09-28", "2026-10-05", "2026-10-12"]
+    asked = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED)
+    # No step makes rejected_rows, each load writes to it: only the job `check` asks its check.
+    written = set(TABLES) - {"rejected_rows"}
+    assert sorted(log.get_dagster_event().event_specific_data.check_name for log in asked) == sorted(
+        check.name for name in written for check in checks_of(name)
+    )
+
+
+def test_a_commands_run_names_its_weeks_and_its_command_and_is_not_tried_again(
+    built: Settings, instance: dg.DagsterInstance, refresh: Callable[..., Outcome], check: Callable[..., Outcome]
+) -> None:
+    refresh(built, weeks=(dt.date(2026, 9, 28), dt.date(2026, 10, 5)))
+    check(built)
+    checked, refreshed = instance.get_runs()
+    assert refreshed.tags["plant/weeks"] == "2026-09-28..2026-10-05"
+    assert refreshed.tags["plant/started_by"] == "plant-assets run"
+    assert checked.tags["plant/started_by"] == "plant-assets check"
+    for run in (checked, refreshed):
+        assert run.remote_job_origin.location_name == "plant_assets.definitions"
+        assert run.tags["dagster/max_retries"] == "0"
+        assert not is_of_daemon(run)
+
+
+def test_a_killed_commands_run_is_not_tried_again_by_the_daemon(
+    built: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    prepare_home(built)
+    job = build_defs(built).resolve_job_def("refresh")
+    with dg.DagsterInstance.get() as kept, runs_of_location(kept, LOCATION, "refresh"):
+        of_daemon = kept.create_run_for_job(job)
+        of_command = kept.create_run_for_job(job, tags={STARTED_BY: "plant-assets run", NO_RETRIES: "0"})
+        again = kept.create_run_for_job(
+            job, tags=of_command.tags, parent_run_id=of_command.run_id, root_run_id=of_command.run_id
+        )
+        assert [is_of_daemon(run) for run in (of_daemon, of_command, again)] == [True, False, True]
+        for run, is_retried in ((of_daemon, "true"), (of_command, "false")):
+            kept.report_run_failed(run, "The run's process is gone")
+            assert kept.get_run_by_id(run.run_id).tags["dagster/will_retry"] == is_retried
 
 
 def test_a_killed_command_leaves_the_tables_and_is_repaired_by_running_again(

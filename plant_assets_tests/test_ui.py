@@ -5,6 +5,8 @@ PLANT_TEST_SHOTS names a folder for screenshots.
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from plant_assets.contracts import TABLES
-from plant_assets.orchestration.partitions import RANGE_END, RANGE_START
+from plant_assets.instance.compute_logs import FOLDER
+from plant_assets.orchestration.partitions import RANGE_END, RANGE_START, STARTED_BY
 from plant_assets.settings import Settings
 from plant_assets_tests.conftest import need
 from plant_assets_tests.server import Server
@@ -145,6 +148,12 @@ def test_the_schedule_is_on(page: Page, server: Server) -> None:
     assert states == [{"name": "every_six_hours", "scheduleState": {"status": "RUNNING"}}]
 
 
+def test_the_settings_in_use_are_shown(page: Page, server: Server) -> None:
+    page.open("/locations/plant_assets.definitions/resources/warehouse")
+    page.wait_for("max_rejected", "0.05", "PLANT_MEMORY_LIMIT", str(server.settings.source))
+    page.shoot("settings")
+
+
 def test_a_weeks_backfill_started_in_the_ui_ends_green(page: Page, server: Server) -> None:
     page.open("/locations/plant_assets.definitions/jobs/refresh")
     page.click("Materialize all")
@@ -154,8 +163,9 @@ def test_a_weeks_backfill_started_in_the_ui_ends_green(page: Page, server: Serve
     page.click("Launch")
     run = _ended_run(server)
     assert run["status"] == "SUCCESS"
-    page.open(f"/runs/{run['runId']}")
-    page.wait_for("Success")
+    [printed] = (server.settings.dagster_home / FOLDER / run["runId"]).rglob("*.err")
+    page.open(f"/runs/{run['runId']}?logType=stderr&logFileKey={printed.stem}")
+    page.wait_for("Success", "load_source - STEP_START")
     page.shoot("run")
 
 
@@ -196,6 +206,19 @@ def _ended_run(server: Server, before: set[str] = frozenset()) -> dict[str, Any]
             return new[0]
         time.sleep(1)
     pytest.fail(server.log.read_text())
+
+
+def test_a_commands_run_is_on_the_timeline_and_under_its_job(page: Page, server: Server) -> None:
+    settings = server.settings
+    command = ["check", "--source", str(settings.source), "--warehouse", str(settings.warehouse)]
+    subprocess.run([sys.executable, "-m", "plant_assets.cli", *command], capture_output=True, check=True)
+    [run] = [run for run in server.runs() if {"key": STARTED_BY, "value": "plant-assets check"} in run["tags"]]
+    page.open("/locations/plant_assets.definitions/jobs/check/runs")
+    page.wait_for(run["runId"][:8], "Success")
+    page.shoot("runs-of-job")
+    page.open("/overview/activity/timeline")
+    page.wait_for("refresh", "check")
+    page.shoot("timeline")
 
 
 def test_an_asset_shows_its_grain_columns_and_checks(page: Page) -> None:

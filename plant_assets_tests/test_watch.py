@@ -25,6 +25,7 @@ from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.server import Server
+from plant_assets_tests.tables import rows
 
 LOG = logging.getLogger("test")
 TICK = dt.timedelta(hours=6)
@@ -161,6 +162,23 @@ def test_the_daemon_ends_its_runs_also_one_that_ignores_it(
     texts = [message["message"] for message in webhook[1]]
     assert [text for text in texts if first in text and "PLANT_MAX_RUN_HOURS=0.001" in text]
     assert not [text for text in texts if second in text]
+
+
+def test_the_daemon_sends_an_alert_of_a_commands_run(
+    built: Settings, webhook: tuple[str, Messages], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANT_ALERT_URL", webhook[0])
+    rows(built, "update inventory set inflow = inflow + 1")
+    server = Server(built)
+    try:
+        server.wait()
+        options = ["--source", str(built.source), "--warehouse", str(built.warehouse)]
+        command = [sys.executable, "-m", "plant_assets.cli", "check", *options]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+        _await(lambda: webhook[1])
+    finally:
+        server.stop()
+    assert "inventory_flows_balance" in webhook[1][0]["message"]
 
 
 def _status(server: Server, run_id: str) -> str:

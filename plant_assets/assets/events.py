@@ -9,7 +9,7 @@ import ibis
 
 from plant_assets.calendar import Weeks, weeks_between
 from plant_assets.ingest.load import Load, RefusedLoad
-from plant_assets.orchestration.metadata import stored_metadata
+from plant_assets.orchestration.metadata import stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import (
     as_of,
     first_week_of,
@@ -53,7 +53,10 @@ def load_source(
         return dg.MaterializeResult(asset_key=name, metadata={**stored_metadata(warehouse, name, written), **refused})
 
     if weeks:
-        yield result("raw_events", load.write_events(weeks, run_id))
+        written = load.write_events(weeks, run_id)
+        for key, counted in week_metadata(warehouse, "raw_events", weeks):
+            context.add_asset_metadata(counted, asset_key="raw_events", partition_key=key)
+        yield result("raw_events", written)
     if "raw_products_snapshot" in selected:
         yield result("raw_products_snapshot", load.write_whole(HISTORY, run_id))
     if selected & {"raw_products", "raw_observations"}:

@@ -177,12 +177,6 @@ def _first_instant(warehouse: Warehouse, session_days: ibis.Table, since: dt.dat
     return warehouse.calendar.starts_at(earlier or since)
 
 
-# What is held against the whole by its check comes after it.
-AFTER = {
-    "funnel_by_date": ["funnel"],
-    "funnel_by_week": ["funnel"],
-    "funnel_by_product_week": ["funnel_by_product"],
-}
 ASSETS = (
     int_funnel_weeks,
     int_product_funnel_weeks,

@@ -43,11 +43,18 @@ def _uncounted_events(scope: Scope) -> ibis.Table:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("int_events", "keep_every_event", "Every raw event is in int_events.", _lost_events),
+    Check(
+        "int_events",
+        "keep_every_event",
+        "Every raw event is in int_events.",
+        _lost_events,
+        reads=("raw_events",),
+    ),
     Check(
         "int_session_days",
         "count_every_event",
         "On each date, the events of its sessions are as many as the raw events; no session is without any.",
         _uncounted_events,
+        reads=("raw_events",),
     ),
 )

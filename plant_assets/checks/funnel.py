@@ -69,17 +69,20 @@ CHECKS: tuple[Check, ...] = (
         "is_at_most_the_whole",
         "No date has more sessions in a stage than the whole store.",
         _above_whole,
+        reads=("funnel",),
     ),
     Check(
         "funnel_by_week",
         "covers_the_whole",
         "In each stage the weeks add up to the whole store's sessions or more, and no week has more than it.",
         _weeks_off,
+        reads=("funnel",),
     ),
     Check(
         "funnel_by_product_week",
         "covers_the_whole",
         "In each stage a product's weeks add up to its sessions or more, and no week has more than that.",
         _product_weeks_off,
+        reads=("funnel_by_product",),
     ),
 )

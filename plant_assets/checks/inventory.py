@@ -114,12 +114,14 @@ CHECKS: tuple[Check, ...] = (
         "have_one_current_row",
         "Each product of the last observation has one current version, no other has any.",
         _current_versions,
+        reads=("raw_products", "raw_observations"),
     ),
     Check(
         "product_snapshots",
         "equal_their_rebuild",
         "Versions rebuilt from all observations are the stored ones; in a run, from those of its last two weeks.",
         _not_as_rebuilt,
+        reads=("raw_products", "raw_observations"),
     ),
     Check(
         "inventory",
@@ -138,11 +140,13 @@ CHECKS: tuple[Check, ...] = (
         "has_every_product",
         "Each product with a version in a week has its row.",
         _versions_without_inventory,
+        reads=("product_snapshots", "raw_observations", "weeks"),
     ),
     Check(
         "inventory_changes",
         "cover_inventory",
         "Each row of inventory has its change, with the same closing inventory.",
         _inventory_without_change,
+        reads=("inventory",),
     ),
 )

@@ -9,16 +9,20 @@ from typing import Any, Protocol
 import dagster as dg
 
 from plant_assets.checks.build import GO_ON
+from plant_assets.dagster_private import runs_of_location
 from plant_assets.definitions import build_defs
+from plant_assets.instance.home import LOCATION
 from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page
 from plant_assets.orchestration.jobs import CHECK, REFRESH, plan_run
-from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, range_tags
+from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, STARTED_BY, range_tags
 from plant_assets.settings import Settings, UsageError
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse
 
 LOG = logging.getLogger("plant_assets")
+# The daemon would start a run again whose command was killed.
+NO_RETRIES = "dagster/max_retries"
 
 
 class Progress(Protocol):
@@ -71,7 +75,7 @@ def run_refresh(
         warehouse.staged = planned.load
         for first, last in planned.ranges:
             progress.say(f"weeks {first} to {last}")
-            tags = {**range_tags(first, last), AS_OF: as_of.isoformat()}
+            tags = {**range_tags(first, last), AS_OF: as_of.isoformat(), STARTED_BY: "plant-assets run"}
             if not planned.load.is_forced:
                 tags[ONLY_CHANGED] = "yes"
             _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
@@ -88,7 +92,7 @@ def run_checks(
     as_of: dt.datetime | None = None,
 ) -> Outcome:
     """Every check, on everything that is stored."""
-    outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat()}
+    outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat(), STARTED_BY: "plant-assets check"}
     with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
         warehouse.require_engine()
         _execute(settings, warehouse, instance, CHECK, tags, progress, outcome, debug)
@@ -120,12 +124,13 @@ def _execute(
     loggers = None if debug else {"progress": _progress_logger(progress)}
     job = build_defs(settings, warehouse, loggers).resolve_job_def(job_name)
     progress.expect(len(job.nodes))
-    result = job.execute_in_process(
-        instance=instance,
-        tags=dict(tags),
-        run_config={"loggers": {"progress": {}}} if loggers else None,
-        raise_on_error=False,
-    )
+    with runs_of_location(instance, LOCATION, job_name):
+        result = job.execute_in_process(
+            instance=instance,
+            tags={**tags, NO_RETRIES: "0"},
+            run_config={"loggers": {"progress": {}}} if loggers else None,
+            raise_on_error=False,
+        )
     for event in result.all_events:
         if event.is_step_failure and not _is_of_check(event.step_failure_data.error):
             outcome.failures.append(f"{event.step_key}: {_reason(event.step_failure_data.error)}")

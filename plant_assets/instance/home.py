@@ -22,10 +22,14 @@ from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.lock import held_by_path, lock_path
 
 SETTINGS_FILE = "dagster.yaml"
+# The code location, under the name that bare Dagster commands give it.
+LOCATION = "plant_assets.definitions"
 # Where the records are, if not here: the database, and the id that it knows the warehouse by.
 RECORDS_FILE = "records.json"
 # A tick reads what is new in the source before it requests its run.
 TICK_SECONDS = "600"
+# Has the runs that a service starts keep what they print; `compute_logs.py` looks for it.
+CAPTURE = "PLANT_CAPTURE_LOGS"
 
 
 def prepare_home(settings: Settings, is_at_warehouse: bool = True) -> None:
@@ -110,9 +114,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
-    """The variables of `dev` and `serve`: those of any command, time for ticks, and no warnings of libraries."""
+    """The variables of `dev` and `serve`: those of any command, output kept, time for ticks, no libraries' warnings."""
     return {
         **environment(settings),
+        CAPTURE: "yes",
         "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
         "PYTHONWARNINGS": "ignore",

@@ -16,9 +16,9 @@ import yaml
 from plant_assets.atomic import write_atomically
 from plant_assets.dagster_private import DAEMON
 from plant_assets.instance.guard import is_loopback, parse_authority
+from plant_assets.instance.home import LOCATION
 from plant_assets.settings import Settings, UsageError
 
-LOCATION = "plant_assets.definitions"
 WORKSPACE_FILE = "workspace.yaml"
 PORTS = {"code": 4000, "web": 3000}
 RISKS = {"code": "run code as its user", "web": "start, stop and delete"}

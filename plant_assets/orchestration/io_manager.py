@@ -1,5 +1,7 @@
 """How assets reach the warehouse: expressions are written there and read from there, pandas frames too."""
 
+import datetime as dt
+
 import ibis
 import pandas as pd
 from dagster import (
@@ -14,9 +16,9 @@ from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES, Table
 from plant_assets.dagster_private import StepExecutionContext, TableSlice
 from plant_assets.orchestration.lineage import column_lineage
-from plant_assets.orchestration.metadata import stored_metadata
-from plant_assets.orchestration.partitions import KEY_FORMAT, as_of_run, is_only_changed, request_id, run_weeks
-from plant_assets.readers.pictures import PICTURES, pictured
+from plant_assets.orchestration.metadata import stored_metadata, week_metadata
+from plant_assets.orchestration.partitions import as_of_run, is_only_changed, request_id, run_weeks
+from plant_assets.readers.pictures import pictured
 from plant_assets.sql import identifier
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import counted
@@ -24,8 +26,6 @@ from plant_assets.warehouse.store import Since
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'
-# Numbers of this many of a run's weeks are noted, the last ones: each costs a question.
-MOST_WEEKS = 8
 # Types of pandas columns that hold no less than the contract's.
 _WIDENED = {
     ("INTEGER", "BIGINT"),
@@ -62,15 +62,16 @@ class WarehouseIOManager(IOManager):
         # The frame handler has given the row count already.
         given = context.consume_logged_metadata() if is_frame else {}
         context.add_output_metadata({**given, **metadata, **({} if weeks else pictured(self._warehouse, name))})
-        if weeks and name in PICTURES:
-            self._picture_weeks(context.step_context, name)
+        if weeks:
+            self._note_weeks(context.step_context, name)
 
-    def _picture_weeks(self, context: StepExecutionContext, name: str) -> None:
+    def _note_weeks(self, context: StepExecutionContext, name: str) -> None:
         """Each week's numbers with its own partition, and the rows and chart of the last."""
-        weeks = run_weeks(context, self._warehouse.settings).weeks()[-MOST_WEEKS:]
-        for week in weeks:
-            shown = pictured(self._warehouse, name, week, is_drawn=week == weeks[-1])
-            context.add_asset_metadata(shown, partition_key=week.strftime(KEY_FORMAT))
+        weeks = run_weeks(context, self._warehouse.settings)
+        for key, counted_rows in week_metadata(self._warehouse, name, weeks):
+            week = dt.date.fromisoformat(key)
+            shown = pictured(self._warehouse, name, week, is_drawn=week == weeks.last)
+            context.add_asset_metadata({**counted_rows, **shown}, partition_key=key)
 
     def load_input(self, context: InputContext) -> ibis.Table | pd.DataFrame:
         table = TABLES[context.asset_key.to_user_string()]

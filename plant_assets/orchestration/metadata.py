@@ -1,21 +1,29 @@
 """What the UI shows of a table: columns and stored rows. Numbers and charts are in `readers/pictures.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dagster import (
     TableColumn,
     TableColumnConstraints,
+    TableConstraints,
     TableSchema,
 )
 
-from plant_assets.contracts import Table
+from plant_assets.calendar import Weeks
+from plant_assets.contracts import TABLES, Table
+from plant_assets.orchestration.partitions import KEY_FORMAT
 from plant_assets.warehouse.duckdb import Warehouse
+
+# Numbers of this many of a run's weeks are noted, the last ones: each has its own event.
+MOST_WEEKS = 8
 
 
 def column_schema(table: Table) -> TableSchema:
-    """The table's columns as the UI shows them."""
+    """The table's columns as the UI shows them; a key of several columns is a constraint of the table."""
+    is_composite = len(table.key) > 1
     return TableSchema(
+        constraints=TableConstraints(other=[f"unique: {', '.join(table.key)}"]) if is_composite else None,
         columns=[
             TableColumn(
                 name=column.name,
@@ -24,7 +32,7 @@ def column_schema(table: Table) -> TableSchema:
                 constraints=TableColumnConstraints(nullable=not column.required, unique=table.key == (column.name,)),
             )
             for column in table.columns
-        ]
+        ],
     )
 
 
@@ -35,3 +43,16 @@ def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Map
         # To count a view is to make it, over all of history.
         return {"dagster/table_name": table_name}
     return {"dagster/row_count": warehouse.count_rows(name), "dagster/table_name": table_name, "rows_written": written}
+
+
+def week_metadata(warehouse: Warehouse, name: str, weeks: Weeks) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Return the partitions of a weekly table's last weeks, each with its stored rows: one scan counts them all."""
+    table, noted = TABLES[name], weeks.weeks()[-MOST_WEEKS:]
+    if not noted:
+        return
+    inside = f"{table.week_column} >= ? and {table.week_column} < ?"
+    bounds = [bound for week in noted for bound in table.bounds(Weeks(weeks.calendar, week, week))]
+    counts = ", ".join(f"count(*) filter (where {inside})" for _week in noted)
+    [found] = warehouse.rows(f"select {counts} from {name} where {inside}", [*bounds, bounds[0], bounds[-1]])
+    for week, count in zip(noted, found, strict=True):
+        yield week.strftime(KEY_FORMAT), {"dagster/partition_row_count": count}

@@ -15,6 +15,8 @@ from plant_assets.settings import Settings
 
 KEY_FORMAT = "%Y-%m-%d"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+# For readers of the UI: the weeks of a run, as `--weeks` takes them.
+WEEKS = "plant/weeks"
 
 
 def first_week_of(settings: Settings) -> dt.date:
@@ -36,7 +38,7 @@ def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
 
 def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
     """The tags that make one run of a range of weeks."""
-    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), WEEKS: f"{first}..{last}"}
 
 
 AS_OF = "plant/as_of"
@@ -44,6 +46,13 @@ AS_OF = "plant/as_of"
 ONLY_CHANGED = "plant/only_changed"
 # The step that reads the source.
 LOAD_STEP = "load_source"
+# On runs of the command line: the command that is the run's process.
+STARTED_BY = "plant/started_by"
+
+
+def is_of_daemon(run: dg.DagsterRun) -> bool:
+    """Return whether Dagster's daemon launched the run: one that re-executes a command's run keeps its tags."""
+    return bool(run.remote_job_origin and (STARTED_BY not in run.tags or run.parent_run_id))
 
 
 def is_only_changed(run: dg.DagsterRun) -> bool:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from plant_assets.instance.liveness import live_runs
 from plant_assets.orchestration.alerts import send
+from plant_assets.orchestration.partitions import is_of_daemon
 from plant_assets.settings import Settings
 
 # A run that was asked to end has so many seconds to do so.
@@ -55,7 +56,7 @@ def end_long_runs(settings: Settings, instance: dg.DagsterInstance, log: logging
             f"Run {run_id} of {run.job_name} takes longer than PLANT_MAX_RUN_HOURS={settings.max_run_hours:g} allows,"
             f" {place_of(instance, run_id)}"
         )
-        if run.remote_job_origin:
+        if is_of_daemon(run):
             _end(settings, instance, run, process, f"{reason}: it was ended.")
         elif NAMED not in run.tags:
             instance.add_run_tags(run_id, {NAMED: "yes"})
