@@ -78,7 +78,10 @@ def _end(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, p
         instance.report_run_canceling(run, reason)
         _signal(process, signal.SIGTERM)
     until = time.monotonic() + PATIENCE
-    while (is_alive := run.run_id in live_runs(settings)) and time.monotonic() < until:
+    # A run lets go of its lock just before it reports its end, which would take the place of the failure.
+    while (is_alive := run.run_id in live_runs(settings)) or not _is_finished(instance, run):
+        if time.monotonic() > until:
+            break
         time.sleep(0.2)
     ended = instance.get_run_by_id(run.run_id)
     if ended and ended.status not in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE):
@@ -86,6 +89,11 @@ def _end(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, p
         instance.report_run_failed(ended, reason)
     if is_alive:
         _signal(process, signal.SIGKILL)
+
+
+def _is_finished(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    found = instance.get_run_by_id(run.run_id)
+    return found is None or found.is_finished
 
 
 def _signal(process: int, number: int) -> None:
