@@ -104,6 +104,25 @@ def test_ctrl_c_ends_all_with_the_run_that_is_going(server: Server) -> None:
     assert [line for line in said.splitlines() if "INFO" in line or "DEBUG" in line or "Traceback" in line] == []
 
 
+def test_ctrl_c_before_it_is_ready_shows_no_traceback(built: Settings) -> None:
+    server = Server(built)
+    try:
+        ends = time.monotonic() + END_SECONDS
+        # The daemon and the web server load their modules then.
+        while len(psutil.Process(server.process.pid).children()) < 3:
+            assert time.monotonic() < ends, server.log.read_text()
+            time.sleep(0.1)
+        # Python ignores an interrupt in the moment of a fork.
+        time.sleep(0.5)
+        processes = server.processes()[1:]
+        server.process.send_signal(signal.SIGINT)
+        assert _end(server, processes) == 0
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_one_that_dies_ends_all_with_one_sentence(built: Settings) -> None:
     with _running(built) as server:
         processes = server.processes()[1:]

@@ -1,5 +1,7 @@
 """A page of another site in a real browser: at our web server it starts and reads nothing, at Dagster's own it does."""
 
+import contextlib
+import http.client
 import http.server
 import json
 import os
@@ -79,6 +81,7 @@ class Doors:
     ours: Web
     stock: Web
     run_id: str
+    log: Path
 
     def started(self) -> set[str]:
         """The attacks that started a run."""
@@ -117,7 +120,7 @@ def doors(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             with (home / f"{port}.log").open("wb") as log:
                 children[str(port)] = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
             await_listening(port, children[str(port)], home / f"{port}.log")
-        yield Doors(ours, stock, ours.launch({"attack": "none"}))
+        yield Doors(ours, stock, ours.launch({"attack": "none"}), home / f"{ours.port}.log")
     finally:
         for child in children.values():
             child.terminate()
@@ -188,6 +191,19 @@ def test_a_refusal_is_one_sentence(doors: Doors) -> None:
     assert refused.value.code == 403
     sentence = "plant-assets: GraphQL is asked by POST with Content-Type application/json, not by GET\n"
     assert refused.value.read().decode() == sentence
+
+
+def test_a_refused_websocket_is_no_error_of_the_server(doors: Doors) -> None:
+    headers = {
+        **{"Origin": "http://evil.example", "Upgrade": "websocket", "Connection": "Upgrade"},
+        **{"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"},
+    }
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", doors.ours.port, timeout=30)) as connection:
+        connection.request("GET", "/graphql", headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 403
+        assert "http://evil.example may not ask this" in answer.read().decode()
+    assert "ERROR" not in doors.log.read_text()
 
 
 # Last: what it starts stays.

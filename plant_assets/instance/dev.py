@@ -109,13 +109,14 @@ def _wait(children: Children, has_come: Callable[[], bool]) -> str:
 
 @contextlib.contextmanager
 def _ended_together(children: Children) -> Iterator[None]:
-    """Interrupt the children and their runs after the body; kill what is left, at once on a second interrupt."""
+    """End the children and their runs after the body; kill what is left, at once on a second interrupt."""
     try:
         yield
     finally:
         try:
             for child in children.values():
-                _signal_group(child, signal.SIGINT)
+                # SIGINT shows a traceback of one that still loads its modules. Dagster takes either as an interrupt.
+                _signal_group(child, signal.SIGTERM)
             for child in children.values():
                 child.wait(END_SECONDS)
         except (KeyboardInterrupt, subprocess.TimeoutExpired):

@@ -1,5 +1,6 @@
 """Dagster's web server with the guard before it, as a process."""
 
+import logging
 import signal
 
 import click
@@ -26,6 +27,7 @@ GRACE_SECONDS = 5
 def main(workspace: str, host: str, port: int, allowed_hosts: tuple[str, ...], read_only: bool) -> None:
     """Serve the UI of DAGSTER_HOME until a signal comes; warnings are logged."""
     log_warnings()
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_MILLISECONDS, RECYCLE_SECONDS, MAX_OVERFLOW)
@@ -33,6 +35,11 @@ def main(workspace: str, host: str, port: int, allowed_hosts: tuple[str, ...], r
             app = DagsterWebserver(context, live_data_poll_rate=POLL_MILLISECONDS).create_asgi_app()
             guard = Guard(app, allowed_hosts)
             uvicorn.run(guard, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Return whether a line of the log is news: uvicorn logs an error after each websocket that the guard refused."""
+    return not record.getMessage().startswith("ASGI callable returned without completing handshake")
 
 
 if __name__ == "__main__":
