@@ -244,6 +244,8 @@ def test_a_foreign_holder_of_the_file_is_waited_for_and_named(settings: Settings
     notebook = context.Process(target=_hold_until_killed, args=(settings.warehouse_path, ready))
     notebook.start()
     assert ready.wait(30)
+    with pytest.raises(UsageError, match="in use by another process"), open_warehouse(settings, wait=False):
+        raise AssertionError("opened")
     waiter = multiprocessing.get_context("spawn").Process(target=_open_and_close, args=(settings,))
     waiter.start()
     time.sleep(5)

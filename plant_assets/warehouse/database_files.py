@@ -38,11 +38,13 @@ class NotWhole(OSError):
     """A database file cannot be read without its log, or does not hold what was written to it."""
 
 
-def connect(path: Path, settings: Settings, log: logging.Logger, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(
+    path: Path, settings: Settings, log: logging.Logger, read_only: bool = False, wait: bool = True
+) -> duckdb.DuckDBPyConnection:
     """Open a file as the catalog `warehouse`, waiting for a foreign process that holds it.
 
     Raises:
-        UsageError: the file is no readable warehouse.
+        UsageError: the file is no readable warehouse, or is held and `wait` is false.
     """
     connection = duckdb.connect(config={"temp_directory": str(path.with_name(path.name + ".tmp"))})
     # The engine's own bar, which some of Python's ways to start switch on, would end up in the output.
@@ -58,6 +60,9 @@ def connect(path: Path, settings: Settings, log: logging.Logger, read_only: bool
             if "lock" not in str(error):
                 connection.close()
                 raise UsageError(f"{path} is no readable warehouse: {error}") from error
+            if not wait:
+                connection.close()
+                raise UsageError(f"the warehouse is in use by another process: {error}") from error
             if not is_told:
                 log.warning("waiting for the process that holds %s: %s", path, error)
                 is_told = True

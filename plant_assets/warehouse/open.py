@@ -84,7 +84,7 @@ def open_warehouse(
         if accept_source:
             set_aside_other_store(settings, log)
         is_new = not settings.warehouse_path.exists()
-        connection = connect(settings.warehouse_path, settings, log)
+        connection = connect(settings.warehouse_path, settings, log, wait=wait)
         opened = kind(connection, settings)
         try:
             if is_new:
