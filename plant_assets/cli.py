@@ -4,6 +4,7 @@ import datetime as dt
 import gc
 import logging
 import os
+import signal
 import sys
 import warnings
 import webbrowser
@@ -407,6 +408,8 @@ def serve(
                 require_files(settings)
                 learn_first_week(settings)
         command = services.command_of(service, settings, listens, asked, allowed, read_only)
+        # In the background of a shell SIGINT is ignored, and Dagster would then ignore SIGTERM as well.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvpe(command[0], command, {**os.environ, **service_environment(settings)})
 
 
