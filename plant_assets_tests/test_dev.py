@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from plant_assets.instance.home import service_environment
 from plant_assets.settings import Settings, read_settings
-from plant_assets_tests.server import Server, free_port
+from plant_assets_tests.server import Server, await_listening, free_port
 from plant_assets_tests.test_commands import one_sentence, plant_assets
 
 ROOT = Path(__file__).parents[1]
@@ -142,6 +143,33 @@ def test_killed_it_leaves_no_process_and_its_place_to_the_next(built: Settings) 
         processes = following.processes()[1:]
         following.process.terminate()
         assert _end(following, processes) == 0
+
+
+def test_a_service_in_the_background_of_a_shell_ends_when_told(built: Settings) -> None:
+    arguments = ["--source", str(built.source), "--warehouse", str(built.warehouse_path)]
+    log, port = built.warehouse_path.with_name("code.log"), free_port()
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "plant_assets.cli", "serve", "code", *arguments, "--port", str(port)],
+            stdout=output,
+            stderr=output,
+            # As a shell starts what is followed by &.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )
+    children: list[psutil.Process] = []
+    try:
+        await_listening(port, started, log)
+        children = psutil.Process(started.pid).children(recursive=True)
+        started.terminate()
+        started.wait(END_SECONDS)
+        _ended, alive = psutil.wait_procs(children, timeout=END_SECONDS)
+        assert alive == []
+    finally:
+        started.kill()
+        started.wait()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536, 70_000])

@@ -1,6 +1,7 @@
 """Commands that start Dagster's services or print their environment. The services are in `instance/`."""
 
 import os
+import signal
 
 import click
 
@@ -85,6 +86,8 @@ def serve(
                 require_files(settings)
                 learn_first_week(settings)
         command = services.command_of(service, settings, listens, asked, allowed, read_only)
+        # In the background of a shell SIGINT is ignored, and Dagster would then ignore SIGTERM as well.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvpe(command[0], command, {**os.environ, **service_environment(settings)})
 
 
