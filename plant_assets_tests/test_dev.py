@@ -196,6 +196,7 @@ def test_environment_of_services_is_not_that_of_other_commands(tmp_path: Path) -
     names = {line.removeprefix("export ").partition("=")[0] for line in shown.splitlines()}
     assert names == {*settings.environment(), "DAGSTER_HOME"}
     more = {"PYTHONWARNINGS", "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS", "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"}
+    more.add("PLANT_CAPTURE_LOGS")
     assert set(service_environment(settings)) == names | more
 
 

@@ -139,6 +139,17 @@ def test_ticks_that_wait_for_no_run_name_who_holds_the_warehouse(
     assert "2 ticks in a row were skipped: the warehouse is in use by a backup" in message["message"]
 
 
+def _held(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a warehouse as a notebook does, once no sensor of the daemon looks at it."""
+    until = time.monotonic() + 120
+    while True:
+        try:
+            return duckdb.connect(str(path))
+        except duckdb.IOException:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
+
 def test_the_daemon_ends_its_runs_also_one_that_ignores_it(
     built: Settings, webhook: tuple[str, Messages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +158,7 @@ def test_the_daemon_ends_its_runs_also_one_that_ignores_it(
     server = Server(built)
     try:
         server.wait()
-        with duckdb.connect(str(built.warehouse_path)):
+        with _held(built.warehouse_path):
             first = server.launch({"dagster/partition": "2026-10-05"})
             _await(lambda: _status(server, first) == "FAILURE", first)
             # Dagster tries it again.
