@@ -1,4 +1,4 @@
-"""A random shop of the net: events, orders and stock with odd rows of every kind, all of it text."""
+"""A random shop of the net: events, orders and stock with odd rows of every kind, all as text."""
 
 import datetime as dt
 import random

@@ -144,7 +144,7 @@ def mapped(home: Path) -> Store:
     return Store("mapped", home, phases, folder, environment)
 
 
-# Of each form of store the ending of its files, how its products are told of, and its settings.
+# Each form of store: the extension of its files, how its products are observed, and its settings.
 FORMS = {
     "csv": ("csv", "dated", {}),
     "dbt": ("jsonl.gz", "history", {"PLANT_TIMEZONE": "America/New_York"}),

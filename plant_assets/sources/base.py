@@ -133,8 +133,11 @@ class Source(abc.ABC):
         return False
 
     def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
-        """Return each of the events that the source has now, with its week."""
-        raise NotImplementedError
+        """Return each of the events that the source has now, with its week.
+
+        Only sources with `is_asked_for_weeks` answer: a load of any other has staged every row that may have moved.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not asked for the weeks of events")
 
     def oddities(self) -> list[str]:
         """What makes reading it slow, if anything."""
