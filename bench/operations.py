@@ -47,7 +47,7 @@ def _accept_source(settings: Settings) -> None:
     """Begin the warehouse of another store, as a run does before it loads."""
     other = settings.model_copy(update={"timezone": "Asia/Tokyo"})
     with open_warehouse(other, accept_source=True) as warehouse:
-        warehouse.remember(**other.store())
+        warehouse.ledger.facts.remember(**other.store())
 
 
 OPERATIONS: dict[str, Callable[[Settings], object]] = {
@@ -210,5 +210,5 @@ def make_catalog(stores: Stores) -> Base:
 
     import_observations(at(home), LOG, stores.behind.warehouse_path, "the soak")
     with open_warehouse(at(home)) as warehouse:
-        warehouse.remember(**at(home).store())
+        warehouse.ledger.facts.remember(**at(home).store())
     return _make_base(at(home), at)

@@ -155,7 +155,7 @@ def living(built_either: Settings, folder: Path) -> Iterator[Settings]:
             source = stack.enter_context(postgres.database(server, like=split.path[1:]))
         settings = read_settings(source=source, warehouse=built_either.warehouse)
         with open_warehouse(settings) as warehouse, warehouse.transaction():
-            warehouse.remember(**settings.store())
+            warehouse.ledger.facts.remember(**settings.store())
         yield settings
 
 

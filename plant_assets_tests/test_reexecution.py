@@ -86,11 +86,11 @@ def test_the_rest_of_the_rest_of_a_backfills_run_counts_as_the_backfill(
 
 def test_a_run_that_failed_to_read_is_continued_by_what_reads(built: Settings, records: dg.DagsterInstance) -> None:
     with open_warehouse(built) as warehouse:
-        warehouse.remember(source="another store")
+        warehouse.ledger.facts.remember(source="another store")
     unread = _execute(built, records)
     assert unread.is_failure
     with open_warehouse(built) as warehouse:
-        warehouse.remember(**built.store())
+        warehouse.ledger.facts.remember(**built.store())
     failed = _fail_at(built, records, "funnel", **_rest_of(unread, records))
     rest = _execute(built, records, **_rest_of(failed, records))
     assert _publisher(built) == f"run {rest.run_id}"

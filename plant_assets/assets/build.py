@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from plant_assets.assets import events, funnel, inventory, publish
-from plant_assets.contracts import MARTS, PUBLISHED, TABLES
+from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.orchestration.metadata import column_schema
 from plant_assets.orchestration.partitions import LOAD_STEP
 
@@ -84,9 +84,7 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsD
 
 def _layer(name: str) -> dict[str, str]:
     """What a table is for: as the source has it, for other tables only, or for readers."""
-    if name in MARTS:
-        return {LAYER: "mart"}
-    return {LAYER: "raw" if name.startswith("raw_") else "intermediate"}
+    return {LAYER: TABLES[name].layer}
 
 
 def _spec(
@@ -109,7 +107,7 @@ def _asset(body: Callable[..., Any], group: str, weeks: dg.PartitionsDefinition,
     return dg.asset(
         group_name=group,
         owners=OWNERS,
-        kinds={engine, "view" if table.is_view else "table"},
+        kinds={engine, table.kind},
         tags=_layer(table.name),
         metadata={"dagster/column_schema": column_schema(table)},
         partitions_def=weeks if table.week_column else None,

@@ -82,7 +82,7 @@ def staged_load(
         return warehouse.staged
     warehouse.require_store()
     anew = (weeks.first, weeks.last) if weeks else None
-    source = source_of(warehouse.settings, as_of(context), warehouse.first_week(), anew)
+    source = source_of(warehouse.settings, as_of(context), warehouse.ledger.facts.first_week(), anew)
     first_week = first_week_of(warehouse.settings)
     with contextlib.closing(source):
         load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))

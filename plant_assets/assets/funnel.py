@@ -154,7 +154,7 @@ def _changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name
     """The first week that a table has to count anew; None for all."""
     if not is_only_changed(context.run):
         return None
-    return warehouse.changed_since(name, "int_session_days", *sources)
+    return warehouse.ledger.writes.changed_since(name, "int_session_days", *sources)
 
 
 def _products_changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str) -> dt.date | None:
@@ -162,11 +162,10 @@ def _products_changed_since(context: dg.AssetExecutionContext, warehouse: Wareho
     since = _changed_since(context, warehouse, name, "raw_order_items")
     if since is None:
         return None
+    if not warehouse.ledger.writes.has_new_product(name):
+        return since
     unknown_since: dt.date | None = warehouse.value(
-        f"select min(week_start_date) from {name} where product_id = ? and exists (from product_snapshots join _loads"
-        " on source_table = 'products' and bucket = valid_from::varchar where changed_after is null"
-        " and write_number > (select coalesce(max(made_with), 0) from _writes where table_name = ?))",
-        [UNKNOWN_PRODUCT, name],
+        f"select min(week_start_date) from {name} where product_id = ?", [UNKNOWN_PRODUCT]
     )
     return min(since, unknown_since or since)
 

@@ -7,7 +7,7 @@ import ibis
 import pandas as pd
 
 from plant_assets.calendar import WEEK, weeks_between
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.orchestration.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms import snapshots
@@ -51,11 +51,7 @@ def _stands_since(warehouse: Warehouse) -> tuple[dt.datetime | None, dt.datetime
 
     Without a new one, the last two; None where there is none before.
     """
-    written = warehouse.value("select max(write_number) from _writes where table_name = 'product_snapshots'")
-    observed = warehouse.rows(
-        "select observed_at, max(write_number) from raw_observations join _loads on source_table = 'products'"
-        " and bucket = observed_at::varchar group by observed_at order by observed_at"
-    )
+    written, observed = warehouse.ledger.writes.last(VERSIONS), warehouse.ledger.loads.observations()
     if written is None:
         return None, None
     first_new = next((place for place, (_at, number) in enumerate(observed) if number > written), len(observed) - 1)

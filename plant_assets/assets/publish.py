@@ -43,16 +43,16 @@ def publish_marts(
     A run that did not read the source itself may rest on tables that other runs have written since it was read.
     """
     asked_for = request_id(context.instance, context.run)
-    others = set(warehouse.marts_of_other_runs(asked_for))
+    others = set(warehouse.ledger.writes.marts_of_other_runs(asked_for))
     if not reads_source(context.run):
-        others.update(warehouse.written_by_others_since(asked_for))
+        others.update(warehouse.ledger.writes.written_by_others_since(asked_for))
     if others:
         context.log.warning(
             "not published: another run wrote %s; run the whole job, refresh, to publish", ", ".join(sorted(others))
         )
         return
     with warehouse.transaction():
-        warehouse.remember(**_instants(context, warehouse))
+        warehouse.ledger.facts.remember(**_instants(context, warehouse))
     path = publish.publish_marts(warehouse, f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
 

@@ -25,7 +25,7 @@ class Scope:
     def table(self, name: str) -> ibis.Table:
         """The rows in scope of a table that is cut by weeks, all rows of another."""
         table = TABLES[name]
-        return table.rows_of(self.weeks) if self.weeks and table.cut_by else table.unbound()
+        return table.rows_of(self.weeks) if self.weeks and table.partition else table.unbound()
 
     def of_events(self, rows: ibis.Table) -> ibis.Table:
         """The rows of the orders that events in scope name; all rows where everything is in scope."""

@@ -14,7 +14,7 @@ from ibis import _
 
 from plant_assets.checks import events, funnel, inventory, raw
 from plant_assets.checks.base import Check, Scope, keys
-from plant_assets.contracts import ORDER_STAGES, TABLES, Table
+from plant_assets.contracts import TABLES, Table
 from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
 from plant_assets.warehouse.duckdb import Warehouse
 
@@ -34,15 +34,15 @@ def contract_offences(table: Table, scope: Scope) -> ibis.Table:
         incomplete = rows.mutate(which=which).filter(ibis.or_(*is_null.values()))
         found.append(keys(incomplete, "which", *table.key[:2]))
     if table.key:
-        if table.name == "int_events":
-            # Other events have one row each: held by int_events_keep_every_event, with the key of raw_events.
-            rows = rows.filter(_.event_type.isin(ORDER_STAGES))
-        if table.name == "raw_events":
+        if table.key_rows:
+            column, values = table.key_rows
+            rows = rows.filter(rows[column].isin(values))
+        if len(table.key) == 1 and table.key[0] in table.ids:
             rows = _with_equal_hashes(rows, *table.key)
         twice = rows.group_by(list(table.key)).aggregate(copies=_.count()).filter(_.copies > 1)
         found.append(keys(twice, *table.key))
-    if table.name == "funnel":
-        found.append(keys(rows.aggregate(rows=_.count()).filter(_.rows != 1), "rows"))
+    if table.exact_rows is not None:
+        found.append(keys(rows.aggregate(rows=_.count()).filter(_.rows != table.exact_rows), "rows"))
     return ibis.union(*found) if len(found) > 1 else found[0]
 
 

@@ -8,36 +8,19 @@ from ibis import _
 
 from plant_assets.calendar import FAR_FUTURE
 from plant_assets.checks.base import Check, Scope, keys
-from plant_assets.contracts import STAGES, TABLES, TEXT
-from plant_assets.sources.tables import NO_WEEK
+from plant_assets.contracts import STAGES, TABLES, Table
+from plant_assets.sources.tables import NO_WEEK, SOURCE_TABLES
 from plant_assets.transforms.events import local_date, monday
+from plant_assets.warehouse.ledger import tables as ledger
 
 # Two ticks of the 6-hour schedule: one may be on its way.
 FRESH_WITHIN = dt.timedelta(hours=12)
 
-LOADS = ibis.table(
-    {
-        "source_table": TEXT,
-        "bucket": TEXT,
-        "file": TEXT,
-        "content_hash": TEXT,
-        "rows_read": "int64",
-        "rows_loaded": "int64",
-        "rows_dropped": "int64",
-        "rows_rejected": "int64",
-        "write_number": "int64",
-    },
-    name="_loads",
-)
-FILES = ibis.table(
-    {"source_table": TEXT, "file": TEXT, "content_hash": TEXT, "week": "date", "rows_read": "int64"}, name="_files"
-)
 
-
-def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Scope], ibis.Table]) -> Check:
+def _unaccounted(source_table: str, target: Table, stored_by_bucket: Callable[[Scope], ibis.Table]) -> Check:
     def offending(scope: Scope) -> ibis.Table:
-        loads = LOADS.filter(_.source_table == source_table)
-        if scope.weeks and source_table == "events":
+        loads = ledger.loads().filter(_.source_table == source_table)
+        if scope.weeks and target.week_column:
             loads = loads.filter(_.bucket.isin([str(week) for week in scope.weeks.weeks()]))
         sums = loads.group_by("bucket").aggregate(
             read=_.rows_read.sum(),
@@ -46,7 +29,7 @@ def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Sco
             rejected=_.rows_rejected.sum(),
         )
         stored = stored_by_bucket(scope)
-        refused = _rejected_buckets(source_table)
+        refused = _rejected_buckets(source_table, target)
         both = sums.left_join(stored, "bucket").left_join(refused, sums.bucket == refused.rejected_bucket)
         rows, refusals = both.stored.coalesce(0), both.refused.coalesce(0)
         wrong = both.filter(
@@ -54,7 +37,7 @@ def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Sco
             | ((both.bucket != NO_WEEK) & (both.loaded != rows))
             | (both.rejected != refusals)
         )
-        unread = _unread_files(source_table, scope)
+        unread = _unread_files(source_table, target, scope)
         not_in_loads = stored.filter(_.stored > 0).anti_join(loads, "bucket")
         without_reason = _refused(source_table).filter(_.reason.isnull() | _.rejected_at.isnull())
         return ibis.union(
@@ -65,7 +48,7 @@ def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Sco
         )
 
     return Check(
-        target,
+        target.name,
         "rows_are_accounted_for",
         "Rows read = rows loaded + identical duplicates dropped + rows in rejected_rows, in each week or"
         " observation and in the files; the rows loaded are the rows stored; each refused one has its reason.",
@@ -73,18 +56,20 @@ def _unaccounted(source_table: str, target: str, stored_by_bucket: Callable[[Sco
     )
 
 
-def _unread_files(source_table: str, scope: Scope) -> ibis.Table:
-    """Files of which all weeks are loaded, but not all rows are accounted for."""
-    loads = LOADS.filter(_.source_table == source_table)
-    if source_table == "products":
+def _unread_files(source_table: str, target: Table, scope: Scope) -> ibis.Table:
+    """Return the files of which all weeks are loaded, but not all rows are accounted for."""
+    loads = ledger.loads().filter(_.source_table == source_table)
+    if target.is_observed:
         # A single file is observed again and again: what was found in it is what was read last.
         last = loads.write_number.max().over(group_by="file")
         loads = loads.mutate(last=last).filter(_.write_number == _.last)
     loaded = loads.group_by("file").aggregate(accounted=_.rows_read.sum())
-    files = FILES.filter(_.source_table == source_table)
+    files = ledger.files().filter(_.source_table == source_table)
     found = files.group_by("file").aggregate(found=_.rows_read.sum())
-    if source_table == "events":
-        weeks = LOADS.filter(_.source_table == "events").select("file", "bucket", "content_hash").distinct()
+    if target.week_column:
+        weeks = (
+            ledger.loads().filter(_.source_table == source_table).select("file", "bucket", "content_hash").distinct()
+        )
         running = scope.settings.calendar.week_of(scope.as_of)
         by_week = files.filter(_.week.notnull() & (_.week <= running))
         not_loaded = by_week.anti_join(
@@ -104,13 +89,13 @@ def _refused(source_table: str) -> ibis.Table:
     return TABLES["rejected_rows"].unbound().filter(_.source_table == source_table)
 
 
-def _rejected_buckets(source_table: str) -> ibis.Table:
-    # An observation without a product is refused as such, with no text of a row.
-    refused = _refused(source_table).filter(_.raw_text.notnull())
-    bucket = {
-        "events": refused.week_start_date.cast("string").fill_null(NO_WEEK),
-        "products": _instant_text(refused.observed_at),
-    }.get(source_table, ibis.literal("all"))
+def _rejected_buckets(source_table: str, target: Table) -> ibis.Table:
+    # An observation without a product is rejected as such, with no text of a row.
+    refused, bucket = _refused(source_table).filter(_.raw_text.notnull()), ibis.literal("all")
+    if target.week_column:
+        bucket = refused.week_start_date.cast("string").fill_null(NO_WEEK)
+    elif target.is_observed:
+        bucket = _instant_text(refused.observed_at)
     return refused.mutate(rejected_bucket=bucket).group_by("rejected_bucket").aggregate(refused=_.count())
 
 
@@ -137,16 +122,16 @@ def _all_rows(name: str) -> Callable[[Scope], ibis.Table]:
     return stored
 
 
-def _rejected(source_table: str, target: str) -> Check:
+def _rejected(source_table: str, target: Table) -> Check:
     def offending(scope: Scope) -> ibis.Table:
         refused = scope.whole("rejected_rows").filter(_.source_table == source_table)
-        if scope.weeks and source_table == "events":
+        if scope.weeks and target.week_column:
             weeks = scope.weeks
             refused = refused.filter(_.week_start_date.isnull() | _.week_start_date.between(weeks.first, weeks.last))
         return keys(refused, "file", "line", "column_name", "reason")
 
     return Check(
-        target,
+        target.name,
         "has_no_rejected_rows",
         "No source row was refused; each refused one is in rejected_rows with its reason.",
         offending,
@@ -199,17 +184,14 @@ def _stale(name: str, column: str) -> Callable[[Scope], ibis.Table]:
     return offending
 
 
+# The stored rows by bucket, where that is not all of them.
+_STORED = {"events": _events_by_week, "products": _products_by_observation}
 CHECKS: tuple[Check, ...] = (
-    _unaccounted("events", "raw_events", _events_by_week),
-    _unaccounted("products", "raw_products", _products_by_observation),
-    _unaccounted("products_snapshot", "raw_products_snapshot", _all_rows("raw_products_snapshot")),
-    _unaccounted("orders", "raw_orders", _all_rows("raw_orders")),
-    _unaccounted("order_items", "raw_order_items", _all_rows("raw_order_items")),
-    _rejected("events", "raw_events"),
-    _rejected("products", "raw_products"),
-    _rejected("products_snapshot", "raw_products_snapshot"),
-    _rejected("orders", "raw_orders"),
-    _rejected("order_items", "raw_order_items"),
+    *(
+        _unaccounted(name, TABLES[source.target], _STORED.get(name, _all_rows(source.target)))
+        for name, source in SOURCE_TABLES.items()
+    ),
+    *(_rejected(name, TABLES[source.target]) for name, source in SOURCE_TABLES.items()),
     Check(
         "raw_products",
         "observations_are_whole",

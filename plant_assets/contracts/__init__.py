@@ -1,11 +1,11 @@
-"""One declaration per table: columns, types, key and slice, each beside those of its layer.
+"""One declaration per table: columns, types, key and partition, each beside those of its layer.
 
 It feeds the warehouse's DDL, the blocking contract checks, the column schema in the UI and the docs. What a
 table is for and its grain stand in its asset's docstring, not here.
 """
 
 from plant_assets.contracts import events, funnel, inventory, raw
-from plant_assets.contracts.shared import FROM_HISTORY, ORDER_STAGES, PRUNED, RATES, STAGES, UNKNOWN_PRODUCT
+from plant_assets.contracts.shared import FROM_HISTORY, ORDER_STAGES, PRUNED, RATES, STAGES, UNKNOWN_PRODUCT, VERSIONS
 from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, SQL_TYPES, TEXT, Column, Table
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "FROM_HISTORY",
     "ID",
     "INSTANT",
+    "LOADED",
     "MARTS",
     "ORDER_STAGES",
     "PRICE",
@@ -26,13 +27,16 @@ __all__ = [
     "TABLES",
     "TEXT",
     "UNKNOWN_PRODUCT",
+    "VERSIONS",
     "WEEKLY",
     "Column",
     "Table",
 ]
 
 TABLES = {table.name: table for table in (*raw.TABLES, *events.TABLES, *inventory.TABLES, *funnel.TABLES)}
+# What loads write; all other tables are assets of their own.
+LOADED = tuple(table.name for table in raw.TABLES)
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)
-MARTS = tuple(name for name in TABLES if not name.startswith(("raw_", "int_")))
+MARTS = tuple(name for name, table in TABLES.items() if table.layer == "mart")
 # The funnel of everything up to some week is a sum over int_funnel_weeks.
 PUBLISHED = (*MARTS, "int_funnel_weeks")

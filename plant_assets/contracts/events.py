@@ -1,7 +1,7 @@
 """Weeks, events with dates and names, and what the funnels are summed from."""
 
-from plant_assets.contracts.shared import PRODUCT_NAME, STAGES, UNKNOWN_PRODUCT, WEEK
-from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, TEXT, Table, may, must
+from plant_assets.contracts.shared import ORDER_STAGES, PRODUCT_NAME, STAGES, UNKNOWN_PRODUCT, WEEK
+from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, TEXT, Partition, Table, may, must
 
 _FIRST_REACHED = tuple(must(stage, COUNT, f"Sessions whose first week with {stage} this is") for stage in STAGES)
 
@@ -30,9 +30,11 @@ TABLES = (
             may("product_id", TEXT, "Product of the event, or of its order"),
             PRODUCT_NAME,
         ),
-        made_from="raw_events",
-        checked_by="created_at",
-        is_view=True,
+        kind="view",
+        partition=Partition("created_at", is_written=False),
+        upstream=("raw_events",),
+        # Other events have one row each: int_events_keep_every_event and the key of raw_events hold it.
+        key_rows=("event_type", ORDER_STAGES),
     ),
     Table(
         "int_session_days",
@@ -43,8 +45,8 @@ TABLES = (
             *(must(stage, FLAG, f"Has a {stage} event on that date") for stage in STAGES),
             must("events", COUNT, "Events of the session on that date, of any type"),
         ),
-        week_column="event_date",
-        made_from="raw_events",
+        partition=Partition("event_date"),
+        upstream=("raw_events",),
     ),
     Table(
         "int_funnel_weeks",

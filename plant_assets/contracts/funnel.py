@@ -15,7 +15,7 @@ _FUNNEL = (
 )
 
 TABLES = (
-    Table("funnel", (), _FUNNEL),
+    Table("funnel", (), _FUNNEL, exact_rows=1),
     Table(
         "funnel_by_date",
         ("event_date",),

@@ -1,7 +1,7 @@
 """Versions of the products, and what they say of stock."""
 
 from plant_assets.contracts.shared import PRODUCT, PRODUCT_ID, PRODUCT_NAME, WEEK
-from plant_assets.contracts.types import COUNT, FLAG, FRACTION, INSTANT, TEXT, Table, may, must
+from plant_assets.contracts.types import COUNT, FLAG, FRACTION, INSTANT, TEXT, Partition, Table, may, must
 
 _STOCK_FLOW = (
     must("inflow", COUNT, "Sum of rises of inventory, units"),
@@ -30,7 +30,7 @@ TABLES = (
             must("dbt_valid_from", INSTANT, "First observation that saw this version, UTC"),
             may("dbt_valid_to", INSTANT, "Observation that ended it, UTC, not included; NULL: current"),
         ),
-        is_view=True,
+        kind="view",
     ),
     Table(
         "inventory",
@@ -48,7 +48,8 @@ TABLES = (
             must("hours_out_of_stock", FRACTION, "Hours with no units, up to the last observation"),
             must("is_complete", FLAG, "An observation at or after the week's end exists"),
         ),
-        week_column="week_start_date",
+        partition=Partition("week_start_date"),
+        reads_versions=True,
     ),
     Table(
         "inventory_changes",
@@ -62,7 +63,9 @@ TABLES = (
             may("change", COUNT, "inventory less previous_inventory, units"),
             must("state", TEXT, "new, gone, unknown, back, sold_out, restocked, up, down or same"),
         ),
-        week_column="week_start_date",
+        partition=Partition("week_start_date"),
+        upstream=("inventory",),
+        reads_versions=True,
     ),
     Table(
         "inventory_fluctuations",

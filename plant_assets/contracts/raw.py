@@ -1,7 +1,7 @@
-"""The source's tables as they are loaded, and the rows that were refused."""
+"""The source's tables as they are loaded, and the rejected rows."""
 
 from plant_assets.contracts.shared import PRODUCT, PRODUCT_ID
-from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, TEXT, Table, may, must
+from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, TEXT, Partition, Table, may, must
 
 TABLES = (
     Table(
@@ -17,7 +17,7 @@ TABLES = (
             may("order_id", TEXT, "Order, on checkout and package_shipped"),
             may("product_id", TEXT, "Product, on page_view and add_to_cart"),
         ),
-        week_column="created_at",
+        partition=Partition("created_at"),
         instant="created_at",
     ),
     Table(
@@ -27,7 +27,7 @@ TABLES = (
             must("observed_at", INSTANT, "Instant at which the products were seen, UTC"),
             *PRODUCT,
         ),
-        checked_by="observed_at",
+        partition=Partition("observed_at", is_written=False),
         instant="observed_at",
     ),
     Table(

@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import ibis
 
@@ -46,22 +47,33 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of the warehouse: the columns in order, the key, and the column that weeks are cut by.
+class Partition:
+    """The column whose value tells the week of a row; `is_written` where weeks are written one by one."""
 
-    `made_from` is the weekly table of whose week alone a week is made. `checked_by` cuts a table that is not written by
-    weeks, for the contract check of a run. `instant` is the column by which a run finds the rows of a raw table that
-    are ahead of its clock.
+    column: str
+    is_written: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the warehouse: its columns in order, its key, and what storage and checks have to know of it.
+
+    `upstream` are the weekly tables whose same week a week is made from; a week `reads_versions` if the versions of
+    products bear on it too. Where only some rows can break the key, `key_rows` names a column and those rows' values.
+    A table that has always as many rows says so by `exact_rows`. `instant` is the column by which a run finds the rows
+    of a raw table that are ahead of its clock.
     """
 
     name: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
-    week_column: str | None = None
-    made_from: str | None = None
-    checked_by: str | None = None
+    kind: Literal["table", "view"] = "table"
+    partition: Partition | None = None
+    upstream: tuple[str, ...] = ()
+    reads_versions: bool = False
+    key_rows: tuple[str, tuple[str, ...]] | None = None
+    exact_rows: int | None = None
     instant: str | None = None
-    is_view: bool = False
 
     @cached_property
     def schema(self) -> ibis.Schema:
@@ -81,24 +93,45 @@ class Table:
         return [column.name for column in self.columns if column.required]
 
     @property
-    def cut_by(self) -> str | None:
-        """The column by which a week's rows are told, also where they are not materialized by weeks."""
-        return self.week_column or self.checked_by
+    def is_view(self) -> bool:
+        """Whether the table is a view, of which no row is stored."""
+        return self.kind == "view"
+
+    @property
+    def layer(self) -> str:
+        """Raw, intermediate or mart: dbt's layers, by its prefixes."""
+        return {"raw": "raw", "int": "intermediate"}.get(self.name.partition("_")[0], "mart")
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the table has the rows of observations of a source table that is read again and again."""
+        return self.partition is not None and self.partition.column == "observed_at"
+
+    @property
+    def week_column(self) -> str | None:
+        """The column by which weeks are written; None where the table is written whole."""
+        return self.partition.column if self.partition and self.partition.is_written else None
+
+    @property
+    def follows(self) -> str | None:
+        """The one table from whose week alone a week is made; None where there is no such table."""
+        return self.upstream[0] if len(self.upstream) == 1 and not self.reads_versions else None
 
     def unbound(self) -> ibis.Table:
         """The table as an expression that knows no engine."""
         return ibis.table(self.schema, name=self.name)
 
     def bounds(self, weeks: Weeks) -> list[dt.datetime] | list[dt.date]:
-        """Return the first value of the column that cuts weeks in these weeks, and the first after them."""
-        assert self.cut_by, f"{self.name} has no weeks"
-        if self.schema[self.cut_by].is_timestamp():
+        """Return the first value of the partition's column in these weeks, and the first after them."""
+        assert self.partition, f"{self.name} has no weeks"
+        if self.schema[self.partition.column].is_timestamp():
             return [weeks.starts_at, weeks.ends_at]
         return [weeks.first, weeks.last + WEEK]
 
     def rows_of(self, weeks: Weeks) -> ibis.Table:
         """Return the rows of these weeks."""
-        unbound, column = self.unbound(), self.cut_by
+        assert self.partition, f"{self.name} has no weeks"
+        unbound, column = self.unbound(), self.partition.column
         low, high = (ibis.literal(bound, self.schema[column]) for bound in self.bounds(weeks))
         return unbound.filter((unbound[column] >= low) & (unbound[column] < high))
 

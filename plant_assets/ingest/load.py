@@ -1,7 +1,7 @@
 """From the source to the raw tables: stage, decide the weeks, judge every row, then write.
 
-All sources are staged and judged before the first table is written. `_files` holds what each file was found to
-hold, `_loads` what became of its rows: both change in the transaction that writes the rows.
+All sources are staged and judged before the first table is written. The ledger keeps what each file was found to
+hold and what became of its rows: both change in the transaction that writes the rows.
 """
 
 import bisect
@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from plant_assets.calendar import FAR_FUTURE, WEEK, Weeks, weeks_between
-from plant_assets.contracts import PRUNED, TABLES, WEEKLY
+from plant_assets.contracts import PRUNED, TABLES, VERSIONS
 from plant_assets.ingest.moves import has_lost_events, weeks_of_moves
 from plant_assets.sources import dbt_snapshot as history
 from plant_assets.sources.base import Source, SourceFile
@@ -104,7 +104,7 @@ class Load:
         for name in tables:
             if not self.listed[name] and self.source.mapping.table(name) and self._is_missed(name):
                 self.log.warning("%s has no table %s: it is taken as empty", self.source.name, name)
-            known = self._known_files(name)
+            known = self.warehouse.ledger.loads.known_files(name)
             changed = [
                 each for each in self.listed[name] if each.name not in known or not each.is_known(*known[each.name])
             ]
@@ -181,12 +181,7 @@ class Load:
 
     def _loaded_of_grown(self, name: str) -> dict[tuple[str, str], tuple[int, int]]:
         """The rows loaded and dropped of each grown file and bucket."""
-        rows = self.warehouse.rows(
-            "select file, bucket, sum(rows_loaded), sum(rows_dropped) from _loads where source_table = ?"
-            " and list_contains(?::varchar[], file) group by all",
-            [name, self.grown[name]],
-        )
-        return {(file, bucket): (loaded, dropped) for file, bucket, loaded, dropped in rows}
+        return self.warehouse.ledger.loads.loaded_of(name, self.grown[name])
 
     def _only_adds(self, name: str) -> bool:
         """Whether what new files have, and grown ones have more, is of keys that are not stored; then those stay."""
@@ -231,19 +226,13 @@ class Load:
                 f"delete from {STAGED}{name} where list_contains(?::varchar[], file)", [[each.name for each in files]]
             )
 
-    def _known_files(self, table: str) -> dict[str, tuple[int, int, str]]:
-        rows = self.warehouse.rows(
-            "select distinct file, size, modified_ns, content_hash from _files where source_table = ?",
-            [table],
-        )
-        return {file: (size, modified_ns, content) for file, size, modified_ns, content in rows}
-
     def _observations_to_read(self, changed: list[SourceFile]) -> list[SourceFile]:
         """Each dated file once, those kept out before again, and a single file at every run.
 
         Where dbt's history was read of the same instant, the file takes its place.
         """
-        accepted = {at: content for at, (file, content) in self._accepted().items() if not history.is_of_history(file)}
+        observed = self.warehouse.ledger.loads.observed_files()
+        accepted = {at: content for at, (file, content) in observed.items() if not history.is_of_history(file)}
         to_read = []
         for each in self.listed["products"]:
             if each.observed_at is None:
@@ -265,14 +254,6 @@ class Load:
             to_read.append(each)
         return to_read
 
-    def _accepted(self) -> dict[dt.datetime, tuple[str, str]]:
-        """The observations that are stored, each with its file and content."""
-        rows = self.warehouse.rows(
-            "select observed_at, raw_observations.file, content_hash from raw_observations left join _loads"
-            " on source_table = 'products' and bucket = observed_at::varchar"
-        )
-        return {observed_at: (file, content) for observed_at, file, content in rows}
-
     def _add_history(self) -> None:
         """Stage the instants of dbt's history that are not observed, each as a file of the products.
 
@@ -283,7 +264,7 @@ class Load:
             return
         is_stored = HISTORY in self.added_to
         rows = "raw_products_snapshot" if is_stored else f"{history.STAGED_HISTORY} where reason is null"
-        connection, accepted = self.warehouse.connection, self._accepted()
+        connection, accepted = self.warehouse.connection, self.warehouse.ledger.loads.observed_files()
         history.note_intervals(connection, rows, self.as_of + FAR_FUTURE)
         observed, added = {each.observed_at for each in self.listed["products"]}, []
         for observed_at, content in history.observations(connection):
@@ -312,8 +293,8 @@ class Load:
         history.judge_overlaps(connection)
 
     def _record_found(self, name: str) -> None:
-        """What the fresh files hold, in `found_<table>`, as `_files` will keep it."""
-        self.warehouse.execute(f"create or replace temp table found_{name} as from _files where false")
+        """What the fresh files hold, in `found_<table>`, as the ledger will keep it."""
+        self.warehouse.ledger.loads.start_found(name)
         self._add_found(name, self.fresh[name])
 
     def _add_found(self, name: str, fresh: list[SourceFile]) -> None:
@@ -333,7 +314,7 @@ class Load:
 
     def _find_changed(self, files: list[SourceFile]) -> None:
         """Of files of events that were taken as known and are read after all, note those that are others by now."""
-        known = self._known_files("events")
+        known = self.warehouse.ledger.loads.known_files("events")
         changed = [each for each in files if each.content_hash != known[each.name][2]]
         if changed:
             self.fresh["events"] += changed
@@ -345,30 +326,13 @@ class Load:
         """The weeks of the source's events: week, file and the file's content."""
         unchanged = {each.name for each in self.listed["events"]} - {each.name for each in self.fresh["events"]}
         return set(
-            self.warehouse.rows(
-                "select week, file, content_hash from found_events where week is not null"
-                " union select week, file, content_hash from _files where source_table = 'events'"
-                " and week is not null and list_contains(?::varchar[], file)",
-                [sorted(unchanged)],
-            )
-        )
-
-    def _loaded_weeks(self) -> set[tuple[dt.date, str, str]]:
-        """The weeks that are loaded, as `_source_weeks` has them; their file may be gone."""
-        loaded = self.warehouse.rows(
-            "select bucket, file, content_hash from _loads where source_table = 'events' and bucket <> ?", [NO_WEEK]
-        )
-        return {(dt.date.fromisoformat(bucket), file, content) for bucket, file, content in loaded}
+            self.warehouse.rows("select week, file, content_hash from found_events where week is not null")
+        ) | self.warehouse.ledger.loads.weeks_of_files(unchanged)
 
     def _observed(self) -> list[tuple[dt.datetime, int]]:
         """The observations that the run counts, in order, each with the number of the write that loaded it."""
-        stored = self.warehouse.rows(
-            "select observed_at, max(write_number) from _loads join raw_observations"
-            " on source_table = 'products' and bucket = observed_at::varchar where observed_at <= ?"
-            " group by observed_at",
-            [self.as_of + FAR_FUTURE],
-        )
-        unwritten = self.warehouse.next_write_number()
+        stored = self.warehouse.ledger.loads.observations(until=self.as_of + FAR_FUTURE)
+        unwritten = self.warehouse.ledger.loads.next_write_number()
         fresh = {each.observed_at: unwritten for each in self._accepted_observations()}
         observed = dict(stored) | fresh
         made_at = self._products_made_at(max(observed, default=None))
@@ -396,7 +360,7 @@ class Load:
             RefusedLoad: the week that is set has not begun, or events before it are loaded.
         """
         calendar, start = self.warehouse.calendar, self.warehouse.settings.start
-        loaded = {week for week, _file, _content in self._loaded_weeks()}
+        loaded = {week for week, _file, _content in self.warehouse.ledger.loads.loaded_weeks()}
         latest = min([*loaded, self.running_week])
         if start and start > latest:
             why = "the first week of the warehouse" if loaded else "the running week"
@@ -408,14 +372,14 @@ class Load:
     def known_weeks(self, first_week: dt.date) -> list[dt.date]:
         """All weeks from the first to the last one that holds, or held, an event or an observation."""
         calendar = self.warehouse.calendar
-        held = self._source_weeks() | self._loaded_weeks()
+        held = self._source_weeks() | self.warehouse.ledger.loads.loaded_weeks()
         weeks = [week for week, _file, _content in held if week <= self.running_week]
         weeks += [calendar.week_of(at) for at, _number in self._observed()]
         return weeks_between(first_week, min(max([*weeks, first_week]), self.running_week))
 
     def changed_weeks(self) -> set[dt.date]:
         """The weeks whose source is not what was loaded of it; those never loaded too."""
-        return {week for week, _file, _content in self._source_weeks() ^ self._loaded_weeks()}
+        return {week for week, _file, _content in self._source_weeks() ^ self.warehouse.ledger.loads.loaded_weeks()}
 
     def due_weeks(self, first_week: dt.date) -> set[dt.date]:
         """The weeks that bring the warehouse up to date with the source; the last one at least."""
@@ -431,12 +395,6 @@ class Load:
 
     def _weeks_behind(self, weeks: list[dt.date]) -> set[dt.date]:
         """The weeks in which a weekly table was never written, or before what it is made from."""
-        written: dict[tuple[str, dt.date], int] = {}
-        versions: dict[tuple[str, dt.date], int] = {}
-        for name, week, number, made_with in self.warehouse.rows(
-            "select table_name, week, write_number, coalesce(made_with, 0) from _writes where week is not null"
-        ):
-            written[name, week], versions[name, week] = number, made_with
         calendar, observed = self.warehouse.calendar, self._observed()
         # An observation bears on the week of the one before it and on all later ones.
         bearing, before = [], None
@@ -445,20 +403,9 @@ class Load:
             before = at
         if self.ahead.bears_from:
             # An observation that no longer counts, or counts again, bears like a new one.
-            bearing.append((self.ahead.bears_from, self.warehouse.next_write_number()))
-        behind = set()
-        for week in weeks:
-            last_write = {name: written.get((name, week), 0) for name in WEEKLY}
-            observed_by = max([by for since, by in bearing if since <= week], default=0)
-            if (
-                0 in last_write.values()
-                or last_write["int_session_days"] < last_write["raw_events"]
-                or versions["inventory", week] < observed_by
-                or versions["inventory_changes", week] < observed_by
-                or last_write["inventory_changes"] < last_write["inventory"]
-            ):
-                behind.add(week)
-        return behind
+            bearing.append((self.ahead.bears_from, self.warehouse.ledger.loads.next_write_number()))
+        bears = {week: max([by for since, by in bearing if since <= week], default=0) for week in weeks}
+        return self.warehouse.ledger.writes.stale_weeks(weeks, bears)
 
     # Judging
 
@@ -526,9 +473,7 @@ class Load:
         Rows that another mapping loaded are not compared, nor a table or week of which nothing was loaded.
         """
         replaced = [name for name in WHOLE_TABLES if name in self.staged and name not in self.added_to]
-        loaded = self.warehouse.rows(
-            _ROWS_LOADED, {"whole": replaced, "weeks": [str(week) for week in self.weeks - self.kept]}
-        )
+        loaded = self.warehouse.ledger.loads.rows_loaded(replaced, self.weeks - self.kept)
         now = self._rows_to_load(replaced)
         return [
             (name, None if bucket == "all" else dt.date.fromisoformat(bucket), rows, now.get((name, bucket), 0))
@@ -573,7 +518,7 @@ class Load:
         for week, file, content in self._source_weeks():
             if file not in fresh:
                 unchanged[week].add((file, content))
-        for week, file, content in self._loaded_weeks():
+        for week, file, content in self.warehouse.ledger.loads.loaded_weeks():
             loaded[week] |= set() if file in grown else {(file, content)}
         looked_at_again = {
             row[0]
@@ -633,14 +578,7 @@ class Load:
 
     def _stage_known_events(self, others: Iterable[dt.date] = ()) -> None:
         """Read unchanged files again that hold rows of the weeks that are replaced, or of others."""
-        holding = {
-            row[0]
-            for row in self.warehouse.rows(
-                "select distinct file from _files where source_table = 'events' and (list_contains(?::date[], week)"
-                " or week in (select week from load_weeks where not is_kept))",
-                [list(others)],
-            )
-        }
+        holding = self.warehouse.ledger.loads.files_of_weeks(others)
         missing = [
             each for each in self.listed["events"] if each.name in holding and each.name not in self.staged["events"]
         ]
@@ -890,16 +828,12 @@ class Load:
             waiting = self.weeks - self.done - self.kept
             if waiting:
                 # What moves between weeks is whole when they are all done: until then these are due.
-                self.warehouse.execute(
-                    "update _loads set content_hash = '' where source_table = 'events'"
-                    " and list_contains(?::varchar[], bucket)",
-                    [[str(week) for week in waiting]],
-                )
+                self.warehouse.ledger.loads.make_due(waiting)
             if self.source.mapping.makes_products:
-                self._note_prices(replaced)
+                self.warehouse.ledger.prices.note(replaced)
             is_all = self.weeks <= set(weeks.weeks())
             written = self.warehouse.move_staged("events", table, weeks, may_become=is_all)
-            self.warehouse.record_write(table.name, run_id, sorted({*replaced, *added_to}))
+            self.warehouse.ledger.writes.record(table.name, run_id, sorted({*replaced, *added_to}))
         return written
 
     def write_products(self, run_id: str) -> int:
@@ -916,7 +850,7 @@ class Load:
             self._forget_made_products()
             for name in ("raw_products", "raw_observations"):
                 self.warehouse.delete_observations(TABLES[name], instants)
-                self.warehouse.record_write(name, run_id)
+                self.warehouse.ledger.writes.record(name, run_id)
             self.warehouse.insert_rows(
                 TABLES["raw_observations"],
                 "select unnest(?::timestamp[]) as observed_at, unnest(?::varchar[]) as file,"
@@ -949,20 +883,6 @@ class Load:
         self.written["products"] = added
         return added
 
-    def _note_prices(self, replaced: list[dt.date]) -> None:
-        """Keep, of each week and product, when an event last named it, and the price that one last gave."""
-        self.warehouse.execute(
-            "create or replace temp table prices as select week, product_id, max(latest_at) as latest_at,"
-            " max(priced_at) as priced_at, arg_max(price, (priced_at, price)) as price from"
-            " (select week, product_id, created_at as latest_at, if(price is null, null, created_at) as priced_at,"
-            " price from _staged_events where reason is null and product_id is not null and week in (from run_weeks)"
-            " union all by name select * from _event_prices where week in (from run_weeks)"
-            " and not list_contains(?::date[], week)) group by week, product_id",
-            [replaced],
-        )
-        self.warehouse.execute("delete from _event_prices where week in (from run_weeks)")
-        self.warehouse.execute("insert into _event_prices by name from prices")
-
     def _write_made_products(self, run_id: str) -> int:
         """Observe, at the instant of the latest event, the products that the loaded events name; the rows added.
 
@@ -971,21 +891,18 @@ class Load:
         """
         if self.weeks - self.done:
             return 0
-        execute, value = self.warehouse.execute, self.warehouse.value
+        execute, value, ledger = self.warehouse.execute, self.warehouse.value, self.warehouse.ledger
+        until = self.as_of + FAR_FUTURE
         with self.warehouse.transaction():
             self._forget_made_products()
-            at = value(
-                "select date_trunc('second', greatest("
-                "(select max(latest_at) from _event_prices where latest_at <= $until),"
-                " (select max(observed_at) from raw_observations where observed_at <= $until)))",
-                {"until": self.as_of + FAR_FUTURE},
-            )
-            if at is None:
+            observed_at = value("select max(observed_at) from raw_observations where observed_at <= ?", [until])
+            latest = max((each for each in (ledger.prices.latest_event(until), observed_at) if each), default=None)
+            if latest is None:
                 return 0
+            at = latest.replace(microsecond=0)
             execute(
                 "create or replace temp table made_products as select ? as observed_at, product_id,"
-                " product_id as name, arg_max(price, (priced_at, price)) as price, null::bigint as inventory"
-                " from _event_prices group by product_id",
+                f" product_id as name, price, null::bigint as inventory from ({ledger.prices.priced_products()})",
                 [at],
             )
             stored = "(from raw_products where observed_at = $at)"
@@ -998,8 +915,8 @@ class Load:
                 return 0
             for name in ("raw_products", "raw_observations"):
                 self.warehouse.delete_observations(TABLES[name], [at])
-                self.warehouse.record_write(name, run_id)
-            execute("delete from _loads where source_table = 'products' and bucket = ?", [str(at)])
+                self.warehouse.ledger.writes.record(name, run_id)
+            ledger.loads.forget_observations([at])
             self.warehouse.insert_rows(TABLES["raw_products"], "from made_products")
             products = int(value("select count(*) from made_products"))
             self.warehouse.insert_rows(
@@ -1007,33 +924,22 @@ class Load:
                 "select ?::timestamp as observed_at, ?::varchar as file, ?::bigint as products",
                 [at, MADE_OF_EVENTS, products],
             )
-            execute(
-                "insert into _loads values ('products', ?, ?, ?, ?, ?, 0, 0, ?, ?)",
-                [
-                    str(at),
-                    MADE_OF_EVENTS,
-                    self.source.mapping.digest,
-                    products,
-                    products,
-                    self.warehouse.next_write_number(),
-                    run_id,
-                ],
-            )
+            ledger.loads.account_observation(at, MADE_OF_EVENTS, self.source.mapping.digest, products, run_id)
         self.written["products"] = products
         return products
 
     def _forget_made_products(self) -> None:
         """Take back the observations that another mapping made from events, and the versions that rest on them."""
         mapping = self.source.mapping
-        made = "source_table = 'products' and file = ? and content_hash <> ?"
-        given = [MADE_OF_EVENTS, mapping.digest if mapping.makes_products else ""]
-        rows = self.warehouse.rows(f"select bucket::timestamp from _loads where {made}", given)
-        if not rows:
+        made = self.warehouse.ledger.loads.made_observations(
+            MADE_OF_EVENTS, mapping.digest if mapping.makes_products else ""
+        )
+        if not made:
             return
         for name in ("raw_products", "raw_observations"):
-            self.warehouse.delete_observations(TABLES[name], [row[0] for row in rows])
-        self.warehouse.execute(f"delete from _loads where {made}", given)
-        self.warehouse.execute("delete from _writes where table_name = 'product_snapshots'")
+            self.warehouse.delete_observations(TABLES[name], made)
+        self.warehouse.ledger.loads.forget_observations(made)
+        self.warehouse.ledger.writes.forget(VERSIONS)
 
     def write_whole(self, name: str, run_id: str) -> int:
         """Write a table without history: all of it, or only what is new; the rows written, none the second time."""
@@ -1047,9 +953,10 @@ class Load:
                 self.warehouse.delete_rows(table)
             changed_since = self._first_event_of_items() if name == "order_items" else None
             written = self.warehouse.move_staged(name, table)
-            self.warehouse.record_write(table.name, run_id)
+            self.warehouse.ledger.writes.record(table.name, run_id)
             if changed_since:
-                self.warehouse.record_write(table.name, run_id, [self.warehouse.calendar.week_of(changed_since)])
+                first = self.warehouse.calendar.week_of(changed_since)
+                self.warehouse.ledger.writes.record(table.name, run_id, [first])
         self.written[name] = written
         return written
 
@@ -1095,7 +1002,6 @@ class Load:
             " coalesce(before_at, ?) as rejected_at from refused",
             [name, self.as_of],
         )
-        execute(f"delete from _loads where source_table = ? and ({of_this_load})", [name, *parameters])
         of_load = set(self.staged[name])
         staged = [each for each in self.listed[name] if each.name in of_load]
         execute(
@@ -1107,41 +1013,26 @@ class Load:
                 [each.observed_at and str(each.observed_at) for each in staged],
             ],
         )
-        execute(
-            "insert into _loads select ?, coalesce(counts.bucket, contents.bucket), file, content_hash,"
-            " coalesce(rows_read, 0), coalesce(rows_loaded, 0), coalesce(rows_dropped, 0),"
-            f" coalesce(rows_rejected, 0), ?, ? from contents left join (select *, {table.bucket} as bucket from"
+        counts = (
+            "select coalesce(counts.bucket, contents.bucket), file, content_hash, coalesce(rows_read, 0),"
+            " coalesce(rows_loaded, 0), coalesce(rows_dropped, 0), coalesce(rows_rejected, 0)"
+            f" from contents left join (select *, {table.bucket} as bucket from"
             " (select file, week, observed_at, sum(rows) as rows_read,"
             " sum(rows) filter (where reason is null) as rows_loaded,"
             " sum(rows) filter (where reason = 'duplicate') as rows_dropped,"
             " sum(rows) filter (where reason <> 'duplicate') as rows_rejected from (select file, week, observed_at,"
             f" reason, 1 as rows from judged union all select file, week, null, null, rows from still_{name}"
-            " where week is null or week in (from run_weeks))"
-            " group by all))"
-            " as counts using (file) where coalesce(counts.bucket, contents.bucket) is not null",
-            [name, self.warehouse.next_write_number(), run_id],
+            " where week is null or week in (from run_weeks)) group by all))"
+            " as counts using (file) where coalesce(counts.bucket, contents.bucket) is not null"
         )
-        keep = [each.name for each in self.listed[name]]
-        execute(
-            "delete from _files where source_table = ? and (file in (select file from found_"
-            f"{name}) or not list_contains(?::varchar[], file))",
-            [name, keep],
-        )
-        execute(f"insert into _files from found_{name}")
+        self.warehouse.ledger.loads.replace_load(name, of_this_load, parameters, counts, run_id)
+        self.warehouse.ledger.loads.keep_found(name, [each.name for each in self.listed[name]])
 
 
 _EMPTY_REFUSED = (
     "select observed_at, rejected_at from rejected_rows"
     " where source_table = 'products' and reason = 'too_few_products' and raw_text is null"
 )
-_ROWS_LOADED = """
-    select source_table, bucket, sum(rows_loaded), list(distinct split_part(content_hash, ':', 2))
-    from _loads
-    where rows_loaded > 0
-        and (list_contains($whole::varchar[], source_table)
-            or (source_table = 'events' and list_contains($weeks::varchar[], bucket)))
-    group by all order by all
-"""
 # Known rows are recognised by week and key: prune removes their text.
 _NEWLY_REJECTED = """
     with staged as (

@@ -87,8 +87,8 @@ class WarehouseIOManager(IOManager):
     def _weeks(self, context: StepExecutionContext, table: Table) -> Weeks:
         """The weeks of the run that are made anew: of a table made week by week, only those that changed."""
         weeks = run_weeks(context, self._warehouse.settings)
-        if table.made_from and is_only_changed(context.dagster_run):
-            return self._warehouse.weeks_behind(table, weeks)
+        if table.follows and is_only_changed(context.dagster_run):
+            return self._warehouse.ledger.writes.weeks_behind(table, weeks)
         return weeks
 
     def _from_frame(self, context: OutputContext, frame: pd.DataFrame) -> ibis.Table:

@@ -43,7 +43,7 @@ def plan_run(
     if settings.is_sample and extends_sample:
         sample.extend(settings.source_path, as_of)
     anew = (dt.date.min, dt.date.max) if every_week else weeks
-    source = source_of(settings, as_of, warehouse.first_week(), anew, counts_weeks)
+    source = source_of(settings, as_of, warehouse.ledger.facts.first_week(), anew, counts_weeks)
     # What is read is staged, and judged: the writing needs no source.
     with contextlib.closing(source):
         load = Load(

@@ -44,7 +44,7 @@ def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
                 planned = plan_run(warehouse, at, context.log, extends_sample=False, counts_weeks=True)
                 changed = planned.load.changed_weeks() & set(planned.load.known_weeks(planned.first_week))
                 late = {week for week in changed if week < ticks_do}
-                written = warehouse.next_write_number()
+                written = warehouse.ledger.loads.next_write_number()
         except (SourceError, UsageError) as error:
             yield dg.SkipReason(str(error))
             return

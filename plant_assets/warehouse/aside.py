@@ -9,6 +9,7 @@ from pathlib import Path
 
 from plant_assets.settings import Settings, UsageError
 from plant_assets.warehouse.database_files import connect, put_in_place, remove_database, settle
+from plant_assets.warehouse.ledger.facts import store_facts
 
 
 def set_aside_other_store(settings: Settings, log: logging.Logger) -> None:
@@ -46,11 +47,8 @@ def _store_of(settings: Settings, log: logging.Logger) -> dict[str, str]:
     path = settings.warehouse_path
     if not path.exists():
         return {}
-    has_facts = "select count(*) from duckdb_tables() where database_name = 'warehouse' and table_name = '_meta'"
-    facts = "select name, value from warehouse.analytics._meta where name in ('source', 'timezone')"
     try:
         with connect(path, settings, log) as connection:
-            is_there = connection.execute(has_facts).fetchall() == [(1,)]
-            return dict(connection.execute(facts).fetchall()) if is_there else {}
+            return store_facts(connection)
     except UsageError:
         return {}

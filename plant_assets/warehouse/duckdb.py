@@ -15,11 +15,12 @@ import ibis
 import pandas as pd
 
 from plant_assets.atomic import write_atomically
-from plant_assets.calendar import WEEK, Weeks
-from plant_assets.contracts import MARTS, STAGES, TABLES, WEEKLY, Table
+from plant_assets.calendar import Weeks
+from plant_assets.contracts import LOADED, TABLES, WEEKLY, Table
 from plant_assets.settings import Settings, UsageError, size_in_bytes
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse.expressions import to_sql
+from plant_assets.warehouse.ledger.ledger import open_ledger
 from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table, require_shape
 
 # The sessions and products of more rows than these are grouped in portions.
@@ -47,6 +48,7 @@ class Warehouse:
         self.connection = connection
         self.settings = settings
         self.calendar = settings.calendar
+        self.ledger = open_ledger(connection, settings.calendar)
         # What a plan staged in this process, for the run that follows it.
         self.staged: object | None = None
 
@@ -126,14 +128,10 @@ class Warehouse:
         }
 
     def meta(self, name: str) -> str | None:
-        found: str | None = self.value("select value from _meta where name = ?", [name])
-        return found
+        return self.ledger.facts.get(name)
 
-    def remember(self, **values: str) -> None:
-        """Keep facts of the store in `_meta`, in the caller's transaction if there is one."""
-        for name, value in values.items():
-            self.execute("delete from _meta where name = ?", [name])
-            self.execute("insert into _meta values (?, ?)", [name, value])
+    def stages(self) -> tuple[str, ...]:
+        return self.ledger.facts.stages()
 
     def require_store(self) -> None:
         """Refuse to mix two stores in one warehouse.
@@ -142,25 +140,15 @@ class Warehouse:
             StoreMismatch: it remembers another source or zone.
         """
         for name, value in self.settings.store().items():
-            known = self.meta(name)
+            known = self.ledger.facts.get(name)
             if known is not None and known != value:
                 raise store_mismatch(self.settings, name, known, value)
-
-    def first_week(self) -> dt.date | None:
-        """The first week that the store is known to have; None before the first load."""
-        known = self.meta("first_week")
-        return dt.date.fromisoformat(known) if known else None
-
-    def stages(self) -> tuple[str, ...]:
-        """The funnel's stages that the store has, in order; all where nothing says otherwise."""
-        known = self.meta("stages")
-        return STAGES if known is None else tuple(known.split(","))
 
     def remember_store(self, first_week: dt.date, stages: Sequence[str]) -> None:
         """Keep source, zone, first week and stages, with a copy that definitions can read while a run writes."""
         facts = self.settings.store() | {"first_week": first_week.isoformat(), "stages": ",".join(stages)}
         with self.transaction():
-            self.remember(**facts)
+            self.ledger.facts.remember(**facts)
         write_atomically(self.settings.store_path, json.dumps(facts))
 
     @contextlib.contextmanager
@@ -199,7 +187,7 @@ class Warehouse:
                 written = self._replace_since(table, data, since)
             else:
                 written = self._replace_rows(table, data, weeks)
-            self.record_write(name, run_id, weeks.weeks() if weeks else None)
+            self.ledger.writes.record(name, run_id, weeks.weeks() if weeks else None)
         return written
 
     def insert_rows(self, table: Table, query: str, parameters: Any = None) -> None:
@@ -245,24 +233,6 @@ class Warehouse:
             bounds = table.bounds(Weeks(self.calendar, week, week))
             self.execute(f"delete from {table.name} where {table.week_column} >= ? and {table.week_column} < ?", bounds)
 
-    def next_write_number(self) -> int:
-        numbers = "select write_number from _writes union all select write_number from _loads"
-        return int(self.value(f"select coalesce(max(write_number), 0) + 1 from ({numbers})"))
-
-    def record_write(self, name: str, run_id: str, weeks: Iterable[dt.date] | None = None) -> None:
-        """Note which run wrote a table, or weeks of it, after all writes before, and with which product versions."""
-        number = self.next_write_number()
-        written = [None] if weeks is None else list(weeks)
-        self.execute(
-            "delete from _writes where table_name = ? and (week is null or list_contains(?::date[], week))",
-            [name, written],
-        )
-        self.execute(
-            "insert into _writes select ?, unnest(?::date[]), ?, ?, (now() at time zone 'UTC')::timestamp,"
-            " (select max(write_number) from _writes where table_name = 'product_snapshots')",
-            [name, written, number, run_id],
-        )
-
     def _drop_other_kind(self, name: str, kind: str) -> None:
         other = "table" if kind == "view" else "view"
         is_other = self.value(
@@ -306,53 +276,10 @@ class Warehouse:
             raise WrongShape(f"{table.name}: {written - inside} rows lie outside the weeks {weeks}")
         return written
 
-    def weeks_behind(self, table: Table, weeks: "Weeks") -> "Weeks":
-        """From the first to the last of `weeks` in which a table is older than the one it is made from."""
-        first, last = self.rows(
-            "select min(week), max(week) from _writes as source where table_name = ? and week between ? and ? and"
-            " write_number > coalesce((select max(write_number) from _writes as made where table_name = ?"
-            " and made.week = source.week), 0)",
-            [table.made_from, weeks.first, weeks.last, table.name],
-        )[0]
-        return Weeks(self.calendar, first or weeks.first, last or weeks.first - WEEK)
-
-    def changed_since(self, name: str, *sources: str) -> dt.date | None:
-        """The first week of `sources` that was written after the table; None where it was never written.
-
-        Where none was, the week after all that were ever written.
-        """
-        written = self.value("select max(write_number) from _writes where table_name = ?", [name])
-        weeks = self.rows(
-            "select min(week) filter (where write_number > ?), max(week) + 7 from _writes"
-            " where week is not null and list_contains(?::varchar[], table_name)",
-            [written, list(sources)],
-        )
-        first, after = weeks[0]
-        return (first or after) if written else None
-
-    def marts_of_other_runs(self, run_id: str) -> list[str]:
-        """The unpartitioned marts that another run wrote last."""
-        rows = self.rows(
-            "select distinct table_name from _writes where list_contains(?::varchar[], table_name)"
-            " and week is null and run_id <> ?",
-            [list(MARTS), run_id],
-        )
-        return sorted(row[0] for row in rows)
-
-    def written_by_others_since(self, run_id: str) -> list[str]:
-        """Return the tables that other runs wrote after the first write that stands of a run."""
-        rows = self.rows(
-            "select distinct table_name from _writes where run_id <> ?"
-            " and write_number > (select min(write_number) from _writes where run_id = ?)",
-            [run_id, run_id],
-        )
-        return sorted(row[0] for row in rows)
-
     def prepare(self) -> None:
         """Make what loads and runs expect to find, and what an older version lacks."""
-        for table in TABLES.values():
-            if table.name.startswith("raw_") or table.name == "rejected_rows":
-                self.execute(create_table(table, dict.fromkeys(table.ids, "UUID")))
+        for name in LOADED:
+            self.execute(create_table(TABLES[name], dict.fromkeys(TABLES[name].ids, "UUID")))
         self.add_columns()
 
     def require_engine(self) -> None:
@@ -370,7 +297,7 @@ class Warehouse:
             for column in missing:
                 self.execute(f"alter table {name} add column {identifier(column.name)} {column.sql_type}")
             if missing:
-                self.execute("delete from _writes where table_name = ?", [name])
+                self.ledger.writes.forget(name)
 
     def _id_types(self) -> dict[str, str]:
         """The types under which ids are stored: those of all tables are those of their events."""

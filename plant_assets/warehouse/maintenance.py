@@ -31,6 +31,7 @@ from plant_assets.warehouse.database_files import (
     unfinished,
 )
 from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.ledger.facts import source_of_other
 from plant_assets.warehouse.lock import hold_lock
 from plant_assets.warehouse.observations import forget, is_dated, is_in_history
 from plant_assets.warehouse.open import open_marts, open_warehouse
@@ -58,7 +59,7 @@ def _table_files(path: Path, settings: Settings) -> tuple[Path, list[str]]:
         files = (
             [row[0] for row in warehouse.rows("select unnest(files) from _slices")] if warehouse.has("_slices") else []
         )
-        return settings.tables_path / (warehouse.meta("tables") or ""), files
+        return settings.tables_path / (warehouse.ledger.facts.get("tables") or ""), files
 
 
 def _give_files(files: list[str], source: Path, target: Path) -> None:
@@ -154,8 +155,8 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
             settle(settings, log)
         put_in_place(fresh, target, lambda copy: contents(copy) == expected)
     with open_warehouse(settings, log, holder) as warehouse:
-        if first_week := warehouse.meta("first_week"):
-            warehouse.remember_store(dt.date.fromisoformat(first_week), warehouse.stages())
+        if first_week := warehouse.ledger.facts.first_week():
+            warehouse.remember_store(first_week, warehouse.ledger.facts.stages())
             publish_marts(warehouse, holder)
     return source
 
@@ -256,27 +257,17 @@ def import_observations(settings: Settings, log: logging.Logger, path: Path, hol
         if warehouse.value("select exists (from raw_observations)"):
             raise UsageError(f"{settings.warehouse_path} has observations already: import them before its first run")
         warehouse.execute(f"attach {literal(str(path))} as other (read_only)")
-        known = warehouse.value("select value from other.analytics._meta where name = 'source'")
+        known = source_of_other(warehouse.connection, "other")
         if known != settings.store()["source"]:
             raise UsageError(f"{path} holds the store with source {known}, not {settings.store()['source']}")
         with warehouse.transaction():
             for name in ("raw_products", "raw_observations"):
                 columns = ", ".join(TABLES[name].names)
                 warehouse.insert_rows(TABLES[name], f"select {columns} from other.analytics.{name}")
-            of_them = "source_table = 'products' and {} in (select observed_at from raw_observations)"
-            # In the order in which they were loaded, and before all that will be written here.
+            warehouse.ledger.loads.import_observations(holder)
             warehouse.execute(
-                "insert into _loads by name select * replace (dense_rank() over (order by write_number) as"
-                f" write_number) from other.analytics._loads where {of_them.format('try_cast(bucket as timestamp)')}"
-            )
-            warehouse.execute(
-                "insert into _writes select unnest(['raw_products', 'raw_observations']), null, max(write_number), ?,"
-                " (now() at time zone 'UTC')::timestamp, null from _loads",
-                [holder],
-            )
-            warehouse.execute("insert into _files from other.analytics._files where source_table = 'products'")
-            warehouse.execute(
-                f"insert into rejected_rows from other.analytics.rejected_rows where {of_them.format('observed_at')}"
+                "insert into rejected_rows from other.analytics.rejected_rows where source_table = 'products'"
+                " and observed_at in (select observed_at from raw_observations)"
             )
         warehouse.execute("detach other")
         return int(warehouse.value("select count(*) from raw_observations"))

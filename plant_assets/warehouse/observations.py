@@ -14,10 +14,10 @@ from plant_assets.calendar import FAR_FUTURE, WEEK, Calendar
 from plant_assets.contracts import FROM_HISTORY, TABLES, WEEKLY, Table
 from plant_assets.warehouse.duckdb import Warehouse
 
-# The fact in `_meta`: the first observation that the stored tables leave out, and how many.
+# The fact that names the first observation that the stored tables leave out, and how many there are.
 LEFT_OUT = "left_out"
-MADE_BY_WEEK = tuple(name for name in WEEKLY if not name.startswith("raw_"))
-MADE_OF_VERSIONS = ("inventory", "inventory_changes")
+MADE_BY_WEEK = tuple(name for name in WEEKLY if TABLES[name].layer != "raw")
+MADE_OF_VERSIONS = tuple(name for name in WEEKLY if TABLES[name].reads_versions)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Ahead:
 
     @property
     def fact(self) -> str:
-        """What `_meta` keeps of the observations."""
+        """Return what the ledger keeps of the observations."""
         return f"{self.observations[0][0].isoformat()} {len(self.observations)}" if self.observations else ""
 
     def sentence(self, as_of: dt.datetime, files: Collection[str]) -> str:
@@ -57,7 +57,7 @@ def is_dated(file: str) -> bool:
 
 def is_in_history(warehouse: Warehouse, observed_at: dt.datetime, file: str) -> bool:
     """Tell whether a run would make an observation again of dbt's history, as it was when it was last loaded."""
-    known = warehouse.meta(LEFT_OUT)
+    known = warehouse.ledger.facts.get(LEFT_OUT)
     is_left_out = known and observed_at >= dt.datetime.fromisoformat(known.split()[0])
     return (
         file.startswith(FROM_HISTORY)
@@ -77,12 +77,9 @@ def find_ahead(warehouse: Warehouse, as_of: dt.datetime) -> Ahead:
     observations = warehouse.rows(
         "select observed_at, file from raw_observations where observed_at > ? order by all", [as_of + FAR_FUTURE]
     )
-    weeks = warehouse.rows(
-        "select distinct week from _writes where week > ? and list_contains(?::varchar[], table_name) order by all",
-        [warehouse.calendar.week_of(as_of), list(MADE_BY_WEEK)],
-    )
-    ahead = Ahead(tuple(observations), tuple(week for (week,) in weeks))
-    known = warehouse.meta(LEFT_OUT) or ""
+    weeks = warehouse.ledger.writes.weeks(MADE_BY_WEEK, after=warehouse.calendar.week_of(as_of))
+    ahead = Ahead(tuple(observations), tuple(weeks))
+    known = warehouse.ledger.facts.get(LEFT_OUT) or ""
     if known == ahead.fact:
         return ahead
     firsts = [dt.datetime.fromisoformat(fact.split()[0]) for fact in (known, ahead.fact) if fact]
@@ -97,32 +94,31 @@ def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
             warehouse.delete_weeks(TABLES[name], ahead.weeks)
     if ahead.weeks or ahead.changed_since:
         forget_writes(warehouse, ahead.weeks, ahead.bears_from)
-        warehouse.remember(**{LEFT_OUT: ahead.fact})
+        warehouse.ledger.facts.remember(**{LEFT_OUT: ahead.fact})
 
 
 def forget_writes(warehouse: Warehouse, weeks: Collection[dt.date], bears_from: dt.date | None) -> None:
     """Have whole tables made again from nothing, `weeks` of the weekly ones, and the stock from a week on."""
-    warehouse.execute("update _writes set write_number = 0 where week is null and not starts_with(table_name, 'raw_')")
-    warehouse.execute(
-        "delete from _writes where (list_contains(?::varchar[], table_name) and list_contains(?::date[], week))"
-        " or (list_contains(?::varchar[], table_name) and week >= ?)",
-        [list(MADE_BY_WEEK), list(weeks), list(MADE_OF_VERSIONS), bears_from],
-    )
+    writes = warehouse.ledger.writes
+    writes.forget_whole()
+    writes.forget_weeks(MADE_BY_WEEK, weeks)
+    if bears_from:
+        writes.forget_weeks(MADE_OF_VERSIONS, writes.weeks(MADE_OF_VERSIONS, after=bears_from - WEEK))
 
 
 def forget(warehouse: Warehouse, observed_at: dt.datetime) -> None:
     """Remove an observation with its load, in one transaction; the next run rebuilds the versions from there."""
     since = _bears_from(warehouse, observed_at)
-    weeks = warehouse.rows("select distinct week from _writes where table_name = 'inventory' and week >= ?", [since])
+    weeks = warehouse.ledger.writes.weeks(MADE_OF_VERSIONS, after=since - WEEK)
     with warehouse.transaction():
         for name in MADE_OF_VERSIONS:
             # Without the observation the first weeks may be none of the store's, and no run would write them.
             if warehouse.has(name):
-                warehouse.delete_weeks(TABLES[name], [week for (week,) in weeks])
+                warehouse.delete_weeks(TABLES[name], weeks)
         forget_writes(warehouse, [], since)
         for name in ("raw_products", "raw_observations"):
             warehouse.delete_observations(TABLES[name], [observed_at])
-        warehouse.execute("delete from _loads where source_table = 'products' and bucket = ?", [str(observed_at)])
+        warehouse.ledger.loads.forget_observations([observed_at])
         warehouse.execute(
             "delete from rejected_rows where source_table = 'products' and observed_at = ?", [observed_at]
         )

@@ -14,26 +14,9 @@ from plant_assets.sql import identifier
 from plant_assets.warehouse.aside import set_aside_other_store
 from plant_assets.warehouse.database_files import connect
 from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.ledger.tables import DDL
 from plant_assets.warehouse.lock import hold_lock
 from plant_assets.warehouse.store import STAGED
-
-INTERNAL_DDL = """
-create schema if not exists analytics;
-use warehouse.analytics;
-create table if not exists _meta (name varchar, value varchar);
-create table if not exists _files (
-    source_table varchar, file varchar, size bigint, modified_ns bigint, content_hash varchar,
-    week date, rows_read bigint);
-create table if not exists _loads (
-    source_table varchar, bucket varchar, file varchar, content_hash varchar,
-    rows_read bigint, rows_loaded bigint, rows_dropped bigint, rows_rejected bigint,
-    write_number bigint, run_id varchar);
-create table if not exists _writes (
-    table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
-create table if not exists _event_prices (
-    week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
-alter table _writes add column if not exists made_with bigint;
-"""
 
 
 def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
@@ -89,7 +72,7 @@ def open_warehouse(
         try:
             if is_new:
                 settings.warehouse_path.chmod(0o600)
-            connection.execute("use warehouse; " + INTERNAL_DDL)
+            connection.execute(f"use warehouse; create schema if not exists analytics; use warehouse.analytics; {DDL}")
             drop_staged(connection)
             opened.prepare()
             opened.limit_memory()

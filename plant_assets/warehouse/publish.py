@@ -13,6 +13,7 @@ from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.sql import literal
 from plant_assets.warehouse.database_files import count_tables, put_in_place, unfinished
 from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.ledger import tables as ledger
 
 # Readers of the marts have DuckDB of their own, often an older one.
 READERS_VERSION = "v1.2.0"
@@ -28,7 +29,7 @@ def publish_marts(warehouse: Warehouse, publisher: str, instead: Mapping[str, st
         try:
             warehouse.execute(f"attach {literal(str(fresh))} as marts (storage_version '{READERS_VERSION}')")
             warehouse.execute("create schema marts.analytics")
-            for name in (*PUBLISHED, "_meta", "_writes"):
+            for name in (*PUBLISHED, *ledger.PUBLISHED):
                 if warehouse.has(name):
                     rows |= _publish(warehouse, name, publisher, (instead or {}).get(name))
             warehouse.execute("detach marts")

@@ -164,12 +164,12 @@ class Store:
                 planned.load.write_events(weeks, "run")
                 planned.load.write_whole("products_snapshot", "run")
                 planned.load.write_products("run")
-                warehouse.record_write("product_snapshots", "run")
+                warehouse.ledger.writes.record("product_snapshots", "run")
                 for name in ("orders", "order_items"):
                     planned.load.write_whole(name, "run")
                 for name in WEEKLY:
                     if name != "raw_events":
-                        warehouse.record_write(name, "run", weeks.weeks())
+                        warehouse.ledger.writes.record(name, "run", weeks.weeks())
             return planned
 
     def staged(self, table: str, columns: str) -> list[tuple[Any, ...]]:

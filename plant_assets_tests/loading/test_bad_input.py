@@ -259,7 +259,7 @@ def loaded(loaded_once: Store, tmp_path: Path) -> Store:
     shutil.copytree(loaded_once.settings.home, tmp_path / "home")
     copy = new_store(tmp_path)
     with open_warehouse(copy.settings) as warehouse:
-        warehouse.remember(**copy.settings.store())
+        warehouse.ledger.facts.remember(**copy.settings.store())
     return copy
 
 

@@ -423,7 +423,7 @@ def test_a_database_that_cannot_be_read_is_one_sentence_and_changes_nothing(load
     holder = Holder(url) if "another session" in name else None
     # The warehouse knows the store by its place.
     with open_warehouse(loaded.settings) as warehouse:
-        warehouse.remember(**broken.settings.store())
+        warehouse.ledger.facts.remember(**broken.settings.store())
     with pytest.raises(SourceError, match=message) as caught:
         later(broken)
     assert str(caught.value).isprintable()
@@ -433,7 +433,7 @@ def test_a_database_that_cannot_be_read_is_one_sentence_and_changes_nothing(load
     assert loaded.contents() == before
     mend(loaded)
     with open_warehouse(loaded.settings) as warehouse:
-        warehouse.remember(**loaded.settings.store())
+        warehouse.ledger.facts.remember(**loaded.settings.store())
     later(loaded)
     assert loaded.contents() == before
 

@@ -90,8 +90,8 @@ class SparkWarehouse(Warehouse):
                 continue
             stored = self.column_types(name)
             if name in WEEKLY and stored and not set(table.names) <= set(stored):
-                self.execute("delete from _writes where table_name = ?", [name])
-            if stored or name.startswith("raw_"):
+                self.ledger.writes.forget(name)
+            if stored or table.layer == "raw":
                 self._show(table)
 
     def close(self) -> None:
@@ -105,9 +105,9 @@ class SparkWarehouse(Warehouse):
     @cached_property
     def _folder(self) -> Path:
         """The directory of the tables of this catalog, and of no other."""
-        if self.meta("tables") is None:
-            self.remember(tables=uuid.uuid4().hex)
-        return self.settings.tables_path / str(self.meta("tables"))
+        if self.ledger.facts.get("tables") is None:
+            self.ledger.facts.remember(tables=uuid.uuid4().hex)
+        return self.settings.tables_path / str(self.ledger.facts.get("tables"))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -208,7 +208,7 @@ class SparkWarehouse(Warehouse):
         self._show(table)
 
     def delete_observations(self, table: Table, instants: Sequence[dt.datetime]) -> None:
-        weeks = sorted({self.calendar.week_of(at) for at in instants}) if table.cut_by else [None]
+        weeks = sorted({self.calendar.week_of(at) for at in instants}) if table.partition else [None]
         is_of_these = f"observed_at in ({', '.join(literal(str(at)) for at in instants)})"
         for week in weeks if instants else []:
             stored = self._slices(table, [week] if week else None)
@@ -219,7 +219,7 @@ class SparkWarehouse(Warehouse):
 
     def _add_from(self, relation: str, table: Table, where: str = "true", weeks: Weeks | None = None) -> int:
         """Add the rows of a relation to their weeks; the rows."""
-        added, column = 0, table.cut_by
+        added, column = 0, table.partition and table.partition.column
         if column is None:
             added = self._add(table, f"from {relation} where {where}")
         else:

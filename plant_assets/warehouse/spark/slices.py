@@ -69,7 +69,7 @@ def bounds_of(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
     Told where all that names the table are filters of that column alone, as `Weeks.rows_of` makes them.
     """
     table = TABLES.get(source.name)
-    if table is None or table.cut_by is None:
+    if table is None or table.partition is None:
         return None, None
     lows: list[Any] = []
     highs: list[Any] = []
@@ -79,7 +79,7 @@ def bounds_of(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
         found: dict[type[ops.Value], Any] = {}
         for each in node.predicates if isinstance(node, ops.Filter) else ():
             is_bound = isinstance(each, ops.GreaterEqual | ops.Less) and isinstance(each.right, ops.Literal)
-            if is_bound and isinstance(each.left, ops.Field) and each.left.name == table.cut_by:
+            if is_bound and isinstance(each.left, ops.Field) and each.left.name == table.partition.column:
                 found[type(each)] = each.right.value
         lows.append(found.get(ops.GreaterEqual))
         highs.append(found.get(ops.Less))
@@ -88,5 +88,6 @@ def bounds_of(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
 
 def within(table: Table, weeks: Weeks) -> str:
     """Return the condition on rows of these weeks, as SQL."""
-    low, high = (literal(str(bound)) for bound in table.bounds(weeks))
-    return f"{table.cut_by} >= {low} and {table.cut_by} < {high}"
+    assert table.partition, f"{table.name} has no weeks"
+    column, (low, high) = table.partition.column, (literal(str(bound)) for bound in table.bounds(weeks))
+    return f"{column} >= {low} and {column} < {high}"

@@ -1,0 +1,48 @@
+"""Named facts of the store."""
+
+import datetime as dt
+
+import duckdb
+
+from plant_assets.contracts import STAGES
+
+
+class Facts:
+    """Named facts of the store, as text."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def get(self, name: str) -> str | None:
+        """Return a fact; None where it is not known."""
+        found = self._connection.execute("select value from _meta where name = ?", [name]).fetchone()
+        return found[0] if found else None
+
+    def remember(self, **values: str) -> None:
+        """Keep facts, each in the place of its former value."""
+        for name, value in values.items():
+            self._connection.execute("delete from _meta where name = ?", [name])
+            self._connection.execute("insert into _meta values (?, ?)", [name, value])
+
+    def first_week(self) -> dt.date | None:
+        """Return the first week that the store is known to have; None before the first load."""
+        known = self.get("first_week")
+        return dt.date.fromisoformat(known) if known else None
+
+    def stages(self) -> tuple[str, ...]:
+        """Return the funnel's stages that the store has, in order; all where nothing says otherwise."""
+        known = self.get("stages")
+        return STAGES if known is None else tuple(known.split(","))
+
+
+def store_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return what an attached warehouse remembers of its source and time zone; nothing where it is new."""
+    has_facts = "select count(*) from duckdb_tables() where database_name = 'warehouse' and table_name = '_meta'"
+    facts = "select name, value from warehouse.analytics._meta where name in ('source', 'timezone')"
+    return dict(connection.execute(facts).fetchall()) if connection.execute(has_facts).fetchall() == [(1,)] else {}
+
+
+def source_of_other(connection: duckdb.DuckDBPyConnection, catalog: str) -> str | None:
+    """Return the source of the store of another attached warehouse."""
+    found = connection.execute(f"select value from {catalog}.analytics._meta where name = 'source'").fetchone()
+    return found[0] if found else None

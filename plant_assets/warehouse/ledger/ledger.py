@@ -1,0 +1,26 @@
+"""The ledger of an open warehouse."""
+
+from dataclasses import dataclass
+
+import duckdb
+
+from plant_assets.calendar import Calendar
+from plant_assets.warehouse.ledger.facts import Facts
+from plant_assets.warehouse.ledger.loads import Loads
+from plant_assets.warehouse.ledger.prices import Prices
+from plant_assets.warehouse.ledger.writes import Writes
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All bookkeeping of a warehouse, by what it is about."""
+
+    facts: Facts
+    loads: Loads
+    prices: Prices
+    writes: Writes
+
+
+def open_ledger(connection: duckdb.DuckDBPyConnection, calendar: Calendar) -> Ledger:
+    """Return the ledger of the warehouse that a connection uses."""
+    return Ledger(Facts(connection), Loads(connection), Prices(connection), Writes(connection, calendar))

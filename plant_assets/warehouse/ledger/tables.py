@@ -1,0 +1,54 @@
+"""The tables of the ledger: how they are made, and what expressions see of them."""
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+if TYPE_CHECKING:
+    import ibis
+
+DDL = """
+create table if not exists _meta (name varchar, value varchar);
+create table if not exists _files (
+    source_table varchar, file varchar, size bigint, modified_ns bigint, content_hash varchar,
+    week date, rows_read bigint);
+create table if not exists _loads (
+    source_table varchar, bucket varchar, file varchar, content_hash varchar,
+    rows_read bigint, rows_loaded bigint, rows_dropped bigint, rows_rejected bigint,
+    write_number bigint, run_id varchar);
+create table if not exists _writes (
+    table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
+create table if not exists _event_prices (
+    week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
+alter table _writes add column if not exists made_with bigint;
+"""
+# Published with the marts: what readers say of the run and the store.
+PUBLISHED = ("_meta", "_writes")
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
+    return connection.execute(statement, parameters).fetchall()
+
+
+def next_write_number(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return a number above those of all writes and loads so far."""
+    numbers = "select write_number from _writes union all select write_number from _loads"
+    return int(rows_of(connection, f"select coalesce(max(write_number), 0) + 1 from ({numbers})")[0][0])
+
+
+def loads() -> "ibis.Table":
+    """Return the accounts of loads for expressions: one row per source table, bucket and file."""
+    import ibis
+
+    text = ("source_table", "bucket", "file", "content_hash")
+    counts = ("rows_read", "rows_loaded", "rows_dropped", "rows_rejected", "write_number")
+    return ibis.table(dict.fromkeys(text, "string") | dict.fromkeys(counts, "int64"), name="_loads")
+
+
+def files() -> "ibis.Table":
+    """Return what files hold for expressions: one row per source table, file and week."""
+    import ibis
+
+    columns = {"source_table": "string", "file": "string", "content_hash": "string", "week": "date"}
+    return ibis.table(columns | {"rows_read": "int64"}, name="_files")

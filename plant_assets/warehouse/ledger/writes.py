@@ -1,0 +1,150 @@
+"""Which run wrote which table, or which weeks of it, in which order."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from plant_assets.calendar import WEEK, Calendar, Weeks
+from plant_assets.contracts import MARTS, TABLES, VERSIONS, WEEKLY, Table
+from plant_assets.warehouse.ledger.tables import next_write_number, rows_of
+
+_HAS_NEW_PRODUCT = """
+    select exists (
+        from product_snapshots join _loads on source_table = 'products' and bucket = valid_from::varchar
+        where changed_after is null
+            and write_number > (select coalesce(max(made_with), 0) from _writes where table_name = $name)
+    )
+"""
+_RECORD_WRITE = """
+    insert into _writes
+    select $name, unnest($weeks::date[]), $number, $run_id, (now() at time zone 'UTC')::timestamp,
+        (select max(write_number) from _writes where table_name = $versions)
+"""
+_WEEKS_BEHIND = """
+    select min(week), max(week) from _writes as read
+    where table_name = $upstream and week between $first and $last
+        and write_number > coalesce(
+            (select max(write_number) from _writes as made where table_name = $name and made.week = read.week), 0)
+"""
+_CHANGED_SINCE = """
+    select min(week) filter (where write_number > $written), max(week) + 7
+    from _writes where week is not null and list_contains($upstream::varchar[], table_name)
+"""
+_WRITTEN_SINCE = """
+    select distinct table_name from _writes
+    where run_id <> $run_id and write_number > (select min(write_number) from _writes where run_id = $run_id)
+"""
+
+
+class Writes:
+    """The last write of each table, or week of it, with its number, run, and the product versions it was made with."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, calendar: Calendar) -> None:
+        self._connection = connection
+        self._calendar = calendar
+
+    def _rows(self, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        return rows_of(self._connection, statement, parameters)
+
+    def record(self, name: str, run_id: str, weeks: Iterable[dt.date] | None = None) -> None:
+        """Note which run wrote a table, or weeks of it, after all writes before, and with which product versions."""
+        number, written = next_write_number(self._connection), [None] if weeks is None else list(weeks)
+        self._connection.execute(
+            "delete from _writes where table_name = ? and (week is null or list_contains(?::date[], week))",
+            [name, written],
+        )
+        self._connection.execute(
+            _RECORD_WRITE, {"name": name, "weeks": written, "number": number, "run_id": run_id, "versions": VERSIONS}
+        )
+
+    def last(self, name: str) -> int | None:
+        """Return the number of the last write of a table."""
+        found: int | None = self._rows("select max(write_number) from _writes where table_name = ?", [name])[0][0]
+        return found
+
+    def weeks(self, names: Sequence[str], after: dt.date = dt.date.min) -> list[dt.date]:
+        """Return the weeks after a week that are written of any of the tables, in order."""
+        found = self._rows(
+            "select distinct week from _writes where week > ? and list_contains(?::varchar[], table_name) order by all",
+            [after, list(names)],
+        )
+        return [week for (week,) in found]
+
+    def stale_weeks(self, weeks: Iterable[dt.date], bears: Mapping[dt.date, int]) -> set[dt.date]:
+        """Return weeks of which a weekly table was never written, or before one of its upstream tables.
+
+        `bears` has, for each week, the number of the last write of an observation that bears on it: tables that read
+        product versions were made with that one or a later.
+        """
+        written: dict[tuple[str, dt.date], tuple[int, int]] = {}
+        for name, week, number, made_with in self._rows(
+            "select table_name, week, write_number, coalesce(made_with, 0) from _writes where week is not null"
+        ):
+            written[name, week] = number, made_with
+
+        def is_stale(table: Table, week: dt.date) -> bool:
+            number, made_with = written.get((table.name, week), (0, 0))
+            if table.reads_versions and made_with < bears.get(week, 0):
+                return True
+            return not number or any(number < written.get((name, week), (0, 0))[0] for name in table.upstream)
+
+        weekly = [TABLES[name] for name in WEEKLY]
+        return {week for week in weeks if any(is_stale(table, week) for table in weekly)}
+
+    def weeks_behind(self, table: Table, weeks: Weeks) -> Weeks:
+        """Return the weeks from the first to the last of `weeks` in which a table is older than its upstream table."""
+        assert table.follows, f"{table.name} follows no table"
+        first, last = self._rows(
+            _WEEKS_BEHIND, {"upstream": table.follows, "first": weeks.first, "last": weeks.last, "name": table.name}
+        )[0]
+        return Weeks(self._calendar, first or weeks.first, last or weeks.first - WEEK)
+
+    def changed_since(self, name: str, *upstream: str) -> dt.date | None:
+        """Return the first week of `upstream` tables that was written after a table; None if that was never written.
+
+        Where no week was, return the week after all that were ever written.
+        """
+        written = self.last(name)
+        first, after = self._rows(_CHANGED_SINCE, {"written": written, "upstream": list(upstream)})[0]
+        return (first or after) if written else None
+
+    def has_new_product(self, name: str) -> bool:
+        """Tell whether a product was first observed after the versions that a table was made with."""
+        return bool(self._rows(_HAS_NEW_PRODUCT, {"name": name})[0][0])
+
+    def marts_of_other_runs(self, run_id: str) -> list[str]:
+        """Return the unpartitioned marts that another run wrote last."""
+        found = self._rows(
+            "select distinct table_name from _writes where list_contains(?::varchar[], table_name)"
+            " and week is null and run_id <> ?",
+            [list(MARTS), run_id],
+        )
+        return sorted(name for (name,) in found)
+
+    def written_by_others_since(self, run_id: str) -> list[str]:
+        """Return the tables that other runs wrote after the first write that stands of a run."""
+        return sorted(name for (name,) in self._rows(_WRITTEN_SINCE, {"run_id": run_id}))
+
+    def last_run(self) -> str | None:
+        """Return the run that wrote last."""
+        found = self._rows("select run_id from _writes order by write_number desc limit 1")
+        return found[0][0] if found else None
+
+    def forget(self, *names: str) -> None:
+        """Have tables made again from nothing, all weeks of them."""
+        self._connection.execute("delete from _writes where list_contains(?::varchar[], table_name)", [list(names)])
+
+    def forget_weeks(self, names: Sequence[str], weeks: Iterable[dt.date]) -> None:
+        """Have weeks of weekly tables made again."""
+        self._connection.execute(
+            "delete from _writes where list_contains(?::varchar[], table_name) and list_contains(?::date[], week)",
+            [list(names), list(weeks)],
+        )
+
+    def forget_whole(self) -> None:
+        """Have all tables without weeks made again from nothing, but for the raw ones."""
+        self._connection.execute(
+            "update _writes set write_number = 0 where week is null and not starts_with(table_name, 'raw_')"
+        )
