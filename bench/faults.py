@@ -18,7 +18,7 @@ from bench.kills import MOST, PROCESSES, phase_of
 from bench.soak_stores import Stores, tables
 from plant_assets import cli
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 FAILED, WRONG_USE = 1, 2
 

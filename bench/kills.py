@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.soak_stores import Stores, refresh
 from plant_assets.settings import Settings
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 PHASES = ("load", "delete", "insert", "publish")
 START = "start"

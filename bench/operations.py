@@ -40,7 +40,7 @@ from range({IN_LOG})
 
 def _publish(settings: Settings) -> None:
     with open_warehouse(settings) as warehouse:
-        publish_marts(warehouse, "the soak")
+        publish_marts(warehouse.connection, warehouse.settings.marts_path, "the soak")
 
 
 def _accept_source(settings: Settings) -> None:

@@ -19,7 +19,7 @@ from plant_assets.orchestration.sensors import (
 )
 from plant_assets.orchestration.warehouse_resource import warehouse_resource
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 
 def build_defs(

@@ -109,7 +109,7 @@ def test_pruned_text_is_in_no_file_of_the_warehouse(built: Settings, refresh: Ca
     refused = "insert into rejected_rows (source_table, file, reason, raw_text, rejected_at)"
     rows(built, f"{refused} values ('orders', 'o.csv', 'missing', '{secret}', timestamp '2020-01-01')")
     with open_warehouse(built) as warehouse:
-        publish_marts(warehouse, "run of before")
+        publish_marts(warehouse.connection, warehouse.settings.marts_path, "run of before")
     assert secret.encode() in built.marts_path.read_bytes()
     assert prune(built, LOG, 30, "a test") == 1
     back_up(built, LOG, 7, "a test")
@@ -284,7 +284,7 @@ def test_a_backup_on_spark_restores_files_that_were_lost(on_spark: Settings) -> 
     before = rows(on_spark, "from raw_products order by all")
     copy = back_up(on_spark, LOG, 7, "a test")
     with open_warehouse(on_spark) as warehouse, warehouse.transaction():
-        warehouse.delete_rows(TABLES["raw_products"])
+        warehouse.store.delete(TABLES["raw_products"])
     shutil.rmtree(on_spark.tables_path)
     assert restore(on_spark, LOG, copy.name, "a test") == copy
     assert rows(on_spark, "from raw_products order by all") == before
@@ -296,7 +296,7 @@ def test_a_backup_on_spark_without_its_files_changes_nothing(on_spark: Settings)
     copy = back_up(on_spark, LOG, 7, "a test")
     before = rows(on_spark, "from raw_products order by all")
     with open_warehouse(on_spark) as warehouse, warehouse.transaction():
-        warehouse.delete_observations(TABLES["raw_products"], [row[0] for row in before[:1]])
+        warehouse.store.delete_observations(TABLES["raw_products"], [row[0] for row in before[:1]])
     now = rows(on_spark, "from raw_products order by all")
     shutil.rmtree(copy.with_name(copy.name + ".tables"))
     with pytest.raises(UsageError, match=r"\.parquet is missing; nothing was changed"):

@@ -16,8 +16,8 @@ from plant_assets.readers.pictures import FIRST_ROWS, PICTURES, pictured
 from plant_assets.settings import Settings
 from plant_assets.transforms.events import events_with_products
 from plant_assets.transforms.funnel import funnel_by_product
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 from plant_assets_tests.tables import rows
 
 WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)

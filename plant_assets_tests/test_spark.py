@@ -206,9 +206,9 @@ def _overwrite_and_be_killed(settings: Settings, written: bool) -> None:
     with open_warehouse(settings) as warehouse:
         # Not within its weeks: it would be refused, if it came to that.
         table = TABLES["int_session_days"].unbound()
-        assert warehouse.count_each([table]) > [0]
+        assert warehouse.engine.counts([table]) > [0]
         if written:
-            vars(warehouse)["_written"] = kill
+            vars(vars(warehouse.store)["_files"])["_written"] = kill
         else:
             threading.Thread(target=kill_when_a_file_is_begun).start()
         warehouse.write(table.get_name(), table, "run", Weeks(warehouse.calendar, WEEK, WEEK))
@@ -220,7 +220,7 @@ def test_pieces_of_a_week_are_written_anew_as_one_before_they_are_many(tmp_path:
     with open_warehouse(settings) as warehouse:
         for at in instants:
             with warehouse.transaction():
-                warehouse.insert_rows(
+                warehouse.store.append(
                     table,
                     "select ?::timestamp as observed_at, 'p' as product_id, 'P' as name, 1::decimal(18, 4) as price,"
                     " 2::bigint as inventory",
@@ -229,7 +229,7 @@ def test_pieces_of_a_week_are_written_anew_as_one_before_they_are_many(tmp_path:
         assert warehouse.rows("select observed_at from raw_products order by 1") == [(at,) for at in instants]
         assert warehouse.value("select count(*) from _slices") < 9
         with warehouse.transaction():
-            warehouse.delete_observations(table, instants[:2])
+            warehouse.store.delete_observations(table, instants[:2])
         assert warehouse.rows("select min(observed_at), count(*) from raw_products") == [(instants[2], 18)]
     assert len(_files(settings, "raw_products")) == len(_named(settings, "raw_products"))
 
@@ -238,7 +238,7 @@ def test_files_of_other_weeks_stay_shut(tmp_path: Path) -> None:
     table = TABLES["raw_products"]
     with open_warehouse(_settings(tmp_path, tmp_path)) as warehouse:
         with warehouse.transaction():
-            warehouse.insert_rows(
+            warehouse.store.append(
                 table,
                 "select seen_at as observed_at, 'p' as product_id, 'P' as name, 1::decimal(18, 4) as price,"
                 " 2::bigint as inventory from (select unnest([timestamp '2026-10-04 23:59:59', timestamp '2026-10-05',"
@@ -247,17 +247,17 @@ def test_files_of_other_weeks_stay_shut(tmp_path: Path) -> None:
         for (file,) in warehouse.rows("select files[1] from _slices where week <> ?", [WEEK]):
             next(warehouse.settings.tables_path.glob(f"*/{file}")).write_bytes(b"no parquet")
         of_week = table.rows_of(Weeks(warehouse.calendar, WEEK, WEEK))
-        assert warehouse.count_each([of_week.aggregate(last=of_week.observed_at.max())]) == [1]
-        assert warehouse.answer(of_week.aggregate(last=of_week.observed_at.max())) == dt.datetime(2026, 10, 5)
+        assert warehouse.engine.counts([of_week.aggregate(last=of_week.observed_at.max())]) == [1]
+        assert warehouse.engine.scalar(of_week.aggregate(last=of_week.observed_at.max())) == dt.datetime(2026, 10, 5)
         with pytest.raises(EngineFailed, match="is not a Parquet file"):
-            warehouse.count_each([ibis.union(of_week, table.unbound()).distinct()])
+            warehouse.engine.counts([ibis.union(of_week, table.unbound()).distinct()])
 
 
 def test_a_column_that_older_files_lack_is_null_there(tmp_path: Path) -> None:
     settings = _settings(tmp_path, tmp_path)
     with open_warehouse(settings) as warehouse:
         with warehouse.transaction():
-            warehouse.insert_rows(
+            warehouse.store.append(
                 TABLES["raw_orders"],
                 "select 'o1' as order_id, * from (select null::varchar as user_id,"
                 " null::timestamp as created_at, null::decimal(18, 4) as order_total, 'new' as status)",
@@ -270,14 +270,14 @@ def test_a_column_that_older_files_lack_is_null_there(tmp_path: Path) -> None:
         warehouse.execute("update _slices set columns = [each for each in columns if each <> 'status']")
     with open_warehouse(settings) as warehouse:
         assert warehouse.rows("select order_id, status from raw_orders") == [("o1", None)]
-        assert warehouse.column_types("raw_orders")["status"] == "VARCHAR"
+        assert warehouse.catalog.column_types("raw_orders")["status"] == "VARCHAR"
 
 
 def test_a_master_that_does_not_answer_is_named(tmp_path: Path) -> None:
     address = f"spark://127.0.0.1:{_free_port()}"
     with open_warehouse(_settings(tmp_path, tmp_path, address)) as warehouse:
         with pytest.raises(UsageError, match=f"no Spark master answers at PLANT_WAREHOUSE={address}"):
-            warehouse.count_each([TABLES["funnel"].unbound()])
+            warehouse.engine.counts([TABLES["funnel"].unbound()])
 
 
 def test_without_its_master_a_run_ends_before_it_begins(
@@ -289,7 +289,7 @@ def test_without_its_master_a_run_ends_before_it_begins(
         with pytest.raises(UsageError, match="no Spark master answers"):
             run(settings, instance, Silence())
     with open_warehouse(settings) as warehouse:
-        assert warehouse.count_rows("raw_events") == 0
+        assert warehouse.engine.count_rows("raw_events") == 0
     assert instance.get_runs_count() == 0
 
 
@@ -303,7 +303,7 @@ def test_without_java_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_tables_that_are_not_there_are_an_error(tmp_path: Path) -> None:
     settings = _settings(tmp_path, tmp_path)
     with open_warehouse(settings) as warehouse, warehouse.transaction():
-        warehouse.insert_rows(
+        warehouse.store.append(
             TABLES["raw_observations"],
             "select timestamp '2026-10-05' as observed_at, 'f' as file, 1::bigint as products",
         )
@@ -321,7 +321,7 @@ def test_what_spark_refuses_is_said_in_one_line(tmp_path: Path) -> None:
     with open_warehouse(_settings(tmp_path, tmp_path)) as warehouse:
         warehouse.execute("create temp table texts as select 'no date' as text")
         with pytest.raises(EngineFailed, match=r"^Spark: .*CAST_INVALID_INPUT.*$"):
-            warehouse.answer(texts.select(day=texts.text.cast("date")))
+            warehouse.engine.scalar(texts.select(day=texts.text.cast("date")))
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from plant_assets.settings import Settings, UsageError, read_settings, size_in_b
 from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse import duckdb as storage
-from plant_assets.warehouse.duckdb import Warehouse
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.open import compose, open_marts, open_warehouse
 from plant_assets.warehouse.publish import publish_marts
 from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table
+from plant_assets.warehouse.warehouse import Warehouse
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, rows
 
@@ -132,7 +132,7 @@ def test_a_failure_in_a_transaction_leaves_the_table_as_it_was(warehouse: Wareho
 
     def fail() -> None:
         with warehouse.transaction():
-            warehouse.delete_weeks(DAYS, [WEEK])
+            warehouse.store.delete_weeks(DAYS, [WEEK])
             warehouse.ledger.writes.record("int_session_days", "other", [WEEK])
             raise ZeroDivisionError
 
@@ -169,8 +169,8 @@ def test_what_is_staged_becomes_an_empty_table_and_is_added_to_a_full_one(wareho
     for orders, added in ((("a", "bad", "b"), 2), (("c", "bad"), 1)):
         _staged_rows(warehouse, *orders)
         with warehouse.transaction():
-            assert warehouse.move_staged("order_items", table) == added
-        assert list(warehouse.column_types(table.name)) == table.names
+            assert warehouse.store.append_staged("order_items", table) == added
+        assert list(warehouse.catalog.column_types(table.name)) == table.names
     assert warehouse.rows("select order_id from raw_order_items order by all") == [("a",), ("b",), ("c",)]
 
 
@@ -180,14 +180,14 @@ def test_what_a_killed_process_had_staged_is_gone(settings: Settings) -> None:
     with duckdb.connect(str(settings.warehouse_path)) as own:
         own.execute(f"create table analytics.{STAGED}events as select 1 as event_id")
     with open_warehouse(settings) as warehouse:
-        assert not warehouse.has(STAGED + "events")
+        assert not warehouse.catalog.has(STAGED + "events")
 
 
 def test_an_empty_result_makes_a_typed_table(warehouse: Warehouse) -> None:
     empty = TABLES["stockouts"].unbound().limit(0)
     warehouse.execute(create_table(TABLES["stockouts"]))
     assert warehouse.write("stockouts", empty, "run") == 0
-    assert warehouse.column_types("stockouts") == {
+    assert warehouse.catalog.column_types("stockouts") == {
         column.name: column.sql_type for column in TABLES["stockouts"].columns
     }
 
@@ -267,7 +267,7 @@ def test_kill_while_writing_leaves_the_rows_of_before(settings: Settings, built:
 
 def _write_and_be_killed(settings: Settings) -> None:
     with open_warehouse(settings) as warehouse, warehouse.transaction():
-        warehouse.delete_weeks(TABLES["inventory"], [WEEK])
+        warehouse.store.delete_weeks(TABLES["inventory"], [WEEK])
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -294,7 +294,7 @@ def _remember_and_be_killed(settings: Settings) -> None:
 
     with open_warehouse(settings) as warehouse:
         connection: Any = Killed(warehouse.connection)
-        Warehouse(connection, settings).remember_store(WEEK, warehouse.stages())
+        compose(connection, settings).remember_store(WEEK, warehouse.ledger.facts.stages())
 
 
 def test_readers_of_the_marts_see_a_run_while_a_writer_works(built: Settings) -> None:
@@ -306,7 +306,7 @@ def test_readers_of_the_marts_see_a_run_while_a_writer_works(built: Settings) ->
 
 def test_every_published_table_names_the_run_that_published_it(built: Settings) -> None:
     with open_warehouse(built) as warehouse:
-        publish_marts(warehouse, "run 'seventeen'")
+        publish_marts(warehouse.connection, warehouse.settings.marts_path, "run 'seventeen'")
     with open_marts(built) as marts:
         found = dict(marts.rows("select table_name, comment from duckdb_tables()"))
     assert {"funnel", "funnel_steps", "inventory"} < set(found)
@@ -318,7 +318,7 @@ def test_publishing_that_fails_leaves_the_marts_of_before_and_no_half_file(built
     with open_warehouse(built) as warehouse:
         warehouse.execute("drop table stockouts; create view stockouts as select error('it cannot be read')")
         with pytest.raises(duckdb.Error, match="it cannot be read"):
-            publish_marts(warehouse, "run")
+            publish_marts(warehouse.connection, warehouse.settings.marts_path, "run")
     assert built.marts_path.read_bytes() == before
     assert list(built.marts_path.parent.glob("*.new*")) == []
 
@@ -328,7 +328,7 @@ def test_what_a_killed_publication_left_is_not_taken_for_the_next_ones(built: Se
     for left in (fresh, fresh.with_name(fresh.name + ".wal")):
         left.write_bytes(b"of a run that was killed")
     with open_warehouse(built) as warehouse:
-        publish_marts(warehouse, "run")
+        publish_marts(warehouse.connection, warehouse.settings.marts_path, "run")
     assert list(built.marts_path.parent.glob("*.new*")) == []
     with open_marts(built) as marts:
         assert marts.value("select count(*) from funnel") == 1
@@ -361,7 +361,7 @@ def test_the_engine_gets_of_its_memory_what_its_rows_need(
     monkeypatch.setattr(storage, "LEAST_MEMORY", 100_000_000)
     with open_warehouse(settings.model_copy(update={"memory_limit": limit})) as warehouse:
         warehouse.execute(f"create table clicks as from range({rows} * 1000000)")
-        warehouse.limit_memory()
+        warehouse.engine.limit_memory()
         assert size_in_bytes(warehouse.value("select current_setting('memory_limit')")) // 1_000_000 == allowed - 1
 
 
@@ -374,7 +374,7 @@ def test_a_run_gets_what_the_rows_need_that_it_staged(settings: Settings, monkey
                 f"create or replace table _staged_clicks as select {ids} as event_id from range(1_000_000)"
             )
             for is_staged, allowed in ((False, stored), (True, staged)):
-                warehouse.limit_memory(is_staged)
+                warehouse.engine.limit_memory(is_staged)
                 assert size_in_bytes(warehouse.value("select current_setting('memory_limit')")) // 1_000_000 == allowed
 
 

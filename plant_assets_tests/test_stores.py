@@ -17,7 +17,7 @@ from plant_assets.orchestration.partitions import AS_OF
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.errors import SourceError
-from plant_assets.warehouse.duckdb import StoreMismatch
+from plant_assets.warehouse.ledger.facts import StoreMismatch
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows

@@ -22,7 +22,7 @@ from plant_assets.sources.mapping import mapping_of
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
 from plant_assets.transforms import events as transforms
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",

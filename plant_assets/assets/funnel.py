@@ -11,8 +11,8 @@ from plant_assets.orchestration.partitions import is_only_changed, offsets_of
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.store import Since
+from plant_assets.warehouse.warehouse import Warehouse
 
 
 def int_funnel_weeks(
@@ -42,7 +42,7 @@ def int_product_funnel_weeks(
     name = "int_product_funnel_weeks"
     since = _products_changed_since(context, warehouse, name)
     if since is None:
-        portions = warehouse.portions("raw_events")
+        portions = warehouse.engine.portions("raw_events")
         parts = [transforms.of_portion(raw_events, number, portions) for number in range(portions)]
         counts = [
             transforms.product_funnel_weeks(
@@ -172,7 +172,7 @@ def _products_changed_since(context: dg.AssetExecutionContext, warehouse: Wareho
 
 def _first_instant(warehouse: Warehouse, session_days: ibis.Table, since: dt.date) -> dt.datetime:
     """Where the events begin of the sessions that are there from `since` on."""
-    earlier: dt.date | None = warehouse.answer(transforms.earlier_date(session_days, since))
+    earlier: dt.date | None = warehouse.engine.scalar(transforms.earlier_date(session_days, since))
     return warehouse.calendar.starts_at(earlier or since)
 
 

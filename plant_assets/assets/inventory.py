@@ -11,8 +11,8 @@ from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.orchestration.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms import snapshots
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.store import Since
+from plant_assets.warehouse.warehouse import Warehouse
 
 
 def weeks(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def inventory_fluctuations(
     """How often and how far stock moved, over all weeks or the last ones; one row per product."""
     since = None
     if weeks_back := warehouse.settings.fluctuation_weeks:
-        last = warehouse.answer(raw_observations.aggregate(last=raw_observations.observed_at.max()))
+        last = warehouse.engine.scalar(raw_observations.aggregate(last=raw_observations.observed_at.max()))
         since = last and warehouse.calendar.starts_at(warehouse.calendar.week_of(last) - (weeks_back - 1) * WEEK)
     return transforms.inventory_fluctuations(product_snapshots, raw_observations, since)
 

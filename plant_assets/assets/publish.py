@@ -18,9 +18,9 @@ from plant_assets.readers.page import verdicts
 from plant_assets.readers.page.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
 from plant_assets.readers.page.render import page_path, write_pages
 from plant_assets.warehouse import publish
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import end_of_counted
 from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.warehouse import Warehouse
 
 MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.
 
@@ -53,7 +53,7 @@ def publish_marts(
         return
     with warehouse.transaction():
         warehouse.ledger.facts.remember(**_instants(context, warehouse))
-    path = publish.publish_marts(warehouse, f"run {context.run.run_id}")
+    path = publish.publish_marts(warehouse.connection, warehouse.settings.marts_path, f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
 
 

@@ -16,7 +16,7 @@ from plant_assets.checks import events, funnel, inventory, raw
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import TABLES, Table
 from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 MOST_KEYS = 10
 CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
@@ -141,15 +141,15 @@ def _has_weeks(context: dg.AssetCheckExecutionContext) -> bool:
 def results(warehouse: Warehouse, checks: list[Check], scope: Scope) -> Iterator[dg.AssetCheckResult]:
     """Evaluate checks of one table: counts in one query, keys only of those that fail."""
     table = TABLES[checks[0].asset]
-    misfits = wrong_columns(table, warehouse.column_types(table.name))
+    misfits = wrong_columns(table, warehouse.catalog.column_types(table.name))
     if misfits:
         # Without the contract's columns no other check can be asked.
         for check in checks:
             yield _result(check, len(misfits), misfits)
         return
     offending = [check.offending(scope) for check in checks]
-    for check, offences, count in zip(checks, offending, warehouse.count_each(offending), strict=True):
-        yield _result(check, count, warehouse.first_texts(offences, MOST_KEYS) if count else [])
+    for check, offences, count in zip(checks, offending, warehouse.engine.counts(offending), strict=True):
+        yield _result(check, count, warehouse.engine.sample_keys(offences, MOST_KEYS) if count else [])
 
 
 def _result(check: Check, count: int, found: list[str]) -> dg.AssetCheckResult:

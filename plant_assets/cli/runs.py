@@ -17,8 +17,8 @@ from plant_assets.orchestration.alerts import mark_page
 from plant_assets.orchestration.jobs import CHECK, REFRESH, plan_run
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, STARTED_BY, range_tags
 from plant_assets.settings import Settings, UsageError
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 LOG = logging.getLogger("plant_assets")
 # The daemon would start a run again whose command was killed.
@@ -65,7 +65,7 @@ def run_refresh(
     fail_dead_runs(settings, instance, LOG)
     known = None if accept_source else settings.first_week
     with open_warehouse(settings, LOG, holder="plant-assets run", accept_source=accept_source) as warehouse:
-        warehouse.require_engine()
+        warehouse.engine.require()
         planned = plan_run(warehouse, as_of, LOG, weeks, every_week)
         if planned.ranges[0][0] < planned.first_week:
             raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
@@ -94,7 +94,7 @@ def run_checks(
     """Every check, on everything that is stored."""
     outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat(), STARTED_BY: "plant-assets check"}
     with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
-        warehouse.require_engine()
+        warehouse.engine.require()
         _execute(settings, warehouse, instance, CHECK, tags, progress, outcome, debug)
     return outcome
 

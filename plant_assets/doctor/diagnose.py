@@ -13,7 +13,7 @@ from plant_assets.orchestration.alerts import is_known_address
 from plant_assets.settings import PREFIX, Settings, UsageError
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
-from plant_assets.warehouse.duckdb import store_mismatch
+from plant_assets.warehouse.ledger.facts import require_same_store
 
 
 def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diagnosis:
@@ -28,9 +28,7 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diag
             diagnosis.sections["Source"] = [("sample store", "not written yet: the first run writes it")]
         else:
             last_change = look_at_source(settings, mapping, as_of, diagnosis)
-        for name, value in settings.store().items():
-            if settings.remembered(name) not in (None, value):
-                raise store_mismatch(settings, name, str(settings.remembered(name)), value)
+        require_same_store(settings, settings.remembered)
     except (SourceError, UsageError) as error:
         diagnosis.error = error
         diagnosis.odd.append(str(error))

@@ -25,9 +25,9 @@ from plant_assets.sources.conform import column_without_uuids
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.source import FileSource
 from plant_assets.sources.tables import HISTORY, NO_WEEK, SOURCE_TABLES, staged_columns, staged_uuids
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import Ahead, find_ahead, leave_out
 from plant_assets.warehouse.store import STAGED
+from plant_assets.warehouse.warehouse import Warehouse
 
 # Verdicts that compare a row with others or with the clock: given anew by every load.
 VERDICTS = ("duplicate", "conflict", "future", "before_start", "too_few_products", history.BACKWARDS)
@@ -149,7 +149,7 @@ class Load:
         return bool(self.warehouse.value(f"select exists ({refused})", [name]))
 
     def _read_fresh(self, name: str, files: list[SourceFile]) -> None:
-        stored = self.warehouse.column_types(SOURCE_TABLES[name].target)
+        stored = self.warehouse.catalog.column_types(SOURCE_TABLES[name].target)
         columns = staged_columns(SOURCE_TABLES[name], self.source.mapping, stored)
         self.warehouse.execute(f"create or replace table {STAGED}{name} ({columns})")
         self.fresh[name], self.staged[name] = files, []
@@ -208,7 +208,7 @@ class Load:
     def _stage(self, name: str, files: list[SourceFile]) -> None:
         connection, table = self.warehouse.connection, SOURCE_TABLES[name]
         self._with_ids(name, files, lambda: self.source.stage(connection, table, files))
-        self.warehouse.limit_memory(is_staged=True)
+        self.warehouse.engine.limit_memory(is_staged=True)
         self.staged[name] += [each.name for each in files]
 
     def _with_ids(self, name: str, files: list[SourceFile], stage: Callable[[], None]) -> None:
@@ -221,7 +221,7 @@ class Load:
                 if column is None or column not in staged_uuids(self.warehouse.connection, SOURCE_TABLES[name]):
                     raise
             self.log.info("%s of %s is stored as text, since not all are UUIDs", column, name)
-            self.warehouse.keep_as_text(name, column)
+            self.warehouse.store.keep_as_text(name, column)
             self.warehouse.execute(
                 f"delete from {STAGED}{name} where list_contains(?::varchar[], file)", [[each.name for each in files]]
             )
@@ -694,7 +694,7 @@ class Load:
         refused = "from rejected_rows where source_table = 'events' and reason = 'conflict'"
         if not self.warehouse.value(f"select exists ({refused})"):
             return set()
-        id_type = self.warehouse.column_types("raw_events")["event_id"]
+        id_type = self.warehouse.catalog.column_types("raw_events")["event_id"]
         conflicts = (
             f"select week_start_date, try_cast(row_key as {id_type}) as id {refused} and week_start_date is not null"
         )
@@ -821,7 +821,7 @@ class Load:
             )
             if added_to:
                 added_to &= {row[0] for row in self.warehouse.rows("select distinct week from _staged_events")}
-            self.warehouse.delete_weeks(table, replaced)
+            self.warehouse.store.delete_weeks(table, replaced)
             leave_out(self.warehouse, self.ahead)
             self.ahead = Ahead()
             self.done |= set(weeks.weeks())
@@ -832,7 +832,7 @@ class Load:
             if self.source.mapping.makes_products:
                 self.warehouse.ledger.prices.note(replaced)
             is_all = self.weeks <= set(weeks.weeks())
-            written = self.warehouse.move_staged("events", table, weeks, may_become=is_all)
+            written = self.warehouse.store.append_staged("events", table, weeks, may_become=is_all)
             self.warehouse.ledger.writes.record(table.name, run_id, sorted({*replaced, *added_to}))
         return written
 
@@ -849,9 +849,9 @@ class Load:
         with self.warehouse.transaction():
             self._forget_made_products()
             for name in ("raw_products", "raw_observations"):
-                self.warehouse.delete_observations(TABLES[name], instants)
+                self.warehouse.store.delete_observations(TABLES[name], instants)
                 self.warehouse.ledger.writes.record(name, run_id)
-            self.warehouse.insert_rows(
+            self.warehouse.store.append(
                 TABLES["raw_observations"],
                 "select unnest(?::timestamp[]) as observed_at, unnest(?::varchar[]) as file,"
                 " unnest(?::bigint[]) as products",
@@ -879,7 +879,7 @@ class Load:
                         f" where ? not in (select file from {STAGED}products)",
                         [each.file, each.observed_at, before.get(each.observed_at, self.as_of), each.file],
                     )
-            added = self.warehouse.move_staged("products", TABLES["raw_products"])
+            added = self.warehouse.store.append_staged("products", TABLES["raw_products"])
         self.written["products"] = added
         return added
 
@@ -914,12 +914,12 @@ class Load:
             ):
                 return 0
             for name in ("raw_products", "raw_observations"):
-                self.warehouse.delete_observations(TABLES[name], [at])
+                self.warehouse.store.delete_observations(TABLES[name], [at])
                 self.warehouse.ledger.writes.record(name, run_id)
             ledger.loads.forget_observations([at])
-            self.warehouse.insert_rows(TABLES["raw_products"], "from made_products")
+            self.warehouse.store.append(TABLES["raw_products"], "from made_products")
             products = int(value("select count(*) from made_products"))
-            self.warehouse.insert_rows(
+            self.warehouse.store.append(
                 TABLES["raw_observations"],
                 "select ?::timestamp as observed_at, ?::varchar as file, ?::bigint as products",
                 [at, MADE_OF_EVENTS, products],
@@ -937,7 +937,7 @@ class Load:
         if not made:
             return
         for name in ("raw_products", "raw_observations"):
-            self.warehouse.delete_observations(TABLES[name], made)
+            self.warehouse.store.delete_observations(TABLES[name], made)
         self.warehouse.ledger.loads.forget_observations(made)
         self.warehouse.ledger.writes.forget(VERSIONS)
 
@@ -950,9 +950,9 @@ class Load:
             of_this_load = "list_contains(?::varchar[], file)" if is_added_to else "true"
             self._account(name, f"from {STAGED}{name}", of_this_load, [self.staged[name]][:is_added_to], run_id)
             if not is_added_to:
-                self.warehouse.delete_rows(table)
+                self.warehouse.store.delete(table)
             changed_since = self._first_event_of_items() if name == "order_items" else None
-            written = self.warehouse.move_staged(name, table)
+            written = self.warehouse.store.append_staged(name, table)
             self.warehouse.ledger.writes.record(table.name, run_id)
             if changed_since:
                 first = self.warehouse.calendar.week_of(changed_since)

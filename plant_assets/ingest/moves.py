@@ -7,7 +7,7 @@ look at what a load has staged and judged: `_staged_events` and `load_weeks`.
 import datetime as dt
 
 from plant_assets.sources.base import Source
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 # Events that are stored in the weeks that are replaced, and that the source no longer has there.
 _GONE = (

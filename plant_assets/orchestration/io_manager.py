@@ -20,9 +20,9 @@ from plant_assets.orchestration.metadata import stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import as_of_run, is_only_changed, request_id, run_weeks
 from plant_assets.readers.pictures import pictured
 from plant_assets.sql import identifier
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.observations import counted
 from plant_assets.warehouse.store import Since
+from plant_assets.warehouse.warehouse import Warehouse
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'

@@ -13,8 +13,8 @@ from plant_assets.instance.liveness import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings
 from plant_assets.sources.open import source_of
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.maintenance import BACKUPS_KEPT, back_up, compact, prune, restore
+from plant_assets.warehouse.warehouse import Warehouse
 
 REFRESH, CHECK = "refresh", "check"
 

@@ -13,7 +13,7 @@ from dagster import (
 from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES, Table
 from plant_assets.orchestration.partitions import KEY_FORMAT
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 # Numbers of this many of a run's weeks are noted, the last ones: each has its own event.
 MOST_WEEKS = 8
@@ -42,7 +42,11 @@ def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Map
     if written is None:
         # To count a view is to make it, over all of history.
         return {"dagster/table_name": table_name}
-    return {"dagster/row_count": warehouse.count_rows(name), "dagster/table_name": table_name, "rows_written": written}
+    return {
+        "dagster/row_count": warehouse.engine.count_rows(name),
+        "dagster/table_name": table_name,
+        "rows_written": written,
+    }
 
 
 def week_metadata(warehouse: Warehouse, name: str, weeks: Weeks) -> Iterator[tuple[str, Mapping[str, int]]]:

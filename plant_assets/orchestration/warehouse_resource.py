@@ -15,8 +15,8 @@ from pydantic import Field, create_model
 
 from plant_assets.instance.liveness import hold_run
 from plant_assets.settings import PREFIX, Settings, UsageError, is_secret
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from plant_assets.contracts import RATES, STAGES, TABLES
 from plant_assets.settings import UsageError
 from plant_assets.text import printable, printable_json
 from plant_assets.transforms.funnel import funnel_steps, whole_funnel
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

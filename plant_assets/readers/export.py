@@ -9,7 +9,7 @@ from plant_assets.contracts import MARTS, SQL_TYPES, TABLES, TEXT, Column
 from plant_assets.settings import UsageError
 from plant_assets.sql import literal
 from plant_assets.text import guarded_cell
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 FORMATS = {"parquet": "format parquet, compression zstd", "csv": "format csv, header"}
 MANIFEST = "export.json"
@@ -39,7 +39,7 @@ def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[st
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        rows = {name: _write(marts, name, fresh, file_format) for name in MARTS if marts.has(name)}
+        rows = {name: _write(marts, name, fresh, file_format) for name in MARTS if marts.catalog.has(name)}
         manifest = {"published_by": marts.publisher(), "tables": rows}
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         if directory.exists():

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from plant_assets.contracts import RATES, STAGES
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 # A Vega-Lite specification of rows, of the stages that the store has.
 Spec = dict[str, Any]

@@ -18,6 +18,7 @@ import duckdb
 from plant_assets.contracts import PRUNED, TABLES
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sql import literal
+from plant_assets.warehouse.catalog import Catalog
 from plant_assets.warehouse.database_files import (
     NotWhole,
     contents,
@@ -30,8 +31,7 @@ from plant_assets.warehouse.database_files import (
     sync,
     unfinished,
 )
-from plant_assets.warehouse.duckdb import Warehouse
-from plant_assets.warehouse.ledger.facts import source_of_other
+from plant_assets.warehouse.ledger.facts import Facts, require_same_store, source_of_other
 from plant_assets.warehouse.lock import hold_lock
 from plant_assets.warehouse.observations import forget, is_dated, is_in_history
 from plant_assets.warehouse.open import open_marts, open_warehouse
@@ -55,11 +55,10 @@ def _contents_of(path: Path) -> list[tuple[Any, ...]]:
 def _table_files(path: Path, settings: Settings) -> tuple[Path, list[str]]:
     """The directory of the tables that a warehouse file is the catalog of, and their files; none of any other."""
     with open_alone(path) as connection:
-        warehouse = Warehouse(connection, settings)
-        files = (
-            [row[0] for row in warehouse.rows("select unnest(files) from _slices")] if warehouse.has("_slices") else []
-        )
-        return settings.tables_path / (warehouse.ledger.facts.get("tables") or ""), files
+        tables = settings.tables_path / (Facts(connection).get("tables") or "")
+        if not Catalog(connection).has("_slices"):
+            return tables, []
+        return tables, [file for (file,) in connection.execute("select unnest(files) from _slices").fetchall()]
 
 
 def _give_files(files: list[str], source: Path, target: Path) -> None:
@@ -157,14 +156,14 @@ def restore(settings: Settings, log: logging.Logger, name: str | None, holder: s
     with open_warehouse(settings, log, holder) as warehouse:
         if first_week := warehouse.ledger.facts.first_week():
             warehouse.remember_store(first_week, warehouse.ledger.facts.stages())
-            publish_marts(warehouse, holder)
+            publish_marts(warehouse.connection, settings.marts_path, holder)
     return source
 
 
 def _read_backup(path: Path, settings: Settings) -> list[tuple[Any, ...]]:
     try:
         with open_alone(path) as connection:
-            Warehouse(connection, settings).require_store()
+            require_same_store(settings, Facts(connection).get)
             return contents(connection)
     except (NotWhole, duckdb.Error) as error:
         raise UsageError(f"{path} cannot be restored: {error}") from error
@@ -208,7 +207,9 @@ def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> in
             text = f"if({is_old}, '{PRUNED}', raw_text) as raw_text"
             with open_marts(settings) as marts:
                 body = f"select * replace ({text}) from warehouse.analytics.rejected_rows"
-                publish_marts(marts, marts.publisher() or holder, {"rejected_rows": body})
+                publish_marts(
+                    marts.connection, settings.marts_path, marts.publisher() or holder, {"rejected_rows": body}
+                )
     compact(settings, log, holder)
     return rows
 
@@ -263,7 +264,7 @@ def import_observations(settings: Settings, log: logging.Logger, path: Path, hol
         with warehouse.transaction():
             for name in ("raw_products", "raw_observations"):
                 columns = ", ".join(TABLES[name].names)
-                warehouse.insert_rows(TABLES[name], f"select {columns} from other.analytics.{name}")
+                warehouse.store.append(TABLES[name], f"select {columns} from other.analytics.{name}")
             warehouse.ledger.loads.import_observations(holder)
             warehouse.execute(
                 "insert into rejected_rows from other.analytics.rejected_rows where source_table = 'products'"

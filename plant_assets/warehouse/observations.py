@@ -12,7 +12,7 @@ import ibis
 
 from plant_assets.calendar import FAR_FUTURE, WEEK, Calendar
 from plant_assets.contracts import FROM_HISTORY, TABLES, WEEKLY, Table
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 # The fact that names the first observation that the stored tables leave out, and how many there are.
 LEFT_OUT = "left_out"
@@ -90,8 +90,8 @@ def find_ahead(warehouse: Warehouse, as_of: dt.datetime) -> Ahead:
 def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
     """Forget, in the caller's transaction, what the stored tables hold of what is ahead; the run makes it again."""
     for name in MADE_BY_WEEK:
-        if ahead.weeks and warehouse.has(name):
-            warehouse.delete_weeks(TABLES[name], ahead.weeks)
+        if ahead.weeks and warehouse.catalog.has(name):
+            warehouse.store.delete_weeks(TABLES[name], ahead.weeks)
     if ahead.weeks or ahead.changed_since:
         forget_writes(warehouse, ahead.weeks, ahead.bears_from)
         warehouse.ledger.facts.remember(**{LEFT_OUT: ahead.fact})
@@ -113,11 +113,11 @@ def forget(warehouse: Warehouse, observed_at: dt.datetime) -> None:
     with warehouse.transaction():
         for name in MADE_OF_VERSIONS:
             # Without the observation the first weeks may be none of the store's, and no run would write them.
-            if warehouse.has(name):
-                warehouse.delete_weeks(TABLES[name], weeks)
+            if warehouse.catalog.has(name):
+                warehouse.store.delete_weeks(TABLES[name], weeks)
         forget_writes(warehouse, [], since)
         for name in ("raw_products", "raw_observations"):
-            warehouse.delete_observations(TABLES[name], [observed_at])
+            warehouse.store.delete_observations(TABLES[name], [observed_at])
         warehouse.ledger.loads.forget_observations([observed_at])
         warehouse.execute(
             "delete from rejected_rows where source_table = 'products' and observed_at = ?", [observed_at]

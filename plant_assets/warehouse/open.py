@@ -13,10 +13,12 @@ from plant_assets.settings import Settings, UsageError
 from plant_assets.sql import identifier
 from plant_assets.warehouse.aside import set_aside_other_store
 from plant_assets.warehouse.database_files import connect
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.duckdb import DuckDBEngine, DuckDBStore
+from plant_assets.warehouse.ledger.ledger import open_ledger
 from plant_assets.warehouse.ledger.tables import DDL
 from plant_assets.warehouse.lock import hold_lock
 from plant_assets.warehouse.store import STAGED
+from plant_assets.warehouse.warehouse import Warehouse
 
 
 def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
@@ -29,19 +31,31 @@ def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop table {identifier(name)}")
 
 
-def warehouse_class(settings: Settings) -> type[Warehouse]:
-    """What opens the warehouse of these settings.
+def compose(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Warehouse:
+    """Return the warehouse of these settings over its open DuckDB file."""
+    ledger = open_ledger(connection, settings.calendar)
+    if settings.spark_master is None:
+        store = DuckDBStore(connection, settings, ledger)
+        return Warehouse(connection, settings, ledger, store, DuckDBEngine(connection, settings))
+    from plant_assets.warehouse.spark.engine import SparkEngine
+    from plant_assets.warehouse.spark.slices import Slices
+    from plant_assets.warehouse.spark.tables import SparkStore
+
+    slices = Slices(connection, settings, ledger)
+    engine = SparkEngine(connection, settings, slices)
+    return Warehouse(connection, settings, ledger, SparkStore(connection, settings, ledger, slices, engine), engine)
+
+
+def require_engine(settings: Settings) -> None:
+    """Refuse a warehouse on an engine that is not installed.
 
     Raises:
-        UsageError: it is on an engine that is not installed.
+        UsageError: pyspark or Java is not.
     """
-    if settings.spark_master is None:
-        return Warehouse
-    from plant_assets.warehouse.spark.engine import SparkWarehouse
-    from plant_assets.warehouse.spark.session import require_spark
+    if settings.spark_master is not None:
+        from plant_assets.warehouse.spark.session import require_spark
 
-    require_spark(settings)
-    return SparkWarehouse
+        require_spark(settings)
 
 
 @contextlib.contextmanager
@@ -61,25 +75,28 @@ def open_warehouse(
         UsageError: it is in use and `wait` is false, or is no warehouse.
     """
     log = log or logging.getLogger(__name__)
-    kind = warehouse_class(settings)
+    require_engine(settings)
     settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(settings, log, holder, wait):
         if accept_source:
             set_aside_other_store(settings, log)
         is_new = not settings.warehouse_path.exists()
         connection = connect(settings.warehouse_path, settings, log, wait=wait)
-        opened = kind(connection, settings)
+        opened = compose(connection, settings)
         try:
             if is_new:
                 settings.warehouse_path.chmod(0o600)
             connection.execute(f"use warehouse; create schema if not exists analytics; use warehouse.analytics; {DDL}")
             drop_staged(connection)
-            opened.prepare()
-            opened.limit_memory()
+            opened.store.prepare()
+            opened.engine.limit_memory()
             yield opened
             drop_staged(connection)
         finally:
-            opened.close()
+            try:
+                opened.engine.close()
+            finally:
+                connection.close()
 
 
 @contextlib.contextmanager
@@ -95,6 +112,6 @@ def open_marts(settings: Settings) -> Iterator[Warehouse]:
     connection = connect(path, settings, logging.getLogger(__name__), read_only=True)
     try:
         connection.execute("use warehouse.analytics")
-        yield Warehouse(connection, settings)
+        yield compose(connection, settings)
     finally:
         connection.close()

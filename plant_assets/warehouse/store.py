@@ -1,11 +1,17 @@
-"""What writes have in common on every engine: shapes, staged tables, and what goes wrong. No engine is here."""
+"""What an engine has to implement, and what writes have in common on every one. No engine is here.
 
+`TableStore` is how rows are kept, `QueryEngine` how expressions are answered.
+"""
+
+import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import ibis
 
+from plant_assets.calendar import Weeks
 from plant_assets.contracts import Table
 from plant_assets.sql import identifier
 
@@ -28,6 +34,86 @@ class Since:
     rows: ibis.Table
     column: str
     start: dt.date | dt.datetime | None
+
+
+class TableStore(Protocol):
+    """How the rows of tables are kept. All but `transaction` and `prepare` write in the caller's transaction."""
+
+    def prepare(self) -> None:
+        """Make what loads and runs expect to find, and what a warehouse of an older version lacks."""
+
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """Keep all of the body's writes, or none."""
+
+    def create_view(self, table: Table, data: ibis.Table) -> None:
+        """Make or replace a view."""
+
+    def replace(self, table: Table, data: ibis.Table, weeks: Weeks | None) -> int:
+        """Replace all rows, or those of `weeks`, and return how many there are now.
+
+        Raises:
+            WrongShape: a row lies outside `weeks`.
+        """
+
+    def replace_since(self, table: Table, data: ibis.Table, since: Since) -> int:
+        """Replace the rows that are not before `since.start`, and return how many were written.
+
+        Raises:
+            WrongShape: a row of `data` is before it.
+        """
+
+    def append(self, table: Table, query: str, parameters: Any = None) -> None:
+        """Add the rows of a query of DuckDB's, by name."""
+
+    def append_staged(self, source_name: str, table: Table, weeks: Weeks | None = None, may_become: bool = True) -> int:
+        """Add the accepted rows that were staged, of these weeks, and return how many there were.
+
+        Where the table is empty, the staged one becomes it, if it may: nothing is copied.
+        """
+
+    def delete(self, table: Table) -> None:
+        """Delete all rows."""
+
+    def delete_weeks(self, table: Table, weeks: Iterable[dt.date]) -> None:
+        """Delete the rows of these weeks."""
+
+    def delete_observations(self, table: Table, instants: Sequence[dt.datetime]) -> None:
+        """Delete the rows of these observations."""
+
+    def keep_as_text(self, source_name: str, column: str) -> None:
+        """Store an id as text from now on, where it is staged too."""
+
+
+class QueryEngine(Protocol):
+    """How expressions over the tables are answered, and with which means."""
+
+    def require(self) -> None:
+        """Refuse, before a run begins, an engine that does not answer.
+
+        Raises:
+            UsageError: it does not.
+        """
+
+    def close(self) -> None:
+        """Let go of what was held for this warehouse alone."""
+
+    def limit_memory(self, is_staged: bool = False) -> None:
+        """Take, of the memory that is allowed, what the stored rows need, or those that are staged."""
+
+    def portions(self, name: str) -> int:
+        """Return in how many portions to group a table's sessions and products, to need less memory."""
+
+    def scalar(self, expression: ibis.Table) -> Any:
+        """Return the value of an expression of one row and column."""
+
+    def count_rows(self, name: str) -> int:
+        """Return how many rows a table or view has."""
+
+    def counts(self, expressions: Sequence[ibis.Table]) -> list[int]:
+        """Return how many rows each expression has, asked for in one query."""
+
+    def sample_keys(self, expression: ibis.Table, most: int) -> list[str]:
+        """Return the first rows, in order, of an expression of one text column."""
 
 
 def create_table(table: Table, id_types: Mapping[str, str] | None = None) -> str:

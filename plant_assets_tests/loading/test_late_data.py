@@ -444,8 +444,8 @@ def test_any_changes_of_files_give_the_tables_of_one_load(empty: Store, tmp_path
 def id_types(store: Store) -> dict[str, str]:
     """The types under which ids of events are stored."""
     with open_warehouse(store.settings) as warehouse:
-        types = warehouse.column_types("raw_events")
-        assert types == warehouse.column_types("int_events") | types
+        types = warehouse.catalog.column_types("raw_events")
+        assert types == warehouse.catalog.column_types("int_events") | types
         return {name: types[name] for name in ("event_id", "session_id")}
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from plant_assets.calendar import WEEK
 from plant_assets.contracts import STAGES, TABLES
 from plant_assets.transforms.funnel import funnel_steps, whole_funnel
-from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.expressions import to_sql
+from plant_assets.warehouse.warehouse import Warehouse
 
 DATES_WEEKS, STOCKOUT_WEEKS, OUT_WEEKS = 8, 8, 3
 # What publishing notes of the instants that the marts speak of, by its name in `_meta`.

@@ -20,7 +20,7 @@ from plant_assets.atomic import write_atomically
 from plant_assets.calendar import WEEK, Calendar
 from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
 from plant_assets.settings import Settings
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import jinja2

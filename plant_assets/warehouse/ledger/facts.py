@@ -1,10 +1,16 @@
 """Named facts of the store."""
 
 import datetime as dt
+from collections.abc import Callable
 
 import duckdb
 
 from plant_assets.contracts import STAGES
+from plant_assets.settings import Settings, UsageError
+
+
+class StoreMismatch(UsageError):
+    """The warehouse belongs to another source or time zone."""
 
 
 class Facts:
@@ -33,6 +39,21 @@ class Facts:
         """Return the funnel's stages that the store has, in order; all where nothing says otherwise."""
         known = self.get("stages")
         return STAGES if known is None else tuple(known.split(","))
+
+
+def require_same_store(settings: Settings, known: Callable[[str], str | None]) -> None:
+    """Refuse the warehouse of another store; `known` returns a fact that it remembers.
+
+    Raises:
+        StoreMismatch: it remembers another source or zone.
+    """
+    for name, given in settings.store().items():
+        remembered = known(name)
+        if remembered not in (None, given):
+            raise StoreMismatch(
+                f"{settings.warehouse_path} holds the store with {name} {remembered}, not {given}:"
+                f" give that {name}, another --warehouse, or --accept-source"
+            )
 
 
 def store_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -35,7 +35,7 @@ def require_spark(settings: Settings) -> None:
         raise UsageError(f"{given} needs Java 17 or later, and {where}")
 
 
-def _require_master(settings: Settings) -> None:
+def require_master(settings: Settings) -> None:
     """Refuse a master that does not answer: Spark itself would try for a minute, and end in a stack trace."""
     master = str(settings.spark_master)
     if not master.startswith(SPARK):
@@ -59,7 +59,7 @@ def start_session(settings: Settings, **more: str) -> "SparkSession":
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
-    _require_master(settings)
+    require_master(settings)
     master, path = str(settings.spark_master), settings.warehouse_path
     scratch = path.with_name(path.name + ".spark.tmp")
     given = {

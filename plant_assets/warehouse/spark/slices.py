@@ -1,18 +1,25 @@
 """Slices: rows of a table in files that were written at once, and which of them an expression looks at.
 
-The catalog has a row for each; what is done with them is in `engine.py`.
+The DuckDB file has a row for each. `tables.py` writes them, `engine.py` reads them.
 """
 
 import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 from ibis.expr import operations as ops
 
 from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES, Table
+from plant_assets.settings import Settings
 from plant_assets.sql import literal
+from plant_assets.warehouse.ledger.ledger import Ledger
 
 CATALOG_DDL = """
 create table if not exists _slices (
@@ -42,7 +49,7 @@ Bounds = tuple[dt.date | dt.datetime | None, dt.date | dt.datetime | None]
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows of a table, all of one week where it is cut by weeks, in files that were written at once."""
+    """Rows of a table, all of one week where the table has a partition, in files that were written at once."""
 
     week: dt.date | None
     path: str
@@ -50,6 +57,73 @@ class Slice:
     files: list[str]
     rows: int
     bytes: int
+
+
+class Slices:
+    """The slices that are the rows of each table now, and the directory that their files are in."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, settings: Settings, ledger: Ledger) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._ledger = ledger
+
+    @cached_property
+    def folder(self) -> Path:
+        """The directory of the tables of this warehouse, and of no other."""
+        facts = self._ledger.facts
+        if facts.get("tables") is None:
+            facts.remember(tables=uuid.uuid4().hex)
+        return self._settings.tables_path / str(facts.get("tables"))
+
+    def of(self, table: Table, weeks: Iterable[dt.date] | None = None) -> list[Slice]:
+        """Return the slices of a table, or of weeks of it."""
+        rows = self._connection.execute(
+            "select week, path, columns, files, rows, bytes from _slices where table_name = $name"
+            " and ($weeks is null or list_contains($weeks::date[], week)) order by week, path",
+            {"name": table.name, "weeks": None if weeks is None else list(weeks)},
+        ).fetchall()
+        return [Slice(*row) for row in rows]
+
+    def within(self, table: Table, bounds: Bounds) -> list[Slice]:
+        """Return the slices that may have rows from the first bound on and before the second."""
+        low, high = bounds
+        kept = []
+        for each in self.of(table):
+            if each.week:
+                begins, ends = table.bounds(Weeks(self._settings.calendar, each.week, each.week))
+                if (low is not None and ends <= low) or (high is not None and begins >= high):
+                    continue
+            kept.append(each)
+        return kept
+
+    def paths(self) -> set[str]:
+        """Return the directories of all slices, below the folder."""
+        return {path for (path,) in self._connection.execute("select path from _slices").fetchall()}
+
+    def forget(self, table: Table, slices: Sequence[Slice]) -> None:
+        """Take slices out of a table."""
+        self._connection.execute(
+            "delete from _slices where table_name = ? and list_contains(?::varchar[], path)",
+            [table.name, [each.path for each in slices]],
+        )
+
+    def keep(self, table: Table, slices: Sequence[Slice]) -> None:
+        """Give a table slices."""
+        for each in slices:
+            self._connection.execute(
+                "insert into _slices values (?, ?, ?, ?, ?, ?, ?)",
+                [table.name, each.week, each.path, each.columns, each.files, each.rows, each.bytes],
+            )
+
+    def files(self, slices: Iterable[Slice]) -> list[str]:
+        """Return the paths of the files of slices."""
+        return [str(self.folder / file) for each in slices for file in each.files]
+
+    def read(self, slices: Sequence[Slice]) -> str:
+        """Return the rows of slices as SQL of DuckDB's."""
+        differ = str(len({tuple(sorted(each.columns)) for each in slices}) > 1).lower()
+        files = ", ".join(literal(file) for file in self.files(slices))
+        return f"read_parquet([{files}], hive_partitioning = false, union_by_name = {differ})"
 
 
 def compiled(expression: ibis.Table) -> str:
