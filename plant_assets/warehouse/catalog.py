@@ -5,11 +5,11 @@ from typing import Any
 import duckdb
 
 _HAS = """
-    select exists (
-        select 1 from duckdb_tables() where database_name = 'warehouse' and schema_name = 'analytics' and table_name = $name
+    select count(*) from (
+        select database_name, schema_name, table_name as name from duckdb_tables()
         union all
-        select 1 from duckdb_views() where database_name = 'warehouse' and schema_name = 'analytics' and view_name = $name
-    )
+        select database_name, schema_name, view_name from duckdb_views()
+    ) where database_name = 'warehouse' and schema_name = 'analytics' and name = $name
 """
 _COLUMN_TYPES = """
     select column_name, data_type from duckdb_columns()
