@@ -5,7 +5,7 @@ import os
 import dagster as dg
 
 from plant_assets.assets.build import load_assets
-from plant_assets.checks.build import GO_ON, load_checks
+from plant_assets.checks.build import load_checks
 from plant_assets.orchestration.io_manager import WarehouseIOManager
 from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
 from plant_assets.orchestration.partitions import weekly_partitions
@@ -47,7 +47,7 @@ def build_defs(
             dead_runs_sensor(settings),
             long_runs_sensor(settings),
             *alert_sensors(settings),
-            stopped_page_sensor(settings, REFRESH, GO_ON),
+            stopped_page_sensor(settings, REFRESH),
         ],
         resources={"warehouse": warehouse_resource(settings, opened), "io_manager": io_manager},
         executor=dg.in_process_executor,

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from plant_assets.calendar import FIRST_MONDAY, LAST_MONDAY, is_known
-from plant_assets.cli.console import ERR, OUT, Steps, print_section, report
+from plant_assets.cli.console import ERR, OUT, Steps, check_lines, print_section, report
 from plant_assets.cli.errors import FAILED, WRONG_USE, fail, one_sentence
 from plant_assets.cli.group import main
 from plant_assets.cli.options import as_of_option, parse_instant, parse_week, parse_weeks, store_options
@@ -50,7 +50,7 @@ def run(
             prepare_home(settings)
             with Steps("reading the source") as steps, dagster_records() as instance:
                 outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug, instant)
-        report(outcome.failures, outcome.failed_errors, outcome.warnings)
+        report(outcome.problems)
         if outcome.has_stopped:
             fail("the run has stopped; the answers remain those of the last whole run", FAILED)
         print_answers(settings, as_json=False)
@@ -114,10 +114,10 @@ def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | N
             prepare_home(settings)
             with Steps("checking") as steps, dagster_records() as instance:
                 outcome = run_checks(settings, instance, steps, debug, instant)
-        for line in outcome.lines:
+        for line in check_lines(outcome.passed, outcome.problems):
             OUT.say(line)
-        report(outcome.failures, [], [])
-        leave(FAILED if outcome.failures or outcome.failed_errors else 0)
+        report(outcome.failures)
+        leave(FAILED if outcome.has_stopped or outcome.failed_errors else 0)
 
 
 @main.command()

@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,7 +16,8 @@ from plant_assets.text import printable
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-from typing import TYPE_CHECKING
+
+    from plant_assets.orchestration.problems import Problem
 
 OUTPUT, ERRORS = 1, 2
 _LOST: dict[int, OSError] = {}
@@ -135,8 +137,23 @@ def print_section(title: str, lines: list[tuple[str, str]]) -> None:
         OUT.say(f"  {label:{width}}  {value}")
 
 
-def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:
-    """What failed, on the error stream."""
-    for kind, lines in (("failed", failures), ("check failed", failed_errors), ("check warned", warned)):
-        for line in lines:
-            ERR.say(f"{kind}: {line}")
+def report(problems: Sequence["Problem"]) -> None:
+    """Print problems on the error stream: failed steps, failed checks, then checks that warned."""
+    for problem in sorted(problems, key=lambda each: (each.check is not None, not each.is_error)):
+        kind = "failed" if problem.check is None else "check failed" if problem.is_error else "check warned"
+        ERR.say(f"{kind}: {_short(problem)}")
+
+
+def check_lines(passed: Sequence[str], problems: Sequence["Problem"]) -> list[str]:
+    """Return a line per check, by name: whether it passed, and what it found if not."""
+    lines = {name: f"passed  {name}" for name in passed}
+    for problem in problems:
+        if problem.check:
+            lines[problem.check.name] = f"{'FAILED' if problem.is_error else 'warned'}  {_short(problem)}"
+    return [lines[name] for name in sorted(lines)]
+
+
+def _short(problem: "Problem") -> str:
+    if problem.check:
+        return f"{problem.check.name}, {problem.reason}"
+    return f"{problem.step or problem.where}: {problem.reason}"

@@ -4,11 +4,10 @@ import datetime as dt
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import dagster as dg
 
-from plant_assets.checks.build import GO_ON
 from plant_assets.dagster_private import runs_of_location
 from plant_assets.definitions import build_defs
 from plant_assets.instance.home import LOCATION
@@ -16,6 +15,7 @@ from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page
 from plant_assets.orchestration.jobs import CHECK, REFRESH, plan_run
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, STARTED_BY, range_tags
+from plant_assets.orchestration.problems import Problem, problems_in
 from plant_assets.settings import Settings, UsageError
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse
@@ -35,13 +35,26 @@ class Progress(Protocol):
 
 @dataclass
 class Outcome:
-    """How runs ended: steps that failed, and checks with what they found."""
+    """How the runs of a command ended: their problems, and the names of the checks that passed."""
 
-    failures: list[str] = field(default_factory=list)
-    failed_errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
     has_stopped: bool = False
+
+    @property
+    def failures(self) -> list[Problem]:
+        """The failed steps, and the runs that failed without one."""
+        return [problem for problem in self.problems if problem.check is None]
+
+    @property
+    def failed_errors(self) -> list[Problem]:
+        """The failed checks of severity error."""
+        return [problem for problem in self.problems if problem.check and problem.is_error]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """The failed checks that only warn."""
+        return [problem for problem in self.problems if not problem.is_error]
 
 
 def run_refresh(
@@ -131,44 +144,15 @@ def _execute(
             run_config={"loggers": {"progress": {}}} if loggers else None,
             raise_on_error=False,
         )
-    for event in result.all_events:
-        if event.is_step_failure and not _is_of_check(event.step_failure_data.error):
-            outcome.failures.append(f"{event.step_key}: {_reason(event.step_failure_data.error)}")
+    # Steps in the order in which they failed, then checks by name.
+    problems = problems_in(result.all_events, job_name)
+    outcome.problems += sorted(problems, key=lambda each: each.check.name if each.check else "")
+    outcome.passed += [each.check_name for each in result.get_asset_check_evaluations() if each.passed]
     outcome.has_stopped = not result.success
     stopped = instance.get_run_by_id(result.run_id) if outcome.has_stopped and job_name == REFRESH else None
     if stopped:
         # No daemon needs to be up for a run of the command line.
-        mark_page(settings, instance, stopped, GO_ON)
-    evaluations = result.get_asset_check_evaluations()
-    for evaluation in sorted(evaluations, key=lambda each: each.check_name):
-        found = f": {evaluation.description}" if evaluation.description else ""
-        if evaluation.passed:
-            outcome.lines.append(f"passed  {evaluation.check_name}")
-            continue
-        count = evaluation.metadata["offending"].value
-        line = f"{evaluation.check_name}, {count} times{found}"
-        is_error = evaluation.severity == dg.AssetCheckSeverity.ERROR
-        (outcome.failed_errors if is_error else outcome.warnings).append(line)
-        outcome.lines.append(f"{'FAILED' if is_error else 'warned'}  {line}")
-    if not result.success and not outcome.failures and not outcome.failed_errors:
-        outcome.failures.append(f"run {result.run_id} did not end well; see it in the UI")
-
-
-def _innermost(error: Any) -> Any:
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error
-
-
-def _is_of_check(error: Any) -> bool:
-    """Whether a step failed for a blocking check, which says itself what it found."""
-    return getattr(_innermost(error), "cls_name", None) == "DagsterAssetCheckFailedError"
-
-
-def _reason(error: Any) -> str:
-    """The innermost message of a step's error, in one line."""
-    found = _innermost(error)
-    return " ".join(str(found.message).split()) if found else "unknown"
+        mark_page(settings, instance, stopped)
 
 
 def _progress_logger(progress: Progress) -> dg.LoggerDefinition:

@@ -1,7 +1,7 @@
 """The sensors: late events, runs that died or hang, alerts. What they send and end is in `alerts.py` and `watch.py`."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -115,8 +115,8 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     ]
 
 
-def stopped_page_sensor(settings: Settings, job_name: str, go_on: Collection[str]) -> dg.SensorDefinition:
-    """Keep readers of the weekly page informed if a run of the job was stopped; the checks `go_on` stop none."""
+def stopped_page_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:
+    """Return the sensor that shows on the weekly page that a run of the job stopped."""
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.FAILURE,
@@ -127,7 +127,7 @@ def stopped_page_sensor(settings: Settings, job_name: str, go_on: Collection[str
     )
     def mark(context: dg.RunStatusSensorContext) -> None:
         if context.dagster_run.job_name == job_name and (
-            page := mark_page(settings, context.instance, context.dagster_run, go_on)
+            page := mark_page(settings, context.instance, context.dagster_run)
         ):
             context.log.info("%s says that the run was stopped", page)
 
