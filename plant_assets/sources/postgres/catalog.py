@@ -42,3 +42,12 @@ def columns_of_tables(snapshot: Snapshot) -> list[tuple[str, list[str]]]:
         f" and attnum > 0 and not attisdropped order by attnum) {_FOUND_TABLES} order by 1"
     )
     return [(name, columns) for name, columns in found]
+
+
+def has_index(snapshot: Snapshot, table: LiveTable, column: str) -> bool:
+    """Return whether an index begins with a column; True also for a table that can have none, such as a view."""
+    return not snapshot.rows(
+        f"select 1 from pg_class where oid = to_regclass({literal(table.relation)}) and relkind in ('r', 'p', 'm')"
+        " and not exists (select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]"
+        f" where indrelid = pg_class.oid and indisvalid and attname = {literal(column)})"
+    )
