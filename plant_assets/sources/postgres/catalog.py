@@ -1,4 +1,4 @@
-"""Which tables a database has, as the server finds them. How their rows are read is in `source.py`."""
+"""Which tables and indexes a database has. How their rows are read is in `source.py`."""
 
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.postgres.parts import LiveTable
@@ -15,9 +15,9 @@ _SHOWN_NAME = "case when pg_table_is_visible(pg_class.oid) then relname else nsp
 
 
 def find_tables(snapshot: Snapshot, mapping: StoreMapping) -> dict[str, LiveTable]:
-    """The tables that the store has of those that are read, found as the server finds them."""
+    """Return the source tables that the database has, by our names, resolved by the server's search_path."""
     wanted = {name: theirs for name in SOURCE_TABLES if (theirs := mapping.table(name))}
-    # A schema may stand before a name.
+    # A name may begin with a schema.
     relations = {name: ".".join(map(identifier, theirs.split(".", 1))) for name, theirs in wanted.items()}
     found = snapshot.rows(
         "select wanted, attname::text, coalesce(nullif(typbasetype, 0), atttypid)::regtype::text"
