@@ -1,4 +1,4 @@
-"""Runs of the jobs in this process, on the instance that the web server shows."""
+"""Runs the jobs in this process, with the records that the web server shows."""
 
 import datetime as dt
 import logging
@@ -21,16 +21,21 @@ from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.open import open_warehouse
 
 LOG = logging.getLogger("plant_assets")
-# The daemon would start a run again whose command was killed.
+# With retries, the daemon would start a run again whose command was killed.
 NO_RETRIES = "dagster/max_retries"
 
 
 class Progress(Protocol):
-    """Where a command says what it is doing."""
+    """Where a command shows its progress."""
 
-    def say(self, text: str) -> None: ...
-    def expect(self, steps: int) -> None: ...
-    def advance(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """Show what is being done now."""
+
+    def expect(self, steps: int) -> None:
+        """Set the number of steps."""
+
+    def advance(self, text: str) -> None:
+        """Count one more step as done."""
 
 
 @dataclass
@@ -67,11 +72,21 @@ def run_refresh(
     debug: bool = False,
     as_of: dt.datetime | None = None,
 ) -> Outcome:
-    """Plan in this process, then run the job over each range of weeks; as of now, if nothing else is said.
+    """Plan in this process, then run the job over each range of weeks until a run fails.
+
+    Args:
+        settings: the settings.
+        instance: Dagster's records.
+        progress: where to show the progress.
+        weeks: the first and last week to load; default those that are due.
+        every_week: whether to load every week.
+        accept_source: whether the warehouse may take another source or time zone.
+        debug: whether to log what Dagster logs.
+        as_of: the instant that the runs are as of; default now.
 
     Raises:
         SourceError: the source cannot be read; nothing was written.
-        UsageError: the weeks lie before the store's first.
+        UsageError: `weeks` begins before the store's first week.
     """
     outcome = Outcome()
     as_of = as_of or now()
@@ -104,7 +119,7 @@ def run_checks(
     debug: bool = False,
     as_of: dt.datetime | None = None,
 ) -> Outcome:
-    """Every check, on everything that is stored."""
+    """Evaluate every check on all stored rows, as of an instant, by default now."""
     outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat(), STARTED_BY: "plant-assets check"}
     with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
         warehouse.require_engine()
@@ -113,14 +128,14 @@ def run_checks(
 
 
 def find_first_week(settings: Settings) -> None:
-    """Read the source for its first week, for the definitions that load next."""
+    """Read the source to find its first week, which the definitions need when they load."""
     with open_warehouse(settings, LOG, holder="plant-assets dev") as warehouse:
         planned = plan_run(warehouse, now(), LOG)
         warehouse.remember_store(planned.first_week, planned.stages)
 
 
 def now() -> dt.datetime:
-    """This instant in UTC, as whole seconds."""
+    """Return the current instant in UTC, in whole seconds."""
     return dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
 
 
@@ -151,7 +166,7 @@ def _execute(
     outcome.has_stopped = not result.success
     stopped = instance.get_run_by_id(result.run_id) if outcome.has_stopped and job_name == REFRESH else None
     if stopped:
-        # No daemon needs to be up for a run of the command line.
+        # Here as well as in the sensor, because no daemon needs to run.
         mark_page(settings, instance, stopped)
 
 
@@ -160,7 +175,7 @@ def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
         def emit(self, record: logging.LogRecord) -> None:
             try:
                 self._show(record)
-            except Exception:  # noqa: BLE001 - what is shown of a step does not fail it
+            except Exception:  # noqa: BLE001 - a failure to show progress does not fail the step
                 self.handleError(record)
 
         def _show(self, record: logging.LogRecord) -> None:

@@ -49,29 +49,29 @@ def send(settings: Settings, title: str, message: str, log: logging.Logger) -> N
 
 
 def is_known_address(url: str) -> bool:
-    """Return whether Apprise knows where an alert URL leads; nothing is sent."""
+    """Return whether Apprise supports an alert URL; nothing is sent."""
     return _receiver(url) is not None
 
 
 def _receiver(url: str) -> "apprise.Apprise | None":
-    # Only who is to be told pays for its import.
+    # Imported here, because only senders of alerts need it.
     import apprise
 
     receiver, log = apprise.Apprise(), logging.getLogger("apprise")
     was_disabled, log.disabled = log.disabled, True
     try:
-        # Apprise logs a URL that it cannot read, or the part that is wrong: a token.
+        # Apprise would log a URL that it cannot parse, or its wrong part: a token.
         return receiver if receiver.add(url) else None
     finally:
         log.disabled = was_disabled
 
 
 def _send(url: str, title: str, message: str) -> str | None:
-    """Send a message; return what went wrong."""
+    """Send a message; return why that failed, or None."""
     receiver = _receiver(url)
     if receiver is None:
         return "is no URL that Apprise knows: see https://appriseit.com"
-    # Mail is HTML: without this, names of products would be too.
+    # Apprise sends mail as HTML: as plain text, product names are escaped.
     is_sent = receiver.notify(body=message, title=title, body_format="text")
     return None if is_sent else "could not be reached"
 
