@@ -1,4 +1,4 @@
-"""The code location: assets, checks, jobs, schedule and resources, put together once."""
+"""The code location: puts assets, checks, jobs, schedule, sensors and resources together."""
 
 import os
 
@@ -27,9 +27,15 @@ def build_defs(
     opened: Warehouse | None = None,
     loggers: dict[str, dg.LoggerDefinition] | None = None,
 ) -> dg.Definitions:
-    """The definitions for one store. `opened` is used where this process holds the warehouse already."""
+    """Return the definitions of one store.
 
-    # Dagster opens a resource that is nested in another once more, and the second would wait for the first one's lock.
+    Args:
+        settings: the settings.
+        opened: the warehouse, if this process already holds it.
+        loggers: loggers of runs; default Dagster's own.
+    """
+
+    # Not a nested resource: Dagster would open the warehouse twice, and the second would wait for the first.
     @dg.io_manager(
         required_resource_keys={"warehouse"},
         description="Writes what assets return to the warehouse, and hands out its tables.",
@@ -57,6 +63,6 @@ def build_defs(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `workspace.yaml`, `dagster` and `dg` load: the store of the environment's settings."""
+    """Return the definitions that `workspace.yaml`, `dagster` and `dg` load: those of the environment's settings."""
     os.umask(FOR_OWNER_ONLY)
     return build_defs(read_settings())

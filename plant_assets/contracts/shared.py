@@ -1,4 +1,4 @@
-"""What tables of several layers share: stages, rates, columns. A column of one layer stands beside its tables."""
+"""Stages, rates and columns that tables of several domains share."""
 
 from plant_assets.contracts.types import COUNT, DATE, PRICE, TEXT, may, must
 
@@ -8,7 +8,7 @@ RATES = ("page_view_rate", "add_to_cart_rate", "purchase_rate", "shipping_rate")
 UNKNOWN_PRODUCT = "(unknown)"
 # The text of a rejected row once `prune` has removed it.
 PRUNED = "(pruned)"
-# How the file of an observation begins that dbt's history tells of; its instant follows.
+# The start of the file name of an observation that is made from dbt's history; its instant follows.
 FROM_HISTORY = "products_snapshot@"
 
 WEEK = must("week_start_date", DATE, "Monday of the ISO week, in the store's time zone")

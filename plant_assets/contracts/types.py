@@ -1,4 +1,4 @@
-"""What a declaration is made of: types, columns, tables. No table is declared here."""
+"""The types of which contracts are made: column types, columns, tables. No table is declared here."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from plant_assets.calendar import WEEK, Weeks
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
-# Text that a big table stores as UUID where every one is written as one is.
+# An id: text, which a table stores as UUID if every value is written as one.
 ID = "uuid"
 
 SQL_TYPES = {
@@ -28,7 +28,7 @@ SQL_TYPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its ibis type, what it holds with its unit, and whether it may be NULL."""
+    """A column: its ibis type, a description with its unit, and whether NULL is forbidden."""
 
     name: str
     type: str
@@ -37,21 +37,28 @@ class Column:
 
     @property
     def sql_type(self) -> str:
+        """The type in SQL."""
         return SQL_TYPES[self.type]
 
     @property
     def stored_types(self) -> tuple[str, ...]:
-        """The types under which it may be stored."""
+        """The SQL types under which it may be stored."""
         return (self.sql_type, "UUID") if self.type == ID else (self.sql_type,)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the warehouse: the columns in order, the key, and the column that weeks are cut by.
+    """A table of the warehouse.
 
-    `made_from` is the weekly table of whose week alone a week is made. `checked_by` cuts a table that is not written by
-    weeks, for the contract check of a run. `instant` is the column by which a run finds the rows of a raw table that
-    are ahead of its clock.
+    Attributes:
+        name: its name.
+        key: the columns that identify a row.
+        columns: its columns, in order.
+        week_column: the column that partitions the table by week; None if it is not partitioned.
+        made_from: the weekly table whose same week is the only input of a week.
+        checked_by: the column by which checks of a run select rows of an unpartitioned table.
+        instant: the column that shows which rows of a raw table are ahead of a run's clock.
+        is_view: whether it is a view.
     """
 
     name: str
@@ -65,32 +72,35 @@ class Table:
 
     @cached_property
     def schema(self) -> ibis.Schema:
+        """The columns with their ibis types."""
         return ibis.schema({column.name: column.type for column in self.columns})
 
     @property
     def names(self) -> list[str]:
+        """The names of the columns, in order."""
         return [column.name for column in self.columns]
 
     @property
     def ids(self) -> list[str]:
-        """The columns that may be stored as UUID."""
+        """The names of the columns that may be stored as UUID."""
         return [column.name for column in self.columns if column.type == ID]
 
     @property
     def required(self) -> list[str]:
+        """The names of the columns that are never NULL."""
         return [column.name for column in self.columns if column.required]
 
     @property
     def cut_by(self) -> str | None:
-        """The column by which a week's rows are told, also where they are not materialized by weeks."""
+        """The column that says in which week a row is, also in a table that is not partitioned by week."""
         return self.week_column or self.checked_by
 
     def unbound(self) -> ibis.Table:
-        """The table as an expression that knows no engine."""
+        """Return the table as an expression without an engine."""
         return ibis.table(self.schema, name=self.name)
 
     def bounds(self, weeks: Weeks) -> list[dt.datetime] | list[dt.date]:
-        """Return the first value of the column that cuts weeks in these weeks, and the first after them."""
+        """Return the first value of the week's column in these weeks, and the first one after them."""
         assert self.cut_by, f"{self.name} has no weeks"
         if self.schema[self.cut_by].is_timestamp():
             return [weeks.starts_at, weeks.ends_at]
