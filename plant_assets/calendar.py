@@ -1,6 +1,6 @@
-"""Dates and weeks of the store's time zone, as plain arithmetic on UTC instants.
+"""Dates and weeks of the store's time zone, computed from UTC instants.
 
-Nothing here knows Dagster, a clock or an engine. Instants are naive UTC datetimes, as they are stored.
+Nothing here uses Dagster, a clock or an engine. Instants are naive UTC datetimes, as they are stored.
 """
 
 import datetime as dt
@@ -9,15 +9,15 @@ from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 WEEK = dt.timedelta(days=7)
-# How far after a run's clock an instant of the source may be.
+# How far an instant of the source may be ahead of a run's clock.
 FAR_FUTURE = dt.timedelta(days=1)
-# Weeks that a store can have: arithmetic on dates stays within what dates, zones and engines know.
+# The weeks that a store can have: date arithmetic around them is safe in Python, zones and engines.
 FIRST_MONDAY, LAST_MONDAY = dt.date(1970, 1, 5), dt.date(2099, 12, 28)
 KNOWN_WEEKS = f"a Monday from {FIRST_MONDAY} to {LAST_MONDAY}"
 
 
 def monday_of(day: dt.date) -> dt.date:
-    """The Monday that begins the ISO week of `day`."""
+    """Return the Monday of a date's ISO week."""
     return day - dt.timedelta(days=day.weekday())
 
 
@@ -29,29 +29,31 @@ class Calendar:
 
     @cached_property
     def zone(self) -> ZoneInfo:
+        """The time zone."""
         return ZoneInfo(self.zone_name)
 
     def offset_at(self, instant: dt.datetime) -> dt.timedelta:
-        """What to add to a UTC instant to read the local clock."""
+        """Return the zone's offset at a UTC instant: local time less UTC."""
         local = instant.replace(tzinfo=dt.UTC).astimezone(self.zone)
         return local.replace(tzinfo=None) - instant
 
     def date_of(self, instant: dt.datetime) -> dt.date:
+        """Return the local date of a UTC instant."""
         return (instant + self.offset_at(instant)).date()
 
     def week_of(self, instant: dt.datetime) -> dt.date:
-        """The Monday of the week that holds `instant`."""
+        """Return the Monday of the local week of a UTC instant."""
         return monday_of(self.date_of(instant))
 
     def starts_at(self, day: dt.date) -> dt.datetime:
-        """The first instant of a local date, in UTC."""
+        """Return the first instant of a local date, in UTC."""
         local = dt.datetime.combine(day, dt.time(), tzinfo=self.zone)
         return local.astimezone(dt.UTC).replace(tzinfo=None)
 
     def offsets(self, first: dt.datetime, last: dt.datetime) -> list[tuple[dt.datetime | None, dt.timedelta]]:
-        """The zone's offsets from `first` to `last`, each with the instant until which it holds.
+        """Return the zone's offsets from `first` to `last`, each with the UTC instant until which it holds.
 
-        The last one holds on (None). Transitions are found by bisection, since `zoneinfo` does not list them.
+        The instant of the last offset is None. Transitions are found by bisection: `zoneinfo` does not list them.
         """
         day, second = dt.timedelta(days=1), dt.timedelta(seconds=1)
         found: list[tuple[dt.datetime | None, dt.timedelta]] = []
@@ -72,7 +74,7 @@ class Calendar:
 
 
 def weeks_between(first: dt.date, last: dt.date) -> list[dt.date]:
-    """The Mondays from `first` to `last`, both included; none where `last` is earlier."""
+    """Return the Mondays from `first` to `last`, both included; none if `last` is earlier."""
     return [first + WEEK * n for n in range((last - first).days // 7 + 1)]
 
 
@@ -93,7 +95,7 @@ class Weeks:
         return self.calendar.starts_at(self.last + WEEK)
 
     def weeks(self) -> list[dt.date]:
-        """Return the Mondays."""
+        """Return the Mondays of the weeks, in order."""
         return weeks_between(self.first, self.last)
 
     def __str__(self) -> str:
@@ -106,10 +108,10 @@ def is_known(day: dt.date) -> bool:
 
 
 def known_zone(name: str) -> str:
-    """The name, if it is one of a time zone.
+    """Return the name of a time zone.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the time zone database does not have it. The message says what is allowed.
     """
     try:
         ZoneInfo(name)

@@ -1,11 +1,11 @@
-"""The code location: assets, checks, jobs, schedule and resources, put together once."""
+"""The code location: puts assets, checks, jobs, schedule, sensors and resources together."""
 
 import os
 
 import dagster as dg
 
 from plant_assets.assets.build import load_assets
-from plant_assets.checks.build import GO_ON, load_checks
+from plant_assets.checks.build import load_checks
 from plant_assets.orchestration.io_manager import WarehouseIOManager
 from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
 from plant_assets.orchestration.partitions import weekly_partitions
@@ -27,9 +27,15 @@ def build_defs(
     opened: Warehouse | None = None,
     loggers: dict[str, dg.LoggerDefinition] | None = None,
 ) -> dg.Definitions:
-    """The definitions for one store. `opened` is used where this process holds the warehouse already."""
+    """Return the definitions of one store.
 
-    # Dagster opens a resource that is nested in another once more, and the second would wait for the first one's lock.
+    Args:
+        settings: the settings.
+        opened: the warehouse, if this process already holds it.
+        loggers: loggers of runs; default Dagster's own.
+    """
+
+    # Not a nested resource: Dagster would open the warehouse twice, and the second would wait for the first.
     @dg.io_manager(
         required_resource_keys={"warehouse"},
         description="Writes what assets return to the warehouse, and hands out its tables.",
@@ -47,7 +53,7 @@ def build_defs(
             dead_runs_sensor(settings),
             long_runs_sensor(settings),
             *alert_sensors(settings),
-            stopped_page_sensor(settings, REFRESH, GO_ON),
+            stopped_page_sensor(settings, REFRESH),
         ],
         resources={"warehouse": warehouse_resource(settings, opened), "io_manager": io_manager},
         executor=dg.in_process_executor,
@@ -57,6 +63,6 @@ def build_defs(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `workspace.yaml`, `dagster` and `dg` load: the store of the environment's settings."""
+    """Return the definitions that `workspace.yaml`, `dagster` and `dg` load: those of the environment's settings."""
     os.umask(FOR_OWNER_ONLY)
     return build_defs(read_settings())

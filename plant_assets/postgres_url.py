@@ -1,4 +1,4 @@
-"""A PostgreSQL URL as libpq reads it: checked before libpq quotes it, and shown without what is secret."""
+"""A PostgreSQL URL as libpq reads it: validated before libpq quotes it, and shown without secrets."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ from urllib.parse import quote, unquote
 SCHEMES = ("postgresql", "postgres")
 ALLOWED = "postgresql://user:password@host:port/database"
 SECRET = ("password", "sslpassword")
-# Parameters that stand for parts of the URL, or say where those are.
+# Parameters that replace parts of the URL.
 _PLACES = ("host", "hostaddr", "port", "dbname", "service")
 _SEARCH_PATH = re.compile(r"(?:^|\s)(?:-c\s*|--)search_path=((?:\\.|[^\s\\])*)")
 
 
 @dataclass(frozen=True)
 class PostgresUrl:
-    """A URL of a database.
+    """The URL of a database.
 
     Raises:
-        ValueError: libpq would not take it, or would take a part of the password for something else.
+        ValueError: libpq would reject the URL, or take a part of the password for something else.
     """
 
     text: str = field(repr=False)
@@ -60,12 +60,12 @@ class PostgresUrl:
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """What stands after the question mark, decoded."""
+        """The parameters after the question mark, decoded."""
         return {name: unquote(value) for name, _equals, value in self._given}
 
     @property
     def store(self) -> str:
-        """What the store is known by: its place, whoever reads it, and the schemas of its tables."""
+        """The identity of the store: its server, database and schemas, without user and password."""
         hosts = ",".join(re.sub(":(5432)?$", "", host.lower()) for host in self._hosts.split(","))
         places = {name: self.parameters[name] for name in _PLACES if name in self.parameters}
         schemas = _SEARCH_PATH.findall(self.parameters.get("options", ""))
@@ -76,18 +76,18 @@ class PostgresUrl:
 
     @property
     def shown(self) -> str:
-        """The URL for readers: with its user, without password and without what only says how to connect."""
+        """The URL for messages: with the user, without the password and parameters of the connection."""
         user = self._authority.rpartition("@")[0].partition(":")[0] or self.parameters.get("user", "")
         return self.store.replace("://", f"://{user}@", 1) if user else self.store
 
     @property
     def secrets(self) -> set[str]:
-        """What no message may hold, as it is written and as it is meant."""
+        """The secrets that no message may contain, as written and decoded."""
         written = self._authority.rpartition("@")[0].partition(":")[2]
         found = {written, unquote(written), *(self.parameters.get(name, "") for name in SECRET)}
         return {each for each in found if each and each not in self.shown}
 
     def with_defaults(self, **defaults: object) -> str:
-        """The URL with parameters that it does not say itself."""
+        """Return the URL with those of the parameters that it does not set itself."""
         missing = [f"{name}={value}" for name, value in defaults.items() if name not in self.parameters]
         return self.text + ("&" if "?" in self.text else "?") * bool(missing) + "&".join(missing)

@@ -1,4 +1,4 @@
-"""The PLANT_* variables as one validated object. Nothing else reads the environment."""
+"""The PLANT_* variables as one validated object. No other module reads them from the environment."""
 
 import datetime as dt
 import json
@@ -18,25 +18,25 @@ from plant_assets.postgres_url import SCHEMES, PostgresUrl
 PREFIX = "PLANT_"
 SPARK = "spark://"
 SPARK_MASTERS = re.compile(r"local(\[([1-9]\d*|\*)\])?|[^,/\s:]+:\d+(,[^,/\s:]+:\d+)*")
-# The umask of processes that write: some files are made by DuckDB and by Dagster, which take no mode.
+# The umask of processes that write: DuckDB and Dagster make files, and neither takes a mode.
 FOR_OWNER_ONLY = 0o077
 
 
 class UsageError(Exception):
-    """What the user asked for cannot be done as asked; the message says what to do instead."""
+    """The user asked for something that cannot be done. The message says what to do instead."""
 
 
 def project_root() -> Path:
-    """The folder of `workspace.yaml` where the package lies beside it, else the current one."""
+    """Return the folder of the checkout that the package is in, else the current folder."""
     beside_package = Path(plant_assets.__file__).resolve().parent.parent
     return beside_package if (beside_package / "workspace.yaml").exists() else Path.cwd()
 
 
 def _absolute_path(value: Path | str) -> Path:
-    """Return the absolute path that an operator names.
+    """Return a path of the environment as an absolute path.
 
     Raises:
-        ValueError: no file can have it.
+        ValueError: no file can have this path. The message says what is allowed.
     """
     if not str(value):
         raise ValueError("a path that is not empty")
@@ -53,7 +53,7 @@ def _absolute_path(value: Path | str) -> Path:
 
 
 class Settings(BaseSettings):
-    """What a store's operator may set. Paths are absolute once read."""
+    """The settings of a store and its warehouse. Paths are absolute."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
@@ -148,26 +148,27 @@ class Settings(BaseSettings):
 
     @property
     def is_sample(self) -> bool:
+        """Whether the source is the sample store."""
         return self.source is None
 
     @property
     def database(self) -> PostgresUrl | None:
-        """The database that is the source; None where it is a directory."""
+        """The source if it is a database, else None."""
         return PostgresUrl(self.source) if self.source and "://" in self.source else None
 
     @property
     def source_name(self) -> str:
-        """The source for readers, without a password."""
+        """The source as messages name it, without a password."""
         return self.database.shown if self.database else str(self.source_path)
 
     @property
     def source_path(self) -> Path:
-        """The directory that is the source."""
+        """The directory of the source; that of the sample store if no source is set."""
         return Path(self.source) if self.source else self.home / "sample"
 
     @property
     def spark_master(self) -> str | None:
-        """The Spark master that the warehouse's tables are made on; None where DuckDB makes them."""
+        """The Spark master that makes the tables; None if DuckDB makes them."""
         if not isinstance(self.warehouse, str):
             return None
         master = self.warehouse.removeprefix(SPARK)
@@ -175,12 +176,12 @@ class Settings(BaseSettings):
 
     @property
     def engine(self) -> str:
-        """The kind of engine that makes tables."""
+        """The name of the engine that makes the tables: duckdb or spark."""
         return "spark" if self.spark_master else "duckdb"
 
     @property
     def warehouse_path(self) -> Path:
-        """The DuckDB file: the warehouse, or the catalog of one on Spark."""
+        """The DuckDB file of the warehouse, or of the catalog of a warehouse on Spark."""
         if isinstance(self.warehouse, Path):
             return self.warehouse
         suffix = "-spark" if self.warehouse else ""
@@ -188,34 +189,39 @@ class Settings(BaseSettings):
 
     @property
     def tables_path(self) -> Path:
-        """Where a warehouse on Spark has its tables' files."""
+        """The folder of the table files of a warehouse on Spark."""
         return self.tables or self.warehouse_path.with_name(self.warehouse_path.name + ".tables")
 
     @property
     def marts_path(self) -> Path:
-        """What readers open: the marts of the last whole run."""
+        """The DuckDB file that readers open: the marts of the last complete run."""
         return self.warehouse_path.with_name(self.warehouse_path.name + ".marts.duckdb")
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's records of this warehouse, or what says where they are."""
+        """The DAGSTER_HOME of this warehouse."""
         return self.warehouse_path.with_name(self.warehouse_path.name + ".dagster")
 
     @property
     def records_name(self) -> str:
-        """Where Dagster's records are, for readers."""
+        """The place of Dagster's records as messages name it, without a password."""
         return PostgresUrl(self.records.get_secret_value()).shown if self.records else str(self.dagster_home)
 
     @cached_property
     def calendar(self) -> Calendar:
+        """The dates and weeks of the store's time zone."""
         return Calendar(self.timezone)
 
     @property
     def store_path(self) -> Path:
+        """The file with the facts that `remembered` reads."""
         return self.dagster_home / "store.json"
 
     def remembered(self, name: str) -> str | None:
-        """What the warehouse knows of its store (source, timezone, first_week), read while a run may write."""
+        """Return a fact that the warehouse keeps about its store: source, timezone or first_week; None if unknown.
+
+        The facts are in a file of their own, which can be read while a run holds the warehouse.
+        """
         try:
             facts: dict[str, str] = json.loads(self.store_path.read_text())
         except (FileNotFoundError, ValueError):
@@ -224,22 +230,22 @@ class Settings(BaseSettings):
 
     @property
     def first_week(self) -> dt.date | None:
-        """The Monday that partitions begin with: the one set, else the one remembered."""
+        """The Monday of the first partition: PLANT_START, else the first week that was loaded."""
         known = self.remembered("first_week")
         return self.start or (dt.date.fromisoformat(known) if known else None)
 
     def store(self) -> dict[str, str]:
-        """What a warehouse knows its store by."""
+        """Return the facts by which a warehouse recognises its store: source and timezone."""
         source = self.database.store if self.database else str(self.source_path)
         return {"source": source, "timezone": self.timezone}
 
     def shown(self) -> dict[str, str]:
-        """Return each setting in use as readers may see it, secrets masked; one that is not set is left out."""
+        """Return the settings in use as text, secrets masked; settings without a value are left out."""
         values = {name: str(value) for name, value in self.model_dump(exclude_none=True).items()}
         return {**values, "source": self.source_name, "warehouse": str(self.warehouse or self.warehouse_path)}
 
     def environment(self) -> dict[str, str]:
-        """The variables that make another process read these very settings."""
+        """Return the variables that make another process read the same settings, secrets included."""
         values = self.model_dump(exclude_none=True)
         return {
             PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
@@ -248,15 +254,15 @@ class Settings(BaseSettings):
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a setting may be shown to nobody."""
+    """Return whether a setting is a secret."""
     return Settings.model_fields[name].annotation == SecretStr | None
 
 
 def read_settings(**given: Any) -> Settings:
-    """The settings of the environment, with those given instead.
+    """Read the settings from the environment; those that are `given` and not None take precedence.
 
     Raises:
-        UsageError: a value is wrong; the message names the variable and what is allowed.
+        UsageError: a value is wrong. The message names the variable and what is allowed.
     """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
@@ -265,13 +271,13 @@ def read_settings(**given: Any) -> Settings:
         field = str(first["loc"][0])
         name = PREFIX + field.upper()
         allowed = first["msg"].removeprefix("Value error, ")
-        # A URL that cannot be read may hold its password anywhere.
+        # A URL that cannot be parsed may have its password anywhere.
         value = "***" if is_secret(field) else re.sub(r"(?s)://.*[@:?].*", "://***", str(first["input"]))
         raise UsageError(f"{name}={value} is not allowed: {allowed}") from None
 
 
 def size_in_bytes(size: str) -> int:
-    """A size like 4GB, 3.5 GiB or 512 bytes, or a share of the machine's memory like 50%."""
+    """Return the bytes of a size like 4GB, 3.5 GiB or 512 bytes, or of a share of the machine's memory like 50%."""
     number, unit = float(re.split(r"[ A-Z%]", size)[0]), re.sub(r"[\d. ]", "", size)
     if unit == "%":
         return int(number / 100 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -1,11 +1,11 @@
-"""Quoting for the statements that take no parameters."""
+"""Quoting for statements that cannot take parameters."""
 
 
 def identifier(name: str) -> str:
-    """Quote a name for SQL."""
+    """Return a name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """Quote a string for SQL."""
+    """Return a text as a SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from plant_assets.checks.build import checks_of
+from plant_assets.cli.console import check_lines
 from plant_assets.cli.runs import Outcome, run_checks
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings, read_settings
@@ -209,8 +210,9 @@ def _verdicts(settings: Settings) -> dict[str, str]:
     """Each check's line of `plant-assets check`, by its name."""
     with dg.DagsterInstance.ephemeral() as instance:
         outcome: Outcome = run_checks(settings, instance, Silence(), as_of=END)
-    assert not [failure for failure in outcome.failures if "Blocking" not in failure and "blocking" not in failure]
-    return {line.split("  ", 1)[1].split(",")[0]: line for line in outcome.lines}
+    assert not outcome.failures
+    lines = check_lines(outcome.passed, outcome.problems)
+    return {line.split("  ", 1)[1].split(",")[0]: line for line in lines}
 
 
 def test_every_check_is_broken_once() -> None:
@@ -232,12 +234,15 @@ def test_fails_on_a_broken_warehouse(name: str, broken: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", sorted(STALE))
 def test_warns_of_stale_data(name: str, built: Settings, check: Callable[..., Outcome]) -> None:
     later = check(built, as_of=END.replace(month=11))
-    assert any(line.startswith(f"warned  {name}, 1 times: 2026-10-1") for line in later.lines)
+    [warned] = [line for line in check_lines(later.passed, later.problems) if f"  {name}" in line]
+    assert warned.startswith(f"warned  {name}, 1 times: 2026-10-1")
     assert not later.failed_errors
 
 
 def test_a_column_of_another_type_fails_all_checks_of_its_table(built: Settings, check: Callable[..., Outcome]) -> None:
     with open_warehouse(built) as warehouse:
         warehouse.execute("alter table stockouts alter hours_out type varchar")
-    failed = check(built).failed_errors
-    assert failed == ["stockouts_keeps_its_contract, 1 times: hours_out: VARCHAR, not DOUBLE"]
+    [failed] = check(built).failed_errors
+    assert str(failed) == (
+        "asset stockouts, check stockouts_keeps_its_contract: 1 times: hours_out: VARCHAR, not DOUBLE"
+    )

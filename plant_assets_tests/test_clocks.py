@@ -80,7 +80,7 @@ def test_what_a_clock_ahead_left_counts_nowhere_after_raw_products(
     assert contents(disturbed, without) == contents(undisturbed, without)
     outcome = check(disturbed, as_of=LATER)
     assert outcome.failed_errors == []
-    assert [line for line in outcome.warnings if line.startswith("raw_observations_are_not_ahead")]
+    assert any("raw_observations_are_not_ahead" in problem.where for problem in outcome.warnings)
 
 
 def test_what_was_ahead_counts_once_its_time_has_come(source: Path, refresh: Refresh) -> None:

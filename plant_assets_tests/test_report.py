@@ -10,7 +10,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from plant_assets.checks.build import GO_ON
 from plant_assets.cli.runs import Outcome
 from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
@@ -293,7 +292,7 @@ def test_a_stopped_run_changes_only_the_banner(
     before, of_week = page_path(built).read_text(), page_path(built, RUNNING).read_text()
     for _time in range(2):
         os.utime(page_path(built), (0, 0))
-        assert mark_page(built, instance, stopped, GO_ON) == page_path(built)
+        assert mark_page(built, instance, stopped) == page_path(built)
     after = page_path(built).read_text()
     head, _marker, rest = after.partition("<!-- banner -->")
     banner, _marker, tail = rest.partition("<!-- end of banner -->")
@@ -310,7 +309,7 @@ def test_a_page_that_is_newer_than_the_run_is_left(
 ) -> None:
     write(built)
     os.utime(page_path(built), (4e9, 4e9))
-    assert mark_page(built, instance, stopped, GO_ON) is None
+    assert mark_page(built, instance, stopped) is None
     assert 'class="banner"' not in page_path(built).read_text()
 
 

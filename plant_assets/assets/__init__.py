@@ -1,1 +1,1 @@
-"""The assets: one function for each table, thin around a transform."""
+"""The assets: one function per table, a thin layer around a transform."""

@@ -1,4 +1,4 @@
-"""The assets, and the one place that says which group each module's are in."""
+"""Builds the assets from their functions and contracts, and assigns each module a group."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,9 +22,14 @@ LAYER = "plant/layer"
 
 
 def load_assets(weeks: dg.PartitionsDefinition, engine: str) -> Sequence[Any]:
-    """Every asset, with what its contract says of it; the weekly ones are cut by `weeks`, made by a kind of engine."""
+    """Return every asset, with the metadata of its contract.
+
+    Args:
+        weeks: the partitions of weekly assets.
+        engine: the name of the engine, which becomes a kind of each asset.
+    """
     with warnings.catch_warnings():
-        # Dagster 1.13 calls the backfill policy and the links to code beta.
+        # In Dagster 1.13, the backfill policy and the links to code are beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.with_source_code_references(_load_assets(weeks, engine))
 
@@ -70,8 +75,7 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsD
         deps=["marts"],
         partitions_def=weeks,
     )
-    # The last of the assets' steps by name must not be weekly: Dagster 1.13 would plan all that a run does, checks too,
-    # once for each of that step's weeks.
+    # The last step by name must not be weekly, or Dagster 1.13 plans every step and check of a run once per week.
     loaded.append(
         dg.multi_asset(specs=[pages], name="publish_report", backfill_policy=dg.BackfillPolicy.single_run())(
             publish.publish_report
@@ -83,7 +87,7 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsD
 
 
 def _layer(name: str) -> dict[str, str]:
-    """What a table is for: as the source has it, for other tables only, or for readers."""
+    """Return the tag of a table's layer: raw, intermediate or mart."""
     return {LAYER: TABLES[name].layer}
 
 

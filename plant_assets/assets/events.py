@@ -1,4 +1,4 @@
-"""The source's tables, loaded once, and the events with their products, dates and sessions."""
+"""Assets of the source's tables, and of events with their products, dates and sessions."""
 
 import contextlib
 import datetime as dt
@@ -26,14 +26,14 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 RAW_TABLES = {
     "raw_events": "The store's click log, typed and without duplicates; one row per event.",
-    "raw_products": "All products as they were seen, kept for ever; one row per product and observation.",
-    "raw_observations": "The instants at which the products were seen; one row per observation.",
-    "raw_products_snapshot": "dbt's history of the products, of which observations are made; one row per dbt version.",
+    "raw_products": "Every observation of the products, in any order of arrival; one row per product and observation.",
+    "raw_observations": "The instants at which the products were observed; one row per observation.",
+    "raw_products_snapshot": "dbt's snapshot of the products, a source of observations; one row per dbt version.",
     "raw_orders": "The store's orders; one row per order.",
     "raw_order_items": "The products of each order; one row per order and product.",
 }
 REJECTED_ROWS = (
-    "Source rows that were refused, each with its reason; one row per refused source row.\n\n"
+    "Source rows that were rejected, each with its reason; one row per rejected source row.\n\n"
     "Each load of a raw table replaces its own rows here, in its own transaction."
 )
 _REFUSED = "select count(*) from rejected_rows where source_table = ?"
@@ -42,7 +42,7 @@ _REFUSED = "select count(*) from rejected_rows where source_table = ?"
 def load_source(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Read and judge the source's tables, then write the raw tables that are selected."""
+    """Read and validate the source's tables, then write the selected raw tables."""
     selected = {key.to_user_string() for key in context.selected_asset_keys}
     weeks = run_weeks(context, warehouse.settings) if "raw_events" in selected else None
     run_id = request_id(context.instance, context.run)
@@ -72,11 +72,17 @@ def load_source(
 def staged_load(
     context: dg.AssetExecutionContext, warehouse: Warehouse, selected: set[str], weeks: Weeks | None
 ) -> Load:
-    """What a plan staged for these weeks in this process; else the source, read now.
+    """Return the load that a plan staged in this process; without one, read the source now.
+
+    Args:
+        context: the step.
+        warehouse: the warehouse.
+        selected: the names of the raw tables to write.
+        weeks: the weeks of raw_events to write, if it is selected.
 
     Raises:
-        StoreMismatch: the warehouse is another store's.
-        SourceError: the source cannot be read, too much of it is refused, or other weeks have to be done too.
+        StoreMismatch: the warehouse belongs to another store.
+        SourceError: the source cannot be read, too many rows are rejected, or other weeks have to run as well.
     """
     if isinstance(warehouse.staged, Load):
         return warehouse.staged
@@ -96,13 +102,13 @@ def staged_load(
 
 
 def _judge(load: Load, weeks: Weeks | None, first_week: dt.date) -> None:
-    """Judge the rows of the run's weeks.
+    """Validate the rows of the run's weeks.
 
-    Of a run over the weeks that are due, the runs of the other due weeks load what moves between them, unless a stored
-    row has to yield.
+    If the run is one of several over the weeks that are due, the runs of the other weeks load events that moved there,
+    except where a stored row has to be deleted first.
 
     Raises:
-        RefusedLoad: too many rows are refused, or other weeks have to be done too.
+        RefusedLoad: too many rows are rejected, or other weeks have to run as well.
     """
     others = load.judge(weeks.weeks() if weeks else [], first_week)
     if not load.is_forced:
@@ -115,7 +121,7 @@ def _judge(load: Load, weeks: Weeks | None, first_week: dt.date) -> None:
 
 
 def _together(weeks: Weeks, others: set[dt.date]) -> str:
-    """Return what is said of a run whose weeks cannot be done without others."""
+    """Return the message about a run whose weeks cannot run without others."""
     first, last = min(weeks.first, *others), max(weeks.last, *others)
     run = str(weeks.first) if weeks.first == weeks.last else str(weeks)
     *named, final = sorted([run, *map(str, others)])

@@ -37,7 +37,7 @@ def int_product_funnel_weeks(
     """Sessions and products by the week in which they first reached each stage; one row per week and product.
 
     Weeks before the first one that changed stay as they are. A product that becomes known changes the weeks that
-    have an unknown one, items of an order those of its events.
+    have an unknown product. Items of an order change the weeks of its events.
     """
     name = "int_product_funnel_weeks"
     since = _products_changed_since(context, warehouse, name)
@@ -69,8 +69,8 @@ def int_product_funnel_repeats(
 ) -> Since:
     """Sessions and products in the weeks after their first one with a stage; one row per week and product.
 
-    Only sessions over several weeks have any: no other event is looked at. Weeks before the first one that changed
-    stay, as in int_product_funnel_weeks.
+    Only sessions that span weeks have such weeks, so only their events are read. Weeks before the first one that
+    changed stay as they are, as in int_product_funnel_weeks.
     """
     since = _products_changed_since(context, warehouse, "int_product_funnel_repeats")
     spanning = transforms.spanning_sessions(int_session_days, since)
@@ -103,7 +103,7 @@ def funnel_by_date(
 def funnel_by_product(int_product_funnel_weeks: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     """Distinct sessions that reached each stage with a product; one row per product.
 
-    The row `(unknown)` takes the events whose product is NULL or was never observed.
+    The row `(unknown)` counts the events whose product is NULL or was never observed.
     """
     return transforms.funnel_by_product(int_product_funnel_weeks, product_snapshots)
 
@@ -113,7 +113,7 @@ def funnel_to_date(
 ) -> Since:
     """Sessions that reached each stage from Monday to a date; one row per event date.
 
-    Weeks are compared by it up to the same weekday: sessions of several dates do not add up.
+    It compares weeks up to the same weekday, which sums of dates cannot: a session may span dates.
     """
     since = _changed_since(context, warehouse, "funnel_to_date")
     return Since(transforms.funnel_to_date(int_session_days, since), "event_date", since)
@@ -122,7 +122,7 @@ def funnel_to_date(
 def funnel_by_week(funnel_to_date: ibis.Table) -> ibis.Table:
     """Sessions that reached each stage in a week; one row per week with an event.
 
-    Weeks do not add up to the whole: a session counts in each week in which it has the stage.
+    Weeks do not add up to the whole: a session counts in each week in which it reaches the stage.
     """
     return transforms.funnel_by_week(funnel_to_date)
 
@@ -145,7 +145,7 @@ def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
 def _with_products(
     context: dg.AssetExecutionContext, warehouse: Warehouse, events: ibis.Table, order_items: ibis.Table
 ) -> ibis.Table:
-    """As int_events, which itself would look up names for every event."""
+    """Return events with products, as int_events without names: the view would look up a name for every event."""
     offsets, has_items = offsets_of(context, warehouse.settings), mapping_of(warehouse.settings).has_order_items
     return products_of_events(events, order_items, offsets, has_items)
 

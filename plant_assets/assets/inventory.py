@@ -1,4 +1,4 @@
-"""Product versions, the stock of each week, and what follows from them."""
+"""Assets of product versions and stock."""
 
 import datetime as dt
 
@@ -37,8 +37,8 @@ def product_snapshots(
 ) -> Since:
     """What each product was, from when to when; one row per product version.
 
-    A function of all observations: rebuilding it gives the same rows, in whatever order they came. Versions that
-    ended before the first new observation stay as they are.
+    A function of all observations: a rebuild gives the same rows, in whatever order observations came. Versions
+    that ended before the first new observation stay as they are.
     """
     since, following = _stands_since(warehouse) if is_only_changed(context.run) else (None, None)
     before = TABLES["product_snapshots"].unbound()
@@ -111,7 +111,7 @@ def _in_run(context: dg.AssetExecutionContext, warehouse: Warehouse, weeks: ibis
     return weeks.filter(weeks.week_start_date.between(run.first, run.last))
 
 
-# The calendar ends with the week in which the source was read: a run that failed to read leaves none behind.
+# The calendar ends with the week in which the source was read, so a run that fails to read does not extend it.
 AFTER = {"weeks": ["raw_observations"]}
 ASSETS = (
     weeks,

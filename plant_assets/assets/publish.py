@@ -1,4 +1,4 @@
-"""What readers open: a file with the marts of one whole run, and a page for each week."""
+"""Assets that readers open: a file with the marts of one complete run, and a page per week."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -24,12 +24,11 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.
 
-It is moved in place once every blocking check before it has passed. A run of only a part of the lineage leaves
-it as it is.
+A run replaces the file once every blocking check has passed. A run of a part of the assets leaves it as it is.
 """
 REPORT = """The weekly page, a file that opens without a server; one file per week.
 
-Made from the marts just published. The last week with figures is also `latest.html`. A run over the weeks that are
+It is made from the published marts. The last week with figures is also `latest.html`. A run over the weeks that are
 due writes the last 8 of them, any other run all of its weeks.
 """
 MOST_WEEKS = 8
@@ -38,9 +37,9 @@ MOST_WEEKS = 8
 def publish_marts(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Publish, if all marts are of this run, of the run that it continues or of the backfill that it belongs to.
+    """Publish the marts if one request wrote them all: this run, the run that it continues, or its backfill.
 
-    A run that did not read the source itself may rest on tables that other runs have written since it was read.
+    A run that does not read the source is not published either if other runs wrote tables since the source was read.
     """
     asked_for = request_id(context.instance, context.run)
     others = set(warehouse.ledger.writes.marts_of_other_runs(asked_for))
@@ -58,7 +57,7 @@ def publish_marts(
 
 
 def _instants(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dict[str, str]:
-    """The instants that the marts speak of, for their readers."""
+    """Return what the marts are as of, and their last event and observation, as ISO instants."""
     found: dict[str, dt.datetime | None] = {
         AS_OF: as_of(context),
         EVENTS_UNTIL: _last(context, warehouse, "raw_events"),
@@ -79,7 +78,7 @@ def _last(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str) ->
 def publish_report(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Write the pages of the run's weeks, with what its checks have found so far."""
+    """Write the pages of the run's weeks, with the results of its checks so far."""
     settings = warehouse.settings
     weeks = run_weeks(context, settings).weeks()
     if is_only_changed(context.run):

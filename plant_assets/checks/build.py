@@ -20,8 +20,6 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 MOST_KEYS = 10
 CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
-# The names of the checks that stop no run.
-GO_ON = {check.name for check in CHECKS if not check.is_blocking}
 
 
 def contract_offences(table: Table, scope: Scope) -> ibis.Table:

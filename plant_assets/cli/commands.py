@@ -1,6 +1,6 @@
-"""The commands that read or write a store: thin, over the same jobs that the web server shows.
+"""The commands that read or write a store, on the same jobs as the web server.
 
-Those that start services are in `service_commands.py`. What a command prints is for `console.py` and `readers/`.
+Commands that start services are in `service_commands.py`. `console.py` and `readers/` lay out what is printed.
 """
 
 import datetime as dt
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from plant_assets.calendar import FIRST_MONDAY, LAST_MONDAY, is_known
-from plant_assets.cli.console import ERR, OUT, Steps, print_section, report
+from plant_assets.cli.console import ERR, OUT, Steps, check_lines, print_section, report
 from plant_assets.cli.errors import FAILED, WRONG_USE, fail, one_sentence
 from plant_assets.cli.group import main
 from plant_assets.cli.options import as_of_option, parse_instant, parse_week, parse_weeks, store_options
@@ -50,7 +50,7 @@ def run(
             prepare_home(settings)
             with Steps("reading the source") as steps, dagster_records() as instance:
                 outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug, instant)
-        report(outcome.failures, outcome.failed_errors, outcome.warnings)
+        report(outcome.problems)
         if outcome.has_stopped:
             fail("the run has stopped; the answers remain those of the last whole run", FAILED)
         print_answers(settings, as_json=False)
@@ -62,7 +62,7 @@ def run(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 @click.option("--week", metavar="MONDAY", help="As of the end of this week; default: the latest.")
 def answers(source: str | None, warehouse: str | None, debug: bool, as_json: bool, week: str | None) -> None:
-    """The four answers, from the last whole run."""
+    """Print the four answers, from the last complete run."""
     with one_sentence(debug):
         as_of_week = parse_week("--week", week) if week is not None else None
         print_answers(read_settings(source=source, warehouse=warehouse), as_json, as_of_week)
@@ -73,7 +73,7 @@ def answers(source: str | None, warehouse: str | None, debug: bool, as_json: boo
 @store_options
 @click.option("--format", "file_format", default="parquet", show_default=True, help="parquet or csv.")
 def export(directory: Path, source: str | None, warehouse: str | None, debug: bool, file_format: str) -> None:
-    """Write the marts of the last whole run to DIRECTORY, a file for each table."""
+    """Write the marts of the last complete run to DIRECTORY, a file per table."""
     with one_sentence(debug):
         from plant_assets.readers.export import export_marts
         from plant_assets.warehouse.open import open_marts
@@ -89,7 +89,7 @@ def export(directory: Path, source: str | None, warehouse: str | None, debug: bo
 @click.option("--week", metavar="MONDAY", help="2021-03-01; default the latest.")
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
 def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: str | None, opens: bool) -> None:
-    """Print where the weekly page is; it is made from the last whole run's marts if it is not there."""
+    """Print the path of the weekly page; if missing, make it from the marts of the last complete run."""
     with one_sentence(debug):
         settings = read_settings(source=source, warehouse=warehouse)
         settings = read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
@@ -103,7 +103,7 @@ def weekly_page(source: str | None, warehouse: str | None, debug: bool, week: st
 @store_options
 @as_of_option
 def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | None) -> None:
-    """Evaluate every asset check on all that is stored, a line each."""
+    """Evaluate every asset check on all stored rows, and print a line for each."""
     with one_sentence(debug):
         from plant_assets.cli.runs import run_checks
         from plant_assets.instance.home import nothing_left_if_refused, prepare_home
@@ -114,23 +114,23 @@ def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | N
             prepare_home(settings)
             with Steps("checking") as steps, dagster_records() as instance:
                 outcome = run_checks(settings, instance, steps, debug, instant)
-        for line in outcome.lines:
+        for line in check_lines(outcome.passed, outcome.problems):
             OUT.say(line)
-        report(outcome.failures, [], [])
-        leave(FAILED if outcome.failures or outcome.failed_errors else 0)
+        report(outcome.failures)
+        leave(FAILED if outcome.has_stopped or outcome.failed_errors else 0)
 
 
 @main.command()
 @store_options
 def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
-    """Say what is configured, what the source holds, what is odd, and which command comes next."""
+    """Show what is configured, what the source holds, what is odd, and which command comes next."""
     with one_sentence(debug):
         from plant_assets.cli.runs import now
         from plant_assets.doctor.diagnose import diagnose
 
         settings = read_settings(source=source, warehouse=warehouse)
         if settings.database:
-            # The next command is printed, and its password is not.
+            # The next command is printed without the password.
             source = source and settings.source_name
         given = [("--source", source), ("--warehouse", warehouse)]
         options = [part for name, value in given if value for part in (name, value)]
@@ -166,7 +166,7 @@ def sample(
     end: str | None,
     debug: bool,
 ) -> None:
-    """Write a made-up store to DIRECTORY, or add to it what happened since."""
+    """Write a made-up store to DIRECTORY, or extend the one that is there."""
     with one_sentence(debug):
         from plant_assets.sample import store as sample_store
 
@@ -206,7 +206,7 @@ def forget_observation(instant: str, source: str | None, warehouse: str | None, 
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @store_options
 def import_observations(path: Path, source: str | None, warehouse: str | None, debug: bool) -> None:
-    """Give a new warehouse the observations of products that FILE, another one of the store, has."""
+    """Copy the product observations of FILE, another warehouse of the store, to a new warehouse."""
     with one_sentence(debug):
         from plant_assets.instance.home import nothing_left_if_refused
         from plant_assets.warehouse import maintenance

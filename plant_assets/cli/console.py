@@ -1,4 +1,4 @@
-"""What a command prints, and where. What cannot be printed is dropped, and the work goes on: a reader may leave."""
+"""What commands print. A command goes on if its output cannot be written, because a reader may leave."""
 
 import errno
 import io
@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,19 +16,20 @@ from plant_assets.text import printable
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-from typing import TYPE_CHECKING
+
+    from plant_assets.orchestration.problems import Problem
 
 OUTPUT, ERRORS = 1, 2
 _LOST: dict[int, OSError] = {}
 
 
 class _Sink(io.FileIO):
-    """A standard stream that takes everything, and remembers why it could not write."""
+    """A standard stream that never fails, and remembers why it could not write."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
             while (written := super().write(data)) is None:
-                # Whoever gave us the pipe has made it one that does not wait for its reader.
+                # The pipe is non-blocking and full.
                 select.select([], [self], [])
             return written
         except OSError as error:
@@ -36,10 +38,10 @@ class _Sink(io.FileIO):
 
 
 def open_streams() -> None:
-    """Make standard output and error streams that never fail, unless someone has put others in their place.
+    """Replace standard output and error by streams that never fail, unless they were replaced before.
 
-    A stream that is closed (`2>&-`) is opened to nowhere: else its number, and what is printed, goes to the next
-    file that is opened, which may be the warehouse.
+    Open a closed stream (`2>&-`) on the null device. Otherwise the next file that is opened, perhaps the warehouse,
+    gets its number and what is printed.
     """
     for number in range(3):
         try:
@@ -60,16 +62,16 @@ def _stream(number: int, replaced: io.TextIOBase | None) -> io.TextIOWrapper:
 
 
 def lost_output() -> OSError | None:
-    """Return why standard output lacks something of what was printed, unless its reader left: that one has enough."""
+    """Return why output was lost, or None; not if the reader left, who has read enough."""
     error = _LOST.get(OUTPUT)
     return None if error is None or error.errno == errno.EPIPE else error
 
 
 class Voice(Console):
-    """A console for text that a store may have written."""
+    """A console for text that may come from a store."""
 
     def say(self, line: str) -> None:
-        """Print a line; nothing in it is markup, a line break or a control character."""
+        """Print a text as one line, without markup and control characters."""
         self.print(printable(line), markup=False)
 
 
@@ -78,18 +80,19 @@ ERR = Voice(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class Lines(logging.Formatter):
-    """Log messages of one line each; a traceback under one keeps its lines."""
+    """Formats log messages as one line each; tracebacks keep their lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the message of a record as one line."""
         return printable(super().formatMessage(record))
 
 
 class Steps:
-    """A progress bar on a terminal, a line per step elsewhere."""
+    """The progress of a command: a bar on a terminal, else a line per step."""
 
     def __init__(self, title: str) -> None:
         self._title = title
-        # Asked once: while a step runs, Dagster captures the stream.
+        # Asked only here, because Dagster captures the stream while a step runs.
         self._is_terminal = ERR.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -111,14 +114,14 @@ class Steps:
         self._bar.stop()
 
     def say(self, text: str) -> None:
-        """Say what is being done now."""
+        """Show what is being done now."""
         if self._is_terminal:
             self._bar.update(self._task, description=printable(text))
         else:
             ERR.say(text)
 
     def expect(self, steps: int) -> None:
-        """Set how many steps there are."""
+        """Set the number of steps."""
         self._bar.update(self._task, total=steps, completed=0)
 
     def advance(self, text: str) -> None:
@@ -128,15 +131,30 @@ class Steps:
 
 
 def print_section(title: str, lines: list[tuple[str, str]]) -> None:
-    """A title, and labels with their values under it."""
+    """Print a title, and labels with their values below."""
     OUT.say(title)
     width = max((len(label) for label, _value in lines), default=0)
     for label, value in lines:
         OUT.say(f"  {label:{width}}  {value}")
 
 
-def report(failures: list[str], failed_errors: list[str], warned: list[str]) -> None:
-    """What failed, on the error stream."""
-    for kind, lines in (("failed", failures), ("check failed", failed_errors), ("check warned", warned)):
-        for line in lines:
-            ERR.say(f"{kind}: {line}")
+def report(problems: Sequence["Problem"]) -> None:
+    """Print problems on the error stream: failed steps, failed checks, then checks that warned."""
+    for problem in sorted(problems, key=lambda each: (each.check is not None, not each.is_error)):
+        kind = "failed" if problem.check is None else "check failed" if problem.is_error else "check warned"
+        ERR.say(f"{kind}: {_short(problem)}")
+
+
+def check_lines(passed: Sequence[str], problems: Sequence["Problem"]) -> list[str]:
+    """Return a line per check, by name: whether it passed, and what it found if not."""
+    lines = {name: f"passed  {name}" for name in passed}
+    for problem in problems:
+        if problem.check:
+            lines[problem.check.name] = f"{'FAILED' if problem.is_error else 'warned'}  {_short(problem)}"
+    return [lines[name] for name in sorted(lines)]
+
+
+def _short(problem: "Problem") -> str:
+    if problem.check:
+        return f"{problem.check.name}, {problem.reason}"
+    return f"{problem.step or problem.where}: {problem.reason}"

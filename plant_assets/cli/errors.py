@@ -1,4 +1,4 @@
-"""How a command ends when something goes wrong: one sentence, and the exit code that the error asks for."""
+"""How a command fails: with one sentence, and the exit code of the kind of error."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ FAILED, WRONG_USE = 1, 2
 
 @contextmanager
 def one_sentence(debug: bool) -> Iterator[None]:
-    """Show what went wrong as one sentence, and exit as the error asks for."""
+    """Print an error of the body as one sentence, and exit with its code: 2 wrong use or source, 1 failure."""
     from plant_assets.sources.errors import SourceError
 
     handler = logging.StreamHandler()
@@ -40,13 +40,13 @@ def one_sentence(debug: bool) -> Iterator[None]:
 
 
 def machine_errors() -> tuple[type[Exception], ...]:
-    """What the disk's and the engines' refusals are raised as."""
+    """Return the errors of the disk, the engines and the databases."""
     import duckdb
     from sqlalchemy.exc import SQLAlchemyError
 
     from plant_assets.warehouse.store import EngineFailed
 
-    # Loaded by who has records there only.
+    # Loaded only if the records are in PostgreSQL.
     postgres = sys.modules.get("dagster_postgres.utils")
     return (
         OSError,
@@ -58,6 +58,6 @@ def machine_errors() -> tuple[type[Exception], ...]:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say in one sentence what went wrong, and exit."""
+    """Print in one sentence what went wrong, and exit."""
     ERR.say(f"plant-assets: {message}")
     sys.exit(code)

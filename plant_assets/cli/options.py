@@ -1,4 +1,4 @@
-"""Options that several commands have, and what their text may be. What a command does with them is its own."""
+"""Options that several commands share, and how their text is parsed."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from plant_assets.settings import UsageError
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--source, --warehouse and --debug, for the commands that need a store."""
+    """Add --source, --warehouse and --debug to a command."""
     for option in (
         click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log."),
         click.option("--warehouse", metavar="FILE", help="A DuckDB file, or spark://...; default PLANT_WAREHOUSE."),
@@ -23,7 +23,7 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-# For tests and benches, whose stores end long ago.
+# For tests and benchmarks, whose stores end in the past.
 as_of_option = click.option("--as-of", metavar="INSTANT", hidden=True, help="Run as if it were this instant.")
 allow_host = click.option(
     "--allow-host",
@@ -35,7 +35,11 @@ allow_host = click.option(
 
 
 def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08") -> dt.date:
-    """The Monday that an option names."""
+    """Return the Monday that an option names.
+
+    Raises:
+        UsageError: the text is not a Monday of a week that a store can have.
+    """
     try:
         week = dt.date.fromisoformat(text)
     except ValueError:
@@ -48,7 +52,11 @@ def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08")
 
 
 def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
-    """The first and last Monday that `--weeks` names."""
+    """Return the first and last Monday that `--weeks` names.
+
+    Raises:
+        UsageError: the text names no weeks, or the last one is before the first.
+    """
     first, _dots, last = text.partition("..")
     allowed = "a Monday, two as 2021-02-08..2021-03-01, or all"
     weeks = parse_week("--weeks", first, allowed), parse_week("--weeks", last or first, allowed)
@@ -58,7 +66,11 @@ def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
 
 
 def parse_instant(option: str, text: str) -> dt.datetime:
-    """Return the instant that an option names, in UTC."""
+    """Return the instant that an option names, in UTC and whole seconds.
+
+    Raises:
+        UsageError: the text is not an instant.
+    """
     try:
         instant = dt.datetime.fromisoformat(text)
         return (instant.astimezone(dt.UTC).replace(tzinfo=None) if instant.tzinfo else instant).replace(microsecond=0)

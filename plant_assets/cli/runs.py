@@ -1,14 +1,13 @@
-"""Runs of the jobs in this process, on the instance that the web server shows."""
+"""Runs the jobs in this process, with the records that the web server shows."""
 
 import datetime as dt
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import dagster as dg
 
-from plant_assets.checks.build import GO_ON
 from plant_assets.dagster_private import runs_of_location
 from plant_assets.definitions import build_defs
 from plant_assets.instance.home import LOCATION
@@ -16,32 +15,51 @@ from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page
 from plant_assets.orchestration.jobs import CHECK, REFRESH, plan_run
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, STARTED_BY, range_tags
+from plant_assets.orchestration.problems import Problem, problems_in
 from plant_assets.settings import Settings, UsageError
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.warehouse import Warehouse
 
 LOG = logging.getLogger("plant_assets")
-# The daemon would start a run again whose command was killed.
+# With retries, the daemon would start a run again whose command was killed.
 NO_RETRIES = "dagster/max_retries"
 
 
 class Progress(Protocol):
-    """Where a command says what it is doing."""
+    """Where a command shows its progress."""
 
-    def say(self, text: str) -> None: ...
-    def expect(self, steps: int) -> None: ...
-    def advance(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """Show what is being done now."""
+
+    def expect(self, steps: int) -> None:
+        """Set the number of steps."""
+
+    def advance(self, text: str) -> None:
+        """Count one more step as done."""
 
 
 @dataclass
 class Outcome:
-    """How runs ended: steps that failed, and checks with what they found."""
+    """How the runs of a command ended: their problems, and the names of the checks that passed."""
 
-    failures: list[str] = field(default_factory=list)
-    failed_errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
     has_stopped: bool = False
+
+    @property
+    def failures(self) -> list[Problem]:
+        """The failed steps, and the runs that failed without one."""
+        return [problem for problem in self.problems if problem.check is None]
+
+    @property
+    def failed_errors(self) -> list[Problem]:
+        """The failed checks of severity error."""
+        return [problem for problem in self.problems if problem.check and problem.is_error]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """The failed checks that only warn."""
+        return [problem for problem in self.problems if not problem.is_error]
 
 
 def run_refresh(
@@ -54,11 +72,21 @@ def run_refresh(
     debug: bool = False,
     as_of: dt.datetime | None = None,
 ) -> Outcome:
-    """Plan in this process, then run the job over each range of weeks; as of now, if nothing else is said.
+    """Plan in this process, then run the job over each range of weeks until a run fails.
+
+    Args:
+        settings: the settings.
+        instance: Dagster's records.
+        progress: where to show the progress.
+        weeks: the first and last week to load; default those that are due.
+        every_week: whether to load every week.
+        accept_source: whether the warehouse may take another source or time zone.
+        debug: whether to log what Dagster logs.
+        as_of: the instant that the runs are as of; default now.
 
     Raises:
         SourceError: the source cannot be read; nothing was written.
-        UsageError: the weeks lie before the store's first.
+        UsageError: `weeks` begins before the store's first week.
     """
     outcome = Outcome()
     as_of = as_of or now()
@@ -91,7 +119,7 @@ def run_checks(
     debug: bool = False,
     as_of: dt.datetime | None = None,
 ) -> Outcome:
-    """Every check, on everything that is stored."""
+    """Evaluate every check on all stored rows, as of an instant, by default now."""
     outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat(), STARTED_BY: "plant-assets check"}
     with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
         warehouse.engine.require()
@@ -100,14 +128,14 @@ def run_checks(
 
 
 def find_first_week(settings: Settings) -> None:
-    """Read the source for its first week, for the definitions that load next."""
+    """Read the source to find its first week, which the definitions need when they load."""
     with open_warehouse(settings, LOG, holder="plant-assets dev") as warehouse:
         planned = plan_run(warehouse, now(), LOG)
         warehouse.remember_store(planned.first_week, planned.stages)
 
 
 def now() -> dt.datetime:
-    """This instant in UTC, as whole seconds."""
+    """Return the current instant in UTC, in whole seconds."""
     return dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
 
 
@@ -131,44 +159,15 @@ def _execute(
             run_config={"loggers": {"progress": {}}} if loggers else None,
             raise_on_error=False,
         )
-    for event in result.all_events:
-        if event.is_step_failure and not _is_of_check(event.step_failure_data.error):
-            outcome.failures.append(f"{event.step_key}: {_reason(event.step_failure_data.error)}")
+    # Steps in the order in which they failed, then checks by name.
+    problems = problems_in(result.all_events, job_name)
+    outcome.problems += sorted(problems, key=lambda each: each.check.name if each.check else "")
+    outcome.passed += [each.check_name for each in result.get_asset_check_evaluations() if each.passed]
     outcome.has_stopped = not result.success
     stopped = instance.get_run_by_id(result.run_id) if outcome.has_stopped and job_name == REFRESH else None
     if stopped:
-        # No daemon needs to be up for a run of the command line.
-        mark_page(settings, instance, stopped, GO_ON)
-    evaluations = result.get_asset_check_evaluations()
-    for evaluation in sorted(evaluations, key=lambda each: each.check_name):
-        found = f": {evaluation.description}" if evaluation.description else ""
-        if evaluation.passed:
-            outcome.lines.append(f"passed  {evaluation.check_name}")
-            continue
-        count = evaluation.metadata["offending"].value
-        line = f"{evaluation.check_name}, {count} times{found}"
-        is_error = evaluation.severity == dg.AssetCheckSeverity.ERROR
-        (outcome.failed_errors if is_error else outcome.warnings).append(line)
-        outcome.lines.append(f"{'FAILED' if is_error else 'warned'}  {line}")
-    if not result.success and not outcome.failures and not outcome.failed_errors:
-        outcome.failures.append(f"run {result.run_id} did not end well; see it in the UI")
-
-
-def _innermost(error: Any) -> Any:
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error
-
-
-def _is_of_check(error: Any) -> bool:
-    """Whether a step failed for a blocking check, which says itself what it found."""
-    return getattr(_innermost(error), "cls_name", None) == "DagsterAssetCheckFailedError"
-
-
-def _reason(error: Any) -> str:
-    """The innermost message of a step's error, in one line."""
-    found = _innermost(error)
-    return " ".join(str(found.message).split()) if found else "unknown"
+        # Here as well as in the sensor, because no daemon needs to run.
+        mark_page(settings, instance, stopped)
 
 
 def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
@@ -176,7 +175,7 @@ def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
         def emit(self, record: logging.LogRecord) -> None:
             try:
                 self._show(record)
-            except Exception:  # noqa: BLE001 - what is shown of a step does not fail it
+            except Exception:  # noqa: BLE001 - a failure to show progress does not fail the step
                 self.handleError(record)
 
         def _show(self, record: logging.LogRecord) -> None:

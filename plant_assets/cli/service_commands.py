@@ -11,7 +11,7 @@ from plant_assets.cli.group import main
 from plant_assets.cli.options import allow_host, store_options
 from plant_assets.settings import Settings, read_settings
 
-# Of instance/services.py, whose import every command would wait for.
+# Not imported from instance/services.py, because every command would wait for the import.
 SERVICES = ("code", "daemon", "web")
 
 
@@ -67,7 +67,7 @@ def serve(
     names: tuple[str, ...],
     has_login: bool,
 ) -> None:
-    """Start one of Dagster's parts, to run as a service: code server, daemon or web server."""
+    """Run one of Dagster's services: code server, daemon or web server."""
     with one_sentence(debug):
         from plant_assets.instance import services
         from plant_assets.instance.home import nothing_left_if_refused, prepare_home, service_environment
@@ -86,7 +86,7 @@ def serve(
                 require_files(settings)
                 learn_first_week(settings)
         command = services.command_of(service, settings, listens, asked, allowed, read_only)
-        # In the background of a shell SIGINT is ignored, and Dagster would then ignore SIGTERM as well.
+        # A shell has its background processes ignore SIGINT; Dagster would then ignore SIGTERM as well.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvpe(command[0], command, {**os.environ, **service_environment(settings)})
 
@@ -94,23 +94,23 @@ def serve(
 @main.command()
 @store_options
 def env(source: str | None, warehouse: str | None, debug: bool) -> None:
-    """Print the lines that point bare dagster and dg commands to this warehouse."""
+    """Print the lines that point plain dagster and dg commands to this warehouse."""
     with one_sentence(debug):
         import shlex
 
         from plant_assets.instance.home import environment, prepare_home
 
         settings, inherited = read_settings(source=source, warehouse=warehouse), dict(os.environ)
-        # From afar, as in the container of a daemon, a database is not made this warehouse's.
+        # Without the warehouse, as in the container of a daemon, the database of records is not claimed.
         prepare_home(settings, is_at_warehouse=settings.warehouse_path.exists())
         for name, value in environment(settings).items():
-            # A URL may have a password in it. The environment that it is from keeps it.
+            # A URL may have a password: it is not printed if the environment has it already.
             if "://" not in value or inherited.get(name) != value:
                 click.echo(f"export {name}={shlex.quote(value)}")
 
 
 def learn_first_week(settings: Settings) -> None:
-    """Have the first week known before the definitions load."""
+    """Find the store's first week, if unknown, before the definitions load."""
     if settings.first_week is None:
         from plant_assets.cli.runs import find_first_week
 

@@ -1,4 +1,4 @@
-"""What several commands read of a warehouse that is there. What it looks like is for `readers/` to say."""
+"""What several commands read from an existing warehouse. Its layout is in `readers/`."""
 
 import datetime as dt
 from pathlib import Path
@@ -9,10 +9,10 @@ from plant_assets.settings import Settings, UsageError, read_settings
 
 
 def stored_settings(source: str | None, warehouse: str | None) -> Settings:
-    """The settings of a warehouse that is there, in its store's time zone.
+    """Return the settings of an existing warehouse, with its store's time zone.
 
     Raises:
-        UsageError: there is none yet.
+        UsageError: the warehouse does not exist.
     """
     settings = read_settings(source=source, warehouse=warehouse)
     if not settings.warehouse_path.exists():
@@ -21,7 +21,7 @@ def stored_settings(source: str | None, warehouse: str | None) -> Settings:
 
 
 def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None) -> None:
-    """The answers of the last whole run: as tables on a terminal, as lines elsewhere."""
+    """Print the answers of the last complete run: as JSON, as tables on a terminal, else as lines."""
     from plant_assets.readers.answers import read_answers
     from plant_assets.warehouse.open import open_marts
 
@@ -36,10 +36,10 @@ def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None
 
 
 def find_page(settings: Settings, week: dt.date | None) -> Path:
-    """Where a week's page is, or the latest; made from the published marts if it is not there.
+    """Return the path of a week's page, or of the latest; if missing, make it from the published marts.
 
     Raises:
-        UsageError: there are no marts, or they have no figures of the week.
+        UsageError: no marts were published, or they have no figures of the week.
     """
     from plant_assets.readers.page.render import page_path, write_pages
     from plant_assets.warehouse.open import open_marts

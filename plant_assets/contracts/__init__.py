@@ -1,7 +1,7 @@
-"""One declaration per table: columns, types, key and partition, each beside those of its layer.
+"""The contract of each table: columns, types, key and partition. A module per domain.
 
-It feeds the warehouse's DDL, the blocking contract checks, the column schema in the UI and the docs. What a
-table is for and its grain stand in its asset's docstring, not here.
+The warehouse's DDL, the blocking contract checks, the column schema in the UI and the docs are made from it. The
+purpose and grain of a table are in the docstring of its asset.
 """
 
 from plant_assets.contracts import events, funnel, inventory, raw
@@ -38,5 +38,5 @@ TABLES = {table.name: table for table in (*raw.TABLES, *events.TABLES, *inventor
 LOADED = tuple(table.name for table in raw.TABLES)
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)
 MARTS = tuple(name for name, table in TABLES.items() if table.layer == "mart")
-# The funnel of everything up to some week is a sum over int_funnel_weeks.
+# The funnel up to any week is a sum over int_funnel_weeks.
 PUBLISHED = (*MARTS, "int_funnel_weeks")

@@ -1,4 +1,4 @@
-"""Weeks, events with dates and names, and what the funnels are summed from."""
+"""Contracts of weeks, events, and the intermediate tables of the funnels."""
 
 from plant_assets.contracts.shared import ORDER_STAGES, PRODUCT_NAME, STAGES, UNKNOWN_PRODUCT, WEEK
 from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, TEXT, Partition, Table, may, must

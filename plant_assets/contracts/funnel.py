@@ -1,4 +1,4 @@
-"""The funnels, of everything and by date, week and product."""
+"""Contracts of the funnels: of everything, and by date, week and product."""
 
 from plant_assets.contracts.shared import UNKNOWN_PRODUCT, WEEK
 from plant_assets.contracts.types import COUNT, DATE, FLAG, FRACTION, PERCENT, TEXT, Table, may, must

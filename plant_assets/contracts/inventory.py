@@ -1,4 +1,4 @@
-"""Versions of the products, and what they say of stock."""
+"""Contracts of product versions and stock."""
 
 from plant_assets.contracts.shared import PRODUCT, PRODUCT_ID, PRODUCT_NAME, WEEK
 from plant_assets.contracts.types import COUNT, FLAG, FRACTION, INSTANT, TEXT, Partition, Table, may, must

@@ -1,4 +1,4 @@
-"""The source's tables as they are loaded, and the rejected rows."""
+"""Contracts of the raw tables and of rejected rows."""
 
 from plant_assets.contracts.shared import PRODUCT, PRODUCT_ID
 from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, TEXT, Partition, Table, may, must

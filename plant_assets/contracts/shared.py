@@ -1,4 +1,4 @@
-"""What tables of several layers share: stages, rates, columns. A column of one layer stands beside its tables."""
+"""Stages, rates and columns that tables of several domains share."""
 
 from plant_assets.contracts.types import COUNT, DATE, PRICE, TEXT, may, must
 
@@ -10,7 +10,7 @@ UNKNOWN_PRODUCT = "(unknown)"
 VERSIONS = "product_snapshots"
 # The text of a rejected row once `prune` has removed it.
 PRUNED = "(pruned)"
-# How the file of an observation begins that dbt's history tells of; its instant follows.
+# The start of the file name of an observation that is made from dbt's history; its instant follows.
 FROM_HISTORY = "products_snapshot@"
 
 WEEK = must("week_start_date", DATE, "Monday of the ISO week, in the store's time zone")

@@ -1,4 +1,4 @@
-"""What a declaration is made of: types, columns, tables. No table is declared here."""
+"""The types of which contracts are made: column types, columns, tables. No table is declared here."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from plant_assets.calendar import WEEK, Weeks
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
-# Text that a big table stores as UUID where every one is written as one is.
+# An id: text, which a table stores as UUID if every value is written as one.
 ID = "uuid"
 
 SQL_TYPES = {
@@ -29,7 +29,7 @@ SQL_TYPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its ibis type, what it holds with its unit, and whether it may be NULL."""
+    """A column: its ibis type, a description with its unit, and whether NULL is forbidden."""
 
     name: str
     type: str
@@ -38,17 +38,23 @@ class Column:
 
     @property
     def sql_type(self) -> str:
+        """The type in SQL."""
         return SQL_TYPES[self.type]
 
     @property
     def stored_types(self) -> tuple[str, ...]:
-        """The types under which it may be stored."""
+        """The SQL types under which it may be stored."""
         return (self.sql_type, "UUID") if self.type == ID else (self.sql_type,)
 
 
 @dataclass(frozen=True)
 class Partition:
-    """The column whose value tells the week of a row; `is_written` where weeks are written one by one."""
+    """How the rows of a table belong to weeks.
+
+    Attributes:
+        column: the column whose value shows the week of a row.
+        is_written: whether each week is written by itself; else only checks of a run select rows by it.
+    """
 
     column: str
     is_written: bool = True
@@ -56,12 +62,19 @@ class Partition:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the warehouse: its columns in order, its key, and what storage and checks have to know of it.
+    """A table of the warehouse.
 
-    `upstream` are the weekly tables whose same week a week is made from; a week `reads_versions` if the versions of
-    products bear on it too. Where only some rows can break the key, `key_rows` names a column and those rows' values.
-    A table that has always as many rows says so by `exact_rows`. `instant` is the column by which a run finds the rows
-    of a raw table that are ahead of its clock.
+    Attributes:
+        name: its name.
+        key: the columns that identify a row.
+        columns: its columns, in order.
+        kind: table or view.
+        partition: how its rows belong to weeks; None if they do not.
+        upstream: the weekly tables whose same week is an input of a week.
+        reads_versions: whether versions of products are an input of a week too.
+        key_rows: a column and its values in the rows that can break the key; None if all can.
+        exact_rows: how many rows it always has; None if that varies.
+        instant: the column that shows which rows of a raw table are ahead of a run's clock.
     """
 
     name: str
@@ -77,52 +90,55 @@ class Table:
 
     @cached_property
     def schema(self) -> ibis.Schema:
+        """The columns with their ibis types."""
         return ibis.schema({column.name: column.type for column in self.columns})
 
     @property
     def names(self) -> list[str]:
+        """The names of the columns, in order."""
         return [column.name for column in self.columns]
 
     @property
     def ids(self) -> list[str]:
-        """The columns that may be stored as UUID."""
+        """The names of the columns that may be stored as UUID."""
         return [column.name for column in self.columns if column.type == ID]
 
     @property
     def required(self) -> list[str]:
+        """The names of the columns that are never NULL."""
         return [column.name for column in self.columns if column.required]
 
     @property
     def is_view(self) -> bool:
-        """Whether the table is a view, of which no row is stored."""
+        """Whether it is a view, of which no row is stored."""
         return self.kind == "view"
 
     @property
     def layer(self) -> str:
-        """Raw, intermediate or mart: dbt's layers, by its prefixes."""
+        """Raw, intermediate or mart: dbt's layers, by their prefixes."""
         return {"raw": "raw", "int": "intermediate"}.get(self.name.partition("_")[0], "mart")
 
     @property
     def is_observed(self) -> bool:
-        """Whether the table has the rows of observations of a source table that is read again and again."""
+        """Whether it has the rows of observations of a source table that is read again and again."""
         return self.partition is not None and self.partition.column == "observed_at"
 
     @property
     def week_column(self) -> str | None:
-        """The column by which weeks are written; None where the table is written whole."""
+        """The column that partitions the table by week; None if it is written whole."""
         return self.partition.column if self.partition and self.partition.is_written else None
 
     @property
     def follows(self) -> str | None:
-        """The one table from whose week alone a week is made; None where there is no such table."""
+        """The weekly table whose same week is the only input of a week; None if there are others, or none."""
         return self.upstream[0] if len(self.upstream) == 1 and not self.reads_versions else None
 
     def unbound(self) -> ibis.Table:
-        """The table as an expression that knows no engine."""
+        """Return the table as an expression without an engine."""
         return ibis.table(self.schema, name=self.name)
 
     def bounds(self, weeks: Weeks) -> list[dt.datetime] | list[dt.date]:
-        """Return the first value of the partition's column in these weeks, and the first after them."""
+        """Return the first value of the week's column in these weeks, and the first one after them."""
         assert self.partition, f"{self.name} has no weeks"
         if self.schema[self.partition.column].is_timestamp():
             return [weeks.starts_at, weeks.ends_at]

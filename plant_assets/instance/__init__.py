@@ -1,1 +1,1 @@
-"""Dagster's home of one warehouse: its records, the runs that are alive, and the services on them."""
+"""Dagster's home of one warehouse: its records, its live runs, and the services that use them."""

@@ -1,6 +1,6 @@
-"""What the steps of a run print, kept for the UI: of runs that a service starts, not of those of commands.
+"""Captures what the steps of a run print, for the UI: in runs that a service starts, not in those of commands.
 
-One `dagster.yaml` serves both. To keep a command's output would hide its progress.
+One `dagster.yaml` serves both. A command's output is not captured, because that would hide its progress.
 """
 
 import contextlib
@@ -16,23 +16,23 @@ FOLDER = "printed"
 
 
 class ComputeLogs(LocalComputeLogManager):
-    """Keeps the output of runs in `printed` of `base_dir`, where CAPTURE is in the environment."""
+    """Captures the output of runs in `printed` below `base_dir`, if CAPTURE is in the environment."""
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "ComputeLogs":
-        """Return what keeps the output of this process, for Dagster's home as `base_dir`."""
+        """Return the manager for the `base_dir` of Dagster's configuration."""
         return cls(str(Path(config_value["base_dir"], FOLDER)), inst_data=inst_data)
 
     @contextlib.contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
-        """Keep what is printed in the body, or let it pass."""
+        """Capture what the body prints, or let it through."""
         kept = super().capture_logs(log_key) if CAPTURE in os.environ else None
         with kept or contextlib.nullcontext(CapturedLogContext(log_key)) as context:
             yield context
 
     @contextlib.contextmanager
     def open_log_stream(self, *_of_a_tick: object) -> Iterator[None]:
-        """Keep nothing of ticks: a sensor's would be a file every half minute, for ever."""
+        """Capture nothing of ticks: a sensor would write a file every 30 seconds."""
         yield None

@@ -1,4 +1,4 @@
-"""`plant-assets dev`: code server, daemon and web server as the children of one process, started and ended together."""
+"""`plant-assets dev`: code server, daemon and web server as children of one process, which starts and ends them."""
 
 import contextlib
 import ctypes
@@ -22,7 +22,7 @@ from plant_assets.settings import Settings, UsageError
 LOCK_FILE, URL_FILE, LOG_FILE = "dev.lock", "dev.url", "dev.log"
 QUIET = ("--log-level", "warning")
 LOOK_SECONDS, END_SECONDS = 0.2, 30
-# Linux tells a child that its parent is gone, however it went.
+# Linux signals a child when its parent ends, however it ends.
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 Children = dict[str, subprocess.Popen[bytes]]
@@ -30,10 +30,10 @@ Children = dict[str, subprocess.Popen[bytes]]
 
 @contextlib.contextmanager
 def only_one(settings: Settings, url: str) -> Iterator[None]:
-    """Hold the warehouse's place for one `dev` while in the body; the system frees it of one that was killed.
+    """Hold the lock that allows one `dev` per warehouse while in the body. The system frees it if `dev` is killed.
 
     Raises:
-        UsageError: there is one, at the address that the message has.
+        UsageError: another `dev` runs. The message has its address.
     """
     shown = settings.dagster_home / URL_FILE
     lock = filelock.FileLock(settings.dagster_home / LOCK_FILE, timeout=0, mode=0o600)
@@ -47,25 +47,28 @@ def only_one(settings: Settings, url: str) -> Iterator[None]:
 
 
 def run_together(settings: Settings, address: Address, names: Collection[str], on_ready: Callable[[], None]) -> str:
-    """Start the three services and wait; return which ended by itself, and how, once the others have ended too.
+    """Start the three services and wait until one ends by itself; then end the others.
 
     Args:
-        settings: of the warehouse; its home is prepared.
+        settings: the settings of a warehouse whose home is prepared.
         address: where the web server listens.
-        names: by which it answers, besides those of loopback.
-        on_ready: called when it answers.
+        names: the host names that the web server answers to, besides those of loopback.
+        on_ready: called when the web server answers.
+
+    Returns:
+        Which service ended by itself, and its exit code.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM came; all have ended.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; all services have ended.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     children: Children = {}
-    # A socket for its owner only: a port would let every user of the machine run code.
+    # A socket that only its owner can use: a port would let every user of the machine run code.
     with tempfile.TemporaryDirectory(prefix="plant-assets-") as folder, _ended_together(children):
         log = settings.dagster_home / LOG_FILE
         code = Path(folder) / "code"
         workspace = write_workspace(Path(folder) / WORKSPACE_FILE, socket=str(code))
-        # Runs write each of their events to it, whatever its own level.
+        # To a file: runs print each of their events here, whatever the log level.
         with log.open("wb") as output:
             children["code server"] = _start(code_server("--socket", str(code), *QUIET), output)
         if ended := _wait(children, lambda: _is_listening(code)):
@@ -79,7 +82,7 @@ def run_together(settings: Settings, address: Address, names: Collection[str], o
 
 
 def _start(command: list[str], output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own: Ctrl-C reaches this process alone, which ends its children."""
+    """Start a child in its own process group, so that Ctrl-C reaches only this process, which ends its children."""
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -91,14 +94,14 @@ def _start(command: list[str], output: IO[bytes] | None = None) -> subprocess.Po
 
 
 def _follow_parent() -> None:
-    # In the background of a shell SIGINT is ignored, and Dagster would then ignore SIGTERM as well.
+    # A shell has its background processes ignore SIGINT; Dagster would then ignore SIGTERM as well.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if LIBC:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait(children: Children, has_come: Callable[[], bool]) -> str:
-    """Return nothing when something has come, or which child ended before."""
+    """Wait until `has_come` is true; return an empty text, or which child ended before."""
     while not has_come():
         for name, child in children.items():
             if child.poll() is not None:
@@ -109,13 +112,13 @@ def _wait(children: Children, has_come: Callable[[], bool]) -> str:
 
 @contextlib.contextmanager
 def _ended_together(children: Children) -> Iterator[None]:
-    """End the children and their runs after the body; kill what is left, at once on a second interrupt."""
+    """End the children and their runs after the body; kill what is left after a while, or on a second interrupt."""
     try:
         yield
     finally:
         try:
             for child in children.values():
-                # SIGINT shows a traceback of one that still loads its modules. Dagster takes either as an interrupt.
+                # Not SIGINT: a child that still imports modules would print a traceback. Dagster treats both alike.
                 _signal_group(child, signal.SIGTERM)
             for child in children.values():
                 child.wait(END_SECONDS)

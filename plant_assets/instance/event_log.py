@@ -1,8 +1,8 @@
-"""Dagster's event log on SQLite, with connections that are kept.
+"""Dagster's event log on SQLite, with connections that stay open.
 
-The stock one opens its file anew for every event, and compiles its statements anew: a third of a small store's run.
-A commit is in the log before the next one begins, and on the disk a moment later: events of a run that a power cut
-ends may be lost, the warehouse's writes are not.
+Dagster's own event log opens its file and compiles its statements for every event: a third of a small store's run.
+A commit reaches the disk a moment later (`synchronous = normal`). A power cut can lose the last events of a run, but
+no write to the warehouse.
 """
 
 import functools
@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from plant_assets.dagster_private import SQLITE_BUSY_TIMEOUT_SECONDS, ConfigurableClassData, SqliteEventLogStorage
 
-# The index and the runs of the moment.
+# Room for the index and for the runs in progress.
 KEPT_FILES = 4
 _KEPT: "weakref.WeakSet[sqlalchemy.Engine]" = weakref.WeakSet()
 
@@ -37,15 +37,16 @@ def _engine(address: str) -> sqlalchemy.Engine:
 
 
 class EventLog(SqliteEventLogStorage):
-    """The event log in `history/runs` of `base_dir`, a file for each run and one for the index, as Dagster keeps it."""
+    """The event log in `history/runs` below `base_dir`, in Dagster's layout: a file per run, and one for the index."""
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "EventLog":
+        """Return the event log for the `base_dir` of Dagster's configuration."""
         return cls(str(Path(config_value["base_dir"], "history", "runs")), inst_data)
 
     def dispose(self) -> None:
+        """Close the files. Closing merges their write-ahead logs; the next use opens them again."""
         super().dispose()
-        # A file that is closed has no log of writes beside it. Whoever uses it again opens it again.
         for engine in list(_KEPT):
             engine.dispose()
 

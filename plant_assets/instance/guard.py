@@ -1,8 +1,8 @@
-"""What the web server refuses: a browser's requests in the name of another site.
+"""The guard of the web server: it rejects requests that a browser sends for a page of another site.
 
-Dagster's own server takes mutations by GET and by forms, and answers to any Host. A page of any site could start and
-delete through the browser of its visitor, past a reverse proxy's log-in too. The guard knows requests, not users: a
-program that reaches the port can do what the UI can.
+Dagster's web server takes mutations by GET and from forms, and answers to any Host. A page of any site could start
+runs and delete data through its visitor's browser, even behind a reverse proxy with a log-in. The guard checks
+requests, not users: any program that reaches the port can do what the UI can.
 """
 
 import ipaddress
@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 READS = ("GET", "HEAD")
-# Compared by how a path begins: Starlette's routes take a line break at its end.
+# Compared with the beginning of a path: Starlette's routes accept a line break at the end.
 GRAPHQL, REPORTS, NOTEBOOKS = "/graphql", "/report_asset_", ("/notebook", "/dagit/notebook")
 JSON = "application/json"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -23,21 +23,21 @@ AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^][\s:/@?#,]+?)\.?(:(?P<port>
 
 
 class Refusal(NamedTuple):
-    """Why a request is not answered, in one sentence."""
+    """The status and the one-sentence reason of a request that is rejected."""
 
     status: int
     reason: str
 
 
 class Authority(NamedTuple):
-    """A host by its name, without brackets and final dot, and its port."""
+    """The name of a host, without brackets and final dot, and its port."""
 
     name: str
     port: int
 
 
 def parse_authority(text: str, default_port: int = 0) -> Authority | None:
-    """Return what a Host header, or an Origin after its scheme, names; None if it names no host."""
+    """Return the host of a Host header, or of an Origin after its scheme; None if it names none."""
     found = AUTHORITY.fullmatch(text.lower())
     if not found:
         return None
@@ -45,7 +45,7 @@ def parse_authority(text: str, default_port: int = 0) -> Authority | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Return whether a host's name or address is this machine for itself only."""
+    """Return whether a host's name or address is of the loopback interface."""
     try:
         return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -53,13 +53,13 @@ def is_loopback(name: str) -> bool:
 
 
 class Guard:
-    """Refuse the requests that `refusal` has a reason against; forbid other sites to frame what the rest get."""
+    """ASGI middleware that rejects requests by `refusal`, and forbids other sites to frame the rest."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
         self._app, self._allowed_hosts = app, allowed_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, one websocket, or the app's start and end."""
+        """Handle one request, one websocket, or the app's start and end."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif found := refusal(scope, self._allowed_hosts):
@@ -69,7 +69,7 @@ class Guard:
 
 
 def _unframed(send: Send) -> Send:
-    """Let no page of another site lay the UI under what its visitor clicks on."""
+    """Add the header that forbids other sites to show the UI in a frame (clickjacking)."""
 
     async def send_with_header(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -83,7 +83,7 @@ def refusal(scope: Scope, allowed_hosts: Collection[str]) -> Refusal | None:
     """Return why a request or websocket must not reach Dagster, or None.
 
     Args:
-        scope: what ASGI says of it.
+        scope: the ASGI scope of the request.
         allowed_hosts: the server's names besides those of loopback, in lower case.
     """
     headers = Headers(scope=scope)
@@ -108,14 +108,17 @@ def refusal(scope: Scope, allowed_hosts: Collection[str]) -> Refusal | None:
 
 
 def _refusal_of_query(scope: Scope) -> Refusal | None:
-    """An image of another site is a GET: older browsers do not say whose."""
+    """Reject queries by GET: a page can send them as images, and older browsers do not say from which site."""
     if scope["path"].startswith(GRAPHQL) and "query" in QueryParams(scope["query_string"]):
         return Refusal(403, f"GraphQL is asked by POST with Content-Type {JSON}, not by GET")
     return None
 
 
 def _refusal_of_body(scope: Scope, headers: Headers) -> Refusal | None:
-    """Forms of other sites cannot send JSON. Dagster looks for its name anywhere in the Content-Type."""
+    """Reject bodies other than JSON: a form of another site cannot send JSON.
+
+    Dagster itself accepts a Content-Type that contains the word anywhere.
+    """
     kinds = [kind.partition(";")[0].strip().lower() for kind in headers.getlist("content-type")]
     if kinds == [JSON] or scope["path"].startswith(REPORTS):
         return None
@@ -123,7 +126,7 @@ def _refusal_of_body(scope: Scope, headers: Headers) -> Refusal | None:
 
 
 def _is_same_origin(headers: Headers, host: str) -> bool:
-    """Return whether all that the browser says of the asking page names this server; programs say nothing."""
+    """Return whether every header about the asking page names this server; programs send no such header."""
     sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
     return {*sites} <= {"same-origin", "none"} and all(_is_origin_of(origin, host) for origin in origins)
 

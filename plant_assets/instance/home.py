@@ -1,6 +1,6 @@
-"""Dagster's home of one warehouse: the folder beside it, with Dagster's settings, and the variables that name it.
+"""The DAGSTER_HOME of one warehouse: a folder next to it with `dagster.yaml`, and the variables that name it.
 
-Which runs in it are alive is in `liveness.py`.
+Which runs are alive is in `liveness.py`.
 """
 
 import contextlib
@@ -22,21 +22,21 @@ from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.lock import held_by_path, lock_path
 
 SETTINGS_FILE = "dagster.yaml"
-# The code location, under the name that bare Dagster commands give it.
+# The code location, by the name that plain `dagster` commands give it.
 LOCATION = "plant_assets.definitions"
-# Where the records are, if not here: the database, and the id that it knows the warehouse by.
+# If the records are in a database: its URL, and the id of the warehouse there.
 RECORDS_FILE = "records.json"
-# A tick reads what is new in the source before it requests its run.
+# Long, because a tick reads new rows of the source before it requests its run.
 TICK_SECONDS = "600"
-# Has the runs that a service starts keep what they print; `compute_logs.py` looks for it.
+# The variable that makes `compute_logs.py` capture output. Services set it.
 CAPTURE = "PLANT_CAPTURE_LOGS"
 
 
 def prepare_home(settings: Settings, is_at_warehouse: bool = True) -> None:
-    """Make the warehouse's DAGSTER_HOME and point this process and its children to it.
+    """Make the warehouse's DAGSTER_HOME, and set the variables that point this process and its children to it.
 
-    Where the records are in a database, it is looked at first; it becomes the warehouse's by a process that is at the
-    warehouse, not by a web server or daemon, which may be on another machine.
+    If the records are in a database, check it first. A process `is_at_warehouse` claims an unowned database; a web
+    server or daemon does not, because it may run on another machine.
 
     Raises:
         UsageError: the records are elsewhere than PLANT_RECORDS says, or cannot be used.
@@ -56,9 +56,9 @@ def prepare_home(settings: Settings, is_at_warehouse: bool = True) -> None:
 
 @contextlib.contextmanager
 def nothing_left_if_refused(settings: Settings) -> Iterator[None]:
-    """Remove the files that a command made for a warehouse if the command is then refused.
+    """Remove the files that the body made for a warehouse if it raises a UsageError or SourceError.
 
-    Files that were there before stay, and all of them while another process holds the warehouse.
+    Files that were there before stay. While another process holds the warehouse, all files stay.
     """
     path, lock = settings.warehouse_path, lock_path(settings)
     possible = [path, path.with_name(path.name + ".wal"), path.with_name(path.name + ".tmp"), settings.dagster_home]
@@ -81,7 +81,7 @@ def _remove_made(lock: Path, made: Sequence[Path], folders: Sequence[Path]) -> N
             else:
                 each.unlink(missing_ok=True)
     for folder in folders:
-        # One in which another command has put something by now stays.
+        # A folder stays if another command has put something into it.
         with contextlib.suppress(OSError):
             folder.rmdir()
 
@@ -109,12 +109,12 @@ def _require_records(settings: Settings, is_at_warehouse: bool) -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables that make any Dagster command use this warehouse and its records."""
+    """Return the variables that make any Dagster command use this warehouse and its records."""
     return {**settings.environment(), "DAGSTER_HOME": str(settings.dagster_home)}
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
-    """The variables of `dev` and `serve`: those of any command, output kept, time for ticks, no libraries' warnings."""
+    """Return the variables of `dev` and `serve`: `environment`, captured output, time for ticks, no warnings."""
     return {
         **environment(settings),
         CAPTURE: "yes",

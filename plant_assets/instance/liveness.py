@@ -1,7 +1,7 @@
-"""The runs that are alive. Dagster does not see that the parent of a run died with it.
+"""Which runs are alive. Dagster does not notice if a run's process is killed together with its parent.
 
-A run holds an OS lock named by its id, which the system frees however the process ends: a started run whose lock is
-free is dead. A run that hangs is alive; `orchestration/watch.py` ends it.
+A run holds an OS lock named after its id. The system frees the lock however the process ends, so a started run whose
+lock is free is dead. A run that hangs is alive; `orchestration/watch.py` ends it.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ import filelock
 from plant_assets.atomic import write_atomically
 from plant_assets.settings import Settings
 
-# A run is started a moment before it takes its lock.
+# A run takes its lock a moment after its start.
 GRACE = dt.timedelta(seconds=20)
-# The folder of the locks of runs.
+# The folder of the runs' locks.
 ALIVE = "alive"
 STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
@@ -29,13 +29,13 @@ def _lock_of(settings: Settings, run_id: str) -> Path:
 
 
 def _process_path(lock: Path) -> Path:
-    """Return where the process of a run is; its lock's file is emptied by whoever tries the lock."""
+    """Return the file with the id of a run's process; the lock file would be emptied by trying the lock."""
     return lock.with_name(lock.name + ".process")
 
 
 @contextlib.contextmanager
 def hold_run(settings: Settings, run_id: str) -> Iterator[None]:
-    """Show that a run is alive, and in which process, for as long as this process is in the body."""
+    """Hold the lock of a run while in the body, and note this process as the run's."""
     path = _lock_of(settings, run_id)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with filelock.FileLock(path, mode=0o600):
@@ -50,10 +50,10 @@ def _forget(lock: Path) -> None:
 
 
 def live_runs(settings: Settings) -> dict[str, int]:
-    """Return the runs whose process is alive, each with that process."""
+    """Return the ids of live runs, each with the id of its process."""
     live = {}
     for path in (settings.dagster_home / ALIVE).glob("*.process"):
-        # It may end while it is looked at.
+        # The run may end meanwhile.
         with contextlib.suppress(FileNotFoundError):
             process = int(path.read_text())
             try:
@@ -65,7 +65,7 @@ def live_runs(settings: Settings) -> dict[str, int]:
 
 
 def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: logging.Logger) -> list[str]:
-    """Mark the started runs as failed whose process is gone; their ids."""
+    """Mark started runs whose process is gone as failed; return their ids."""
     dead = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=STARTED)):
         since = dt.datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), dt.UTC)
@@ -73,7 +73,7 @@ def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: loggin
             continue
         run, path = record.dagster_run, _lock_of(settings, record.dagster_run.run_id)
         try:
-            # Without its file there is no lock to hold.
+            # Without the file there is no lock that a process could hold.
             with filelock.FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
                 log.warning("run %s is failed: its process is gone", run.run_id)
                 instance.report_run_failed(run, "The run's process is gone: it was killed, or the machine stopped.")

@@ -1,6 +1,6 @@
 """Dagster's records in PostgreSQL, for a team: runs, events, and the state of schedule and sensors.
 
-A database is one warehouse's. A table in it says of which, so that another's runs never stand among them.
+A database belongs to one warehouse. A table in it names the warehouse, so that runs of two never mix.
 """
 
 import contextlib
@@ -21,21 +21,22 @@ from plant_assets.postgres_url import PostgresUrl
 from plant_assets.settings import UsageError
 
 CONNECT_SECONDS = 10
-# One process at a time says whose the database is.
+# The advisory lock under which one process at a time claims the database.
 TURN = 20_210_222
-# Dagster takes the server's local time for UTC.
+# Dagster takes the time of the server's session for UTC.
 UTC = "-c timezone=UTC"
-# What processes ask for at once beyond the connection that each keeps.
+# Connections that a process may open at once besides the one that it keeps.
 MORE_CONNECTIONS = 20
 
 
 class Records(DagsterPostgresStorage):
-    """Dagster's storage of `postgres_url`, over a connection that is kept. The stock one connects for every event."""
+    """Dagster's storage in a database, over one connection that stays open. Dagster's own connects for every event."""
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "Records":
+        """Return the storage for the `postgres_url` of Dagster's configuration."""
         _scheme, _colon, rest = config_value["postgres_url"].partition("://")
-        # SQLAlchemy 2.1 takes a bare `postgresql://` for another driver's.
+        # SQLAlchemy 2.1 chooses another driver for a plain `postgresql://`.
         given = make_url(f"postgresql+psycopg2://{rest}")
         options = [str(given.query.get("options", "")), UTC]
         url = given.update_query_dict({"options": " ".join(options).strip()}).render_as_string(hide_password=False)
@@ -56,7 +57,7 @@ class Records(DagsterPostgresStorage):
 
 @dataclass(frozen=True)
 class Owner:
-    """The warehouse that a database's records are of: its id, which its folder keeps, and where it is."""
+    """The warehouse that owns a database: its id, which is also in its DAGSTER_HOME, its path and its host."""
 
     id: str
     path: str
@@ -67,13 +68,19 @@ class Owner:
 
 
 def require_own(url: PostgresUrl, warehouse: Path, known_id: str | None, new_id: str | None) -> str | None:
-    """See that the database can be used and is this warehouse's, or nobody's yet: then it is from now on.
+    """Check that the database is reachable and unowned or ours; claim it if unowned.
 
-    `known_id` is the warehouse's. Without one it takes `new_id`; with neither it is looked at from afar, as by a web
-    server on another machine. The id that the warehouse has now.
+    Args:
+        url: the database.
+        warehouse: the path of the warehouse.
+        known_id: the warehouse's id, if it has one.
+        new_id: the id to use if it has none. With neither id the database is not claimed.
+
+    Returns:
+        The warehouse's id, or None without one.
 
     Raises:
-        UsageError: it cannot be reached or written, or it is another's.
+        UsageError: the database cannot be reached or written, or another warehouse owns it.
     """
     own_id = known_id or new_id
     with _connected(url) as cursor:
@@ -94,13 +101,17 @@ def require_own(url: PostgresUrl, warehouse: Path, known_id: str | None, new_id:
 
 
 def _is_same(owner: Owner, own: Owner) -> bool:
-    """Whether it is the warehouse itself, be it moved, and no copy."""
+    """Return whether the owner is this warehouse, which may have moved, and not one that it was copied from."""
     is_copied = owner.host == own.host and owner.path != own.path and Path(owner.path).exists()
     return owner.id == own.id and not is_copied
 
 
 def _owner(cursor: Any, url: PostgresUrl) -> Owner | None:
-    """Whose the database is, None where it is nobody's yet; from the first look on it is no other Dagster's."""
+    """Return the owner of the database, or None; make the table of owners if there is none.
+
+    Raises:
+        UsageError: the database has records of a Dagster instance without owner.
+    """
     cursor.execute("select to_regclass('plant_assets_warehouse'), to_regclass('runs')")
     [(is_owned, has_runs)] = cursor.fetchall()
     if not is_owned:
@@ -116,7 +127,7 @@ def _owner(cursor: Any, url: PostgresUrl) -> Owner | None:
 
 @contextlib.contextmanager
 def _connected(url: PostgresUrl) -> Iterator[Any]:
-    """A cursor in a transaction, with what goes wrong in it as one sentence."""
+    """Yield a cursor in a transaction; raise errors as a UsageError of one sentence."""
     try:
         with contextlib.closing(psycopg2.connect(url.with_defaults(connect_timeout=CONNECT_SECONDS))) as connection:
             with connection, connection.cursor() as cursor:

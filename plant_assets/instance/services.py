@@ -1,7 +1,7 @@
-"""Dagster's parts as processes of their own, for a service manager: code server, daemon, web server.
+"""Commands of Dagster's services, each a process of its own: code server, daemon and web server.
 
-The code server holds the definitions, evaluates schedule and sensors and starts the runs: it is at the warehouse. The
-daemon and the web server see of the warehouse what the records say. Here too: who may listen where.
+The code server loads the definitions, evaluates schedule and sensors and starts runs, so it runs where the warehouse
+is. The daemon and the web server see only the records. The addresses that a service may listen on are checked here.
 """
 
 import socket
@@ -34,21 +34,21 @@ class Address:
 
     @property
     def options(self) -> list[str]:
-        """The address as Dagster's commands take it."""
+        """The address as options of Dagster's commands."""
         return ["--host", self.host, "--port", str(self.port)]
 
 
 def require_port(option: str, port: int) -> None:
-    """Raise UsageError if an option's port is none."""
+    """Raise a UsageError if the number of an option is not a port."""
     if not 1 <= port <= 65_535:
         raise UsageError(f"{option} {port} is not allowed: a port is 1 to 65535")
 
 
 def parse_address(text: str) -> Address:
-    """The address that `--code` names.
+    """Return the address that `--code` gives.
 
     Raises:
-        UsageError: it has no host or no port.
+        UsageError: the text has no host or no port.
     """
     host, _colon, port = text.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()):
@@ -61,7 +61,7 @@ def parse_names(texts: Collection[str]) -> list[str]:
     """Return the names that `--allow-host` gives, as the web server compares them.
 
     Raises:
-        UsageError: one is no bare name or address.
+        UsageError: one of them is not a name or address alone.
     """
     names = []
     for text in texts:
@@ -75,7 +75,7 @@ def parse_names(texts: Collection[str]) -> list[str]:
 
 
 def require_login(service: str, host: str, is_read_only: bool, has_login: bool) -> None:
-    """Raise UsageError if a service without a log-in would listen to more than this machine."""
+    """Raise a UsageError if other machines could reach a service without a log-in."""
     if has_login or is_loopback(host) or (service == "web" and is_read_only):
         return
     read_only = ", give --read-only" if service == "web" else ""
@@ -86,7 +86,7 @@ def require_login(service: str, host: str, is_read_only: bool, has_login: bool) 
 
 
 def require_free(address: Address) -> None:
-    """Raise UsageError if nobody can listen on an address, because another process does or the system forbids it."""
+    """Raise a UsageError if another process listens on an address, or the system forbids to listen on it."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _name, place = found[0]
@@ -109,15 +109,15 @@ def command_of(
     names: Collection[str] = (),
     is_read_only: bool = False,
 ) -> list[str]:
-    """Return the command that is the service; the workspace file of daemon and web server is written.
+    """Return the command of a service, and write the workspace file that daemon and web server read.
 
     Args:
-        service: code, daemon or web.
-        settings: of the warehouse.
-        listens: where code server or web server listen.
-        asked: where daemon and web server find the code server.
-        names: by which the web server answers, besides those of loopback.
-        is_read_only: whether the web server changes nothing.
+        service: `code`, `daemon` or `web`.
+        settings: the settings of the warehouse.
+        listens: where the code server or the web server listens.
+        asked: where the daemon and the web server find the code server.
+        names: the host names that the web server answers to, besides those of loopback.
+        is_read_only: whether the web server rejects changes.
     """
     if service == "code":
         return code_server(*listens.options)
@@ -126,24 +126,24 @@ def command_of(
 
 
 def write_workspace(path: Path, **server: Any) -> Path:
-    """Write the file that tells daemon and web server where the code server is; return its path."""
-    # Under its usual name the state of schedule and sensors is that of bare Dagster commands.
+    """Write the file that names the code server to daemon and web server; return its path."""
+    # The usual name, so that plain `dagster` commands share the state of schedule and sensors.
     write_atomically(path, yaml.safe_dump({"load_from": [{"grpc_server": {**server, "location_name": LOCATION}}]}))
     return path
 
 
 def code_server(*options: str) -> list[str]:
-    """The command that is the code server."""
+    """Return the command of the code server."""
     return [*PYTHON, "dagster", "code-server", "start", "--module-name", LOCATION, *options]
 
 
 def daemon(workspace: Path, *options: str) -> list[str]:
-    """The command that is the daemon."""
+    """Return the command of the daemon."""
     return [*PYTHON, DAEMON, "run", "--workspace", str(workspace), *options]
 
 
 def web_server(workspace: Path, address: Address, names: Collection[str], is_read_only: bool = False) -> list[str]:
-    """The command that is the web server, behind its guard."""
+    """Return the command of the web server with its guard."""
     allowed = [part for name in names for part in ("--allow-host", name)]
     read_only = ["--read-only"] if is_read_only else []
     return [*PYTHON, "plant_assets.instance.web", "--workspace", str(workspace), *address.options, *allowed, *read_only]

@@ -1,4 +1,4 @@
-"""Dagster's web server with the guard before it, as a process."""
+"""The process of Dagster's web server behind the guard."""
 
 import logging
 import signal
@@ -12,9 +12,9 @@ from dagster_webserver.webserver import DagsterWebserver
 from plant_assets.dagster_private import log_warnings, open_workspace
 from plant_assets.instance.guard import Guard
 
-# What `dagster-webserver` has by default.
+# The defaults of `dagster-webserver`.
 POLL_MILLISECONDS, STATEMENT_MILLISECONDS, RECYCLE_SECONDS, MAX_OVERFLOW = 2_000, 15_000, 3_600, 20
-# Requests that are going when the server stops have this long to end.
+# How long open requests may take to end when the server stops.
 GRACE_SECONDS = 5
 
 
@@ -25,7 +25,7 @@ GRACE_SECONDS = 5
 @click.option("--allow-host", "allowed_hosts", multiple=True)
 @click.option("--read-only", is_flag=True)
 def main(workspace: str, host: str, port: int, allowed_hosts: tuple[str, ...], read_only: bool) -> None:
-    """Serve the UI of DAGSTER_HOME until a signal comes; warnings are logged."""
+    """Serve the UI of DAGSTER_HOME until a signal comes; log warnings."""
     log_warnings()
     logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -38,7 +38,7 @@ def main(workspace: str, host: str, port: int, allowed_hosts: tuple[str, ...], r
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """Return whether a line of the log is news: uvicorn logs an error after each websocket that the guard refused."""
+    """Return whether to log a record: uvicorn logs an error after each websocket that the guard rejects."""
     return not record.getMessage().startswith("ASGI callable returned without completing handshake")
 
 

@@ -1,1 +1,1 @@
-"""How Dagster runs the graph: IO manager, partitions, jobs, schedule and sensors. Assets and checks are elsewhere."""
+"""How Dagster runs the graph: IO manager, partitions, jobs, schedule and sensors."""

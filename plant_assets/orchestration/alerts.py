@@ -1,17 +1,17 @@
-"""Messages about failed runs and failed error checks, sent through one URL (`PLANT_ALERT_URL`), or put on the page.
+"""Messages about problems of runs: sent through one URL (`PLANT_ALERT_URL`), or put on the weekly page.
 
-A problem that the run before had too is not told again: one message per problem, not one per retry or tick.
+A problem that the previous run had too is not sent again: one message per problem, not one per retry or tick.
 """
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from plant_assets.orchestration.problems import new_problems, problems_of
+from plant_assets.orchestration.problems import Problem, new_problems, problems_of
 from plant_assets.readers.page.render import show_banner
 from plant_assets.settings import Settings
 from plant_assets.text import printable
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     import apprise
 
 
-def message_of(settings: Settings, run: dg.DagsterRun, problems: Mapping[str, str]) -> str:
-    """Return the run, its problems with their reasons, and a link to it, a line each."""
-    lines = [printable(f"{where}: {why}") for where, why in problems.items()]
+def message_of(settings: Settings, run: dg.DagsterRun, problems: Sequence[Problem]) -> str:
+    """Return the run, its problems with their reasons, and a link to the run, one line each."""
+    lines = [printable(str(problem)) for problem in problems]
     return "\n".join([f"run {run.run_id} of {run.job_name}", *lines, f"{settings.ui_url}/runs/{run.run_id}"])
 
 
 def tell(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, log: logging.Logger) -> str | None:
-    """Send what is new of a run's problems; return the message, None where there is none.
+    """Send a message about the new problems of a run; return the message, or None if no problem is new.
 
-    Without `PLANT_ALERT_URL` it is a line in the log, and so where that URL is none or cannot be reached.
+    The message goes to the log instead if `PLANT_ALERT_URL` is not set, is not a known URL or cannot be reached.
     """
     problems = new_problems(instance, run)
     if not problems:
@@ -49,52 +49,38 @@ def send(settings: Settings, title: str, message: str, log: logging.Logger) -> N
 
 
 def is_known_address(url: str) -> bool:
-    """Return whether Apprise knows where an alert URL leads; nothing is sent."""
+    """Return whether Apprise supports an alert URL; nothing is sent."""
     return _receiver(url) is not None
 
 
 def _receiver(url: str) -> "apprise.Apprise | None":
-    # Only who is to be told pays for its import.
+    # Imported here, because only senders of alerts need it.
     import apprise
 
     receiver, log = apprise.Apprise(), logging.getLogger("apprise")
     was_disabled, log.disabled = log.disabled, True
     try:
-        # Apprise logs a URL that it cannot read, or the part that is wrong: a token.
+        # Apprise would log a URL that it cannot parse, or its wrong part: a token.
         return receiver if receiver.add(url) else None
     finally:
         log.disabled = was_disabled
 
 
 def _send(url: str, title: str, message: str) -> str | None:
-    """Send a message; return what went wrong."""
+    """Send a message; return why that failed, or None."""
     receiver = _receiver(url)
     if receiver is None:
         return "is no URL that Apprise knows: see https://appriseit.com"
-    # Mail is HTML: without this, names of products would be too.
+    # Apprise sends mail as HTML: as plain text, product names are escaped.
     is_sent = receiver.notify(body=message, title=title, body_format="text")
     return None if is_sent else "could not be reached"
 
 
-def mark_page(
-    settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, go_on: Collection[str]
-) -> Path | None:
-    """Say on the latest page which run was stopped, and by what.
-
-    Args:
-        settings: of the warehouse.
-        instance: with the run's events.
-        run: the one that was stopped.
-        go_on: the names of the checks that stop no run.
-
-    Returns:
-        The page, or None if none is older than the run.
-    """
-    found = problems_of(instance, run)
-    stopping = {where: why for where, why in found.items() if where.split("check ")[-1] not in go_on} or found
+def mark_page(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Path | None:
+    """Show on the latest page which run stopped and why; return the page, or None if no page is older than the run."""
     record = instance.get_run_record_by_id(run.run_id)
     ended = record.end_time or record.create_timestamp.timestamp() if record else 0
     ended_at = dt.datetime.fromtimestamp(ended, dt.UTC).replace(tzinfo=None)
     local = ended_at + settings.calendar.offset_at(ended_at)
-    reasons = [f"{where}: {why}" for where, why in stopping.items()]
+    reasons = [str(problem) for problem in problems_of(instance, run) if problem.stops_run]
     return show_banner(settings, f"run {run.run_id} of {local:%Y-%m-%d %H:%M}", ended_at, reasons)

@@ -1,4 +1,4 @@
-"""How assets reach the warehouse: expressions are written there and read from there, pandas frames too."""
+"""The IO manager: it writes what assets return to the warehouse, and reads their inputs from there."""
 
 import datetime as dt
 
@@ -26,7 +26,7 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 FRAME = "memory.frame_to_write"
 NO_TYPE = '"NULL"'
-# Types of pandas columns that hold no less than the contract's.
+# Types of frame columns, each with a contract type that holds all of its values.
 _WIDENED = {
     ("INTEGER", "BIGINT"),
     ("TIMESTAMP_NS", "TIMESTAMP"),
@@ -36,9 +36,9 @@ _WIDENED = {
 
 
 class WarehouseIOManager(IOManager):
-    """Writes an asset's `ibis.Table` or frame to the table of its name, and hands out tables unbound.
+    """Writes an asset's `ibis.Table` or frame to the table of its name, and returns inputs as unbound tables.
 
-    A weekly asset's slice is the run's weeks; every write is one transaction (`Warehouse.write`).
+    A weekly asset writes and reads the weeks of the run. Every write is one transaction (`Warehouse.write`).
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -46,6 +46,7 @@ class WarehouseIOManager(IOManager):
         self._frames = DuckDBPandasTypeHandler()
 
     def handle_output(self, context: OutputContext, obj: ibis.Table | Since | pd.DataFrame) -> None:
+        """Write what an asset returned, and add metadata: rows, column lineage, numbers and charts."""
         name = context.asset_key.to_user_string()
         weeks = self._weeks(context.step_context, TABLES[name]) if context.has_asset_partitions else None
         is_frame, since = isinstance(obj, pd.DataFrame), obj if isinstance(obj, Since) else None
@@ -59,14 +60,14 @@ class WarehouseIOManager(IOManager):
         metadata = stored_metadata(self._warehouse, name, None if is_quick else written)
         if not is_frame:
             metadata = {**metadata, "dagster/column_lineage": column_lineage(name, data)}
-        # The frame handler has given the row count already.
+        # The frame handler has already added the row count.
         given = context.consume_logged_metadata() if is_frame else {}
         context.add_output_metadata({**given, **metadata, **({} if weeks else pictured(self._warehouse, name))})
         if weeks:
             self._note_weeks(context.step_context, name)
 
     def _note_weeks(self, context: StepExecutionContext, name: str) -> None:
-        """Each week's numbers with its own partition, and the rows and chart of the last."""
+        """Add each week's numbers to its partition, and the rows and chart of the last week."""
         weeks = run_weeks(context, self._warehouse.settings)
         for key, counted_rows in week_metadata(self._warehouse, name, weeks):
             week = dt.date.fromisoformat(key)
@@ -74,6 +75,7 @@ class WarehouseIOManager(IOManager):
             context.add_asset_metadata({**counted_rows, **shown}, partition_key=key)
 
     def load_input(self, context: InputContext) -> ibis.Table | pd.DataFrame:
+        """Return a frame if the asset asks for one, else an unbound table of the rows that the run may use."""
         table = TABLES[context.asset_key.to_user_string()]
         if context.dagster_type.typing_type is pd.DataFrame:
             table_slice = TableSlice(table=table.name, schema="warehouse.analytics", columns=table.names)
@@ -85,14 +87,14 @@ class WarehouseIOManager(IOManager):
         return counted(self._warehouse, table, as_of_run(step.dagster_run, step.instance))
 
     def _weeks(self, context: StepExecutionContext, table: Table) -> Weeks:
-        """The weeks of the run that are made anew: of a table made week by week, only those that changed."""
+        """Return the run's weeks to write; of a table made week by week, only those older than their input."""
         weeks = run_weeks(context, self._warehouse.settings)
         if table.follows and is_only_changed(context.dagster_run):
             return self._warehouse.ledger.writes.weeks_behind(table, weeks)
         return weeks
 
     def _from_frame(self, context: OutputContext, frame: pd.DataFrame) -> ibis.Table:
-        """The frame as an expression; what the engine widens without loss has the contract's type."""
+        """Return a frame as an expression, with the contract's types where the engine can widen without loss."""
         connection, table = self._warehouse.connection, TABLES[context.asset_key.to_user_string()]
         if frame.empty:
             typed = frame.astype(dict.fromkeys(frame.columns, "object"))

@@ -1,4 +1,4 @@
-"""The jobs: what they run, and over which weeks a refresh goes. When they run is in `schedules.py` and `sensors.py`."""
+"""The jobs, and the plan of a refresh. When they run is in `schedules.py` and `sensors.py`."""
 
 import contextlib
 import datetime as dt
@@ -28,13 +28,21 @@ def plan_run(
     extends_sample: bool = True,
     counts_weeks: bool = False,
 ) -> Plan:
-    """Read the source as of an instant and decide what a run has to do; nothing is written.
+    """Read the source as of an instant and decide what a run has to do; write nothing.
 
-    With `counts_weeks` a database counts the events of closed weeks, and those that differ are read again.
+    Args:
+        warehouse: the warehouse.
+        as_of: when the source is observed.
+        log: the log.
+        weeks: the first and last week to load, whatever changed; default those that are due.
+        every_week: whether to load every week, and to accept changes of what was loaded.
+        extends_sample: whether to extend the sample store to `as_of` first.
+        counts_weeks: whether a database counts the events of closed weeks, so that weeks that differ are read again.
 
     Raises:
-        SourceError: the source cannot be read, or too much of it is refused.
-        StoreMismatch: the warehouse is another store's.
+        SourceError: the source cannot be read, or too many rows are rejected.
+        RefusedLoad: `weeks` ends after the running week.
+        StoreMismatch: the warehouse belongs to another store.
     """
     warehouse.require_store()
     settings, running_week = warehouse.settings, warehouse.calendar.week_of(as_of)
@@ -44,7 +52,7 @@ def plan_run(
         sample.extend(settings.source_path, as_of)
     anew = (dt.date.min, dt.date.max) if every_week else weeks
     source = source_of(settings, as_of, warehouse.ledger.facts.first_week(), anew, counts_weeks)
-    # What is read is staged, and judged: the writing needs no source.
+    # The plan stages and validates all rows, so that writing them needs no source.
     with contextlib.closing(source):
         load = Load(
             warehouse,
@@ -58,13 +66,13 @@ def plan_run(
 
 
 def jobs() -> list[UnresolvedAssetJobDefinition]:
-    """`refresh` materializes the whole lineage with its checks; `check` evaluates every check on what is stored."""
+    """Return `refresh`, which materializes all assets with their checks, and `check`, which checks what is stored."""
     return [
         dg.define_asset_job(
             REFRESH,
             selection=dg.AssetSelection.all(),
             description="The whole lineage, with its checks.",
-            # Dagster tries a crashed run again from the step that failed; the marts are published of a whole run.
+            # By default Dagster retries a crashed run from the failed step, but marts are published from whole runs.
             tags={"dagster/retry_strategy": "ALL_STEPS"},
         ),
         dg.define_asset_job(
@@ -76,38 +84,38 @@ def jobs() -> list[UnresolvedAssetJobDefinition]:
 
 
 def maintenance_jobs(settings: Settings) -> list[dg.JobDefinition]:
-    """`back_up`, `restore`, `compact` and `prune`, for the UI."""
+    """Return the jobs for the UI: `back_up`, `restore`, `compact` and `prune`."""
 
     @dg.op(name="back_up_warehouse", config_schema={"keep": dg.Field(int, default_value=BACKUPS_KEPT)})
     def back_up_op(context: dg.OpExecutionContext) -> None:
-        """Copies the warehouse to `<warehouse>.backups`, reads it back and keeps the last ones."""
+        """Copies the warehouse to `<warehouse>.backups`, verifies the copy and keeps the latest ones."""
         with hold_run(settings, context.run_id):
             path = back_up(settings, context.log, context.op_config["keep"], f"run {context.run_id}")
         context.log.info("backed up to %s", path)
 
     @dg.op(name="restore_warehouse", config_schema={"backup": dg.Field(str, is_required=False)})
     def restore_op(context: dg.OpExecutionContext) -> None:
-        """Puts a backup in the warehouse's place: the one named, or the last."""
+        """Replaces the warehouse by a backup: the named one, or the latest."""
         with hold_run(settings, context.run_id):
             path = restore(settings, context.log, context.op_config.get("backup"), f"run {context.run_id}")
         context.log.info("restored from %s", path)
 
     @dg.op(name="compact_warehouse")
     def compact_op(context: dg.OpExecutionContext) -> None:
-        """Writes the warehouse anew without the space of deleted rows."""
+        """Rewrites the warehouse without the space of deleted rows."""
         with hold_run(settings, context.run_id):
             before, after = compact(settings, context.log, f"run {context.run_id}")
         context.log.info("%s bytes before, %s after", before, after)
 
     @dg.op(name="prune_refused_rows", config_schema={"days": dg.Field(int, default_value=90)})
     def prune_op(context: dg.OpExecutionContext) -> None:
-        """Forgets the text of rows refused long ago; their reasons and counts stay."""
+        """Removes the text of rows that were rejected long ago; their reasons and counts stay."""
         with hold_run(settings, context.run_id):
             rows = prune(settings, context.log, context.op_config["days"], f"run {context.run_id}")
         context.log.info("%s rows pruned", rows)
 
     def job(name: str, op: dg.OpDefinition) -> dg.JobDefinition:
-        # Not the assets' IO manager, which would hold the warehouse that the operation asks for.
+        # Not the IO manager of the assets: it would hold the warehouse that the operation needs.
         resources = {"io_manager": dg.mem_io_manager}
         return dg.GraphDefinition(name=name, node_defs=[op]).to_job(
             name=name, description=op.description, resource_defs=resources

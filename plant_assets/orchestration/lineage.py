@@ -1,4 +1,4 @@
-"""From which columns of its inputs each column of an asset is made, read off its expression."""
+"""Column lineage, read from the expression of an asset."""
 
 from functools import cache
 
@@ -10,9 +10,9 @@ Source = tuple[str, str]
 
 
 def column_lineage(name: str, data: ibis.Table) -> dg.TableColumnLineage:
-    """The columns of other assets that each column of the asset `name` takes values from.
+    """Return the columns of other assets whose values each column of the asset `name` uses.
 
-    Those that only choose or order rows do not count, nor does what the asset itself held before.
+    Columns that only filter or order rows do not count, nor do those of the asset itself.
     """
 
     @cache

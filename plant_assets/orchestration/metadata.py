@@ -1,4 +1,4 @@
-"""What the UI shows of a table: columns and stored rows. Numbers and charts are in `readers/pictures.py`."""
+"""Metadata of a table for the UI: columns and row counts. Numbers and charts are in `readers/pictures.py`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,12 +15,12 @@ from plant_assets.contracts import TABLES, Table
 from plant_assets.orchestration.partitions import KEY_FORMAT
 from plant_assets.warehouse.warehouse import Warehouse
 
-# Numbers of this many of a run's weeks are noted, the last ones: each has its own event.
+# Only the last weeks of a run get metadata, because each week is an event of its own.
 MOST_WEEKS = 8
 
 
 def column_schema(table: Table) -> TableSchema:
-    """The table's columns as the UI shows them; a key of several columns is a constraint of the table."""
+    """Return the table's columns for the UI; a key of several columns becomes a constraint of the table."""
     is_composite = len(table.key) > 1
     return TableSchema(
         constraints=TableConstraints(other=[f"unique: {', '.join(table.key)}"]) if is_composite else None,
@@ -37,10 +37,12 @@ def column_schema(table: Table) -> TableSchema:
 
 
 def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Mapping[str, Any]:
-    """What a materialization says of what is stored now; without `written` nothing is counted."""
+    """Return the metadata of a materialization: the table's name, its rows, and the rows written.
+
+    Without `written` nothing is counted: counting the rows of a view would compute it over all of history.
+    """
     table_name = f"{warehouse.settings.warehouse_path.stem}.analytics.{name}"
     if written is None:
-        # To count a view is to make it, over all of history.
         return {"dagster/table_name": table_name}
     return {
         "dagster/row_count": warehouse.engine.count_rows(name),
@@ -50,7 +52,7 @@ def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Map
 
 
 def week_metadata(warehouse: Warehouse, name: str, weeks: Weeks) -> Iterator[tuple[str, Mapping[str, int]]]:
-    """Return the partitions of a weekly table's last weeks, each with its stored rows: one scan counts them all."""
+    """Yield the partition keys of a run's last weeks, each with its stored rows, counted in one scan."""
     table, noted = TABLES[name], weeks.weeks()[-MOST_WEEKS:]
     if not noted:
         return

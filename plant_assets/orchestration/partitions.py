@@ -1,8 +1,8 @@
-"""WEEKS: ISO weeks of the store's time zone, each named by its Monday.
+"""Partitions: the ISO weeks of the store's time zone, each named by its Monday. Also the tags of runs over weeks.
 
-Weeks begin on Monday because stores restock and report by ISO weeks; Dagster's own weeks begin on Sunday. The
-running week is a partition, so that it can be materialized while it lasts. What lies in a week is decided by
-`plant_assets.calendar`, not here.
+Weeks begin on Monday because stores restock and report by ISO weeks; Dagster's default weeks begin on Sunday. The
+running week is a partition, so that it can be materialized before it ends. Which instants a week contains is in
+`plant_assets.calendar`.
 """
 
 import datetime as dt
@@ -15,18 +15,18 @@ from plant_assets.settings import Settings
 
 KEY_FORMAT = "%Y-%m-%d"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-# For readers of the UI: the weeks of a run, as `--weeks` takes them.
+# The weeks of a run in the form of `--weeks`, for readers of the UI.
 WEEKS = "plant/weeks"
 
 
 def first_week_of(settings: Settings) -> dt.date:
-    """The Monday that partitions begin with; 52 weeks ago before any source is known."""
+    """Return the Monday of the first partition; 52 weeks ago if no source was read yet."""
     today = settings.calendar.date_of(dt.datetime.now(dt.UTC).replace(tzinfo=None))
     return settings.first_week or monday_of(today) - 52 * WEEK
 
 
 def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
-    """The weeks from the store's first to the running one."""
+    """Return the partitions from the store's first week to the running one."""
     return dg.WeeklyPartitionsDefinition(
         start_date=first_week_of(settings).strftime(KEY_FORMAT),
         fmt=KEY_FORMAT,
@@ -37,36 +37,39 @@ def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
 
 
 def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
-    """The tags that make one run of a range of weeks."""
+    """Return the tags of a single run over a range of weeks."""
     return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat(), WEEKS: f"{first}..{last}"}
 
 
 AS_OF = "plant/as_of"
-# On runs over the weeks that are due: of these, only what differs from the source is done.
+# The tag of runs over weeks that are due: they load and make only what changed in the source.
 ONLY_CHANGED = "plant/only_changed"
 # The step that reads the source.
 LOAD_STEP = "load_source"
-# On runs of the command line: the command that is the run's process.
+# The tag of runs of the command line: the command that executes the run.
 STARTED_BY = "plant/started_by"
 
 
 def is_of_daemon(run: dg.DagsterRun) -> bool:
-    """Return whether Dagster's daemon launched the run: one that re-executes a command's run keeps its tags."""
+    """Return whether Dagster's daemon launched the run. A re-execution of a command's run keeps the command's tags."""
     return bool(run.remote_job_origin and (STARTED_BY not in run.tags or run.parent_run_id))
 
 
 def is_only_changed(run: dg.DagsterRun) -> bool:
-    """Whether the run leaves what was made of unchanged rows as it is."""
+    """Return whether the run leaves tables of unchanged rows as they are."""
     return ONLY_CHANGED in run.tags
 
 
 def as_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.datetime:
-    """The instant that the run speaks of, in UTC: a tick's own time, else when the run that read was asked for."""
+    """Return the instant that a step's run is as of, in UTC; see `as_of_run`."""
     return as_of_run(context.run, context.instance)
 
 
 def as_of_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dt.datetime:
-    """Return the instant that a run speaks of, in UTC: a tick's own time, else when the run that read was asked for."""
+    """Return the instant that a run is as of, in UTC.
+
+    It is the time of its tick or command; without one, when the run was created that read the source.
+    """
     tagged = run.tags.get(AS_OF)
     if tagged:
         return dt.datetime.fromisoformat(tagged)
@@ -84,33 +87,34 @@ def reads_source(run: dg.DagsterRun) -> bool:
 
 
 def continued_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.DagsterRun]:
-    """Return the run and those that it re-executes the rest of, from the one that read the source."""
+    """Return the chain of re-executions that ends with the run, from the run that read the source."""
     parent = None if reads_source(run) or not run.parent_run_id else instance.get_run_by_id(run.parent_run_id)
     return [*continued_runs(instance, parent), run] if parent else [run]
 
 
 def request_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """Return the id of what was asked for: a run, the run that this one continues, or the backfill of either."""
+    """Return the id of the request of a run: the backfill, else the first run of its re-executions."""
     asked_for = continued_runs(instance, run)[0]
     return asked_for.tags.get("dagster/backfill", asked_for.run_id)
 
 
 def offsets_of(context: dg.AssetExecutionContext, settings: Settings) -> list[tuple[dt.datetime | None, dt.timedelta]]:
-    """The zone's offsets from the first week to a year after the run, for `local_date`."""
+    """Return the zone's offsets from the first week to a year after the run, for `local_date`."""
     calendar = settings.calendar
-    # Clocks may change as the week begins: the instants before it are still of the week before.
+    # A day earlier, because clocks may change at the very start of the week.
     first = calendar.starts_at(first_week_of(settings)) - dt.timedelta(days=1)
     return calendar.offsets(first, calendar.starts_at(calendar.week_of(as_of(context)) + 52 * WEEK))
 
 
 class InRun(Protocol):
-    """Any of Dagster's contexts within a run of weeks."""
+    """Any Dagster context of a run over weeks."""
 
     @property
-    def partition_key_range(self) -> dg.PartitionKeyRange: ...
+    def partition_key_range(self) -> dg.PartitionKeyRange:
+        """The first and last partition of the run."""
 
 
 def run_weeks(context: InRun, settings: Settings) -> Weeks:
-    """The weeks that the run materializes."""
+    """Return the weeks that the run materializes."""
     keys = context.partition_key_range
     return Weeks(settings.calendar, dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end))

@@ -1,4 +1,4 @@
-"""The 6-hourly schedule. Sensors, which react to what they find, are in `sensors.py`."""
+"""The 6-hourly schedule. Sensors are in `sensors.py`."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from plant_assets.warehouse.open import open_warehouse
 
 
 def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """One run every six hours over the weeks that are due, and all that is not partitioned."""
+    """Return the schedule of a run every six hours, over the weeks that are due and all unpartitioned assets."""
 
     @dg.schedule(
         name="every_six_hours",
@@ -42,7 +42,7 @@ def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
             with open_warehouse(settings, context.log, wait=False) as warehouse:
                 ranges = plan_run(warehouse, at, context.log).ranges
         except SourceError as error:
-            # The run meets the same error and shows it as its failure.
+            # The run meets the same error, and shows it as its failure.
             context.log.error("%s", error)
             ranges = [(max(start, running - settings.late_weeks * WEEK), running)]
         except UsageError as error:

@@ -1,7 +1,7 @@
-"""The sensors: late events, runs that died or hang, alerts. What they send and end is in `alerts.py` and `watch.py`."""
+"""The sensors: late events, runs that died or hang, alerts. What they do is in `alerts.py` and `watch.py`."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -20,7 +20,7 @@ LATE_EVENTS_EVERY, DEAD_RUNS_EVERY, LONG_RUNS_EVERY = 900, 30, 30
 
 
 def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Finds weeks that closed and whose source differs from what was loaded, and has them done again."""
+    """Return the sensor that requests runs for closed weeks whose source differs from what was loaded."""
 
     @dg.sensor(
         name="late_events",
@@ -58,7 +58,7 @@ def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Fails the runs whose process is gone, so that nothing waits for them."""
+    """Return the sensor that fails runs whose process is gone, so that nothing waits for them."""
 
     @dg.sensor(
         name="dead_runs",
@@ -74,7 +74,7 @@ def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def long_runs_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Ends the runs that hang, so that nothing waits for them."""
+    """Return the sensor that ends runs that hang, so that nothing waits for them."""
 
     @dg.sensor(
         name="long_runs",
@@ -90,7 +90,7 @@ def long_runs_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """One sensor for failed runs, one for error checks that failed in runs that went on."""
+    """Return two sensors: for failed runs, and for failed error checks of successful runs."""
 
     def sensor(name: str, status: dg.DagsterRunStatus, description: str) -> dg.SensorDefinition:
         @dg.run_status_sensor(
@@ -115,8 +115,8 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     ]
 
 
-def stopped_page_sensor(settings: Settings, job_name: str, go_on: Collection[str]) -> dg.SensorDefinition:
-    """Keep readers of the weekly page informed if a run of the job was stopped; the checks `go_on` stop none."""
+def stopped_page_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:
+    """Return the sensor that shows on the weekly page that a run of the job stopped."""
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.FAILURE,
@@ -127,7 +127,7 @@ def stopped_page_sensor(settings: Settings, job_name: str, go_on: Collection[str
     )
     def mark(context: dg.RunStatusSensorContext) -> None:
         if context.dagster_run.job_name == job_name and (
-            page := mark_page(settings, context.instance, context.dagster_run, go_on)
+            page := mark_page(settings, context.instance, context.dagster_run)
         ):
             context.log.info("%s says that the run was stopped", page)
 

@@ -1,4 +1,4 @@
-"""What ticks have in common: the run that they wait for, the runs that they request, and those that were skipped.
+"""What ticks of the schedule and the sensors share: the run that they wait for, their requests, skipped ticks.
 
 What a tick decides is in `schedules.py` and `sensors.py`.
 """
@@ -17,7 +17,7 @@ from plant_assets.orchestration.jobs import REFRESH
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, range_tags
 from plant_assets.settings import Settings
 
-# Ticks that are skipped in a row without an alert.
+# How many ticks may be skipped in a row without an alert.
 MOST_SKIPPED = 1
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -29,7 +29,7 @@ UNDER_WAY = [
 
 
 def run_under_way(instance: dg.DagsterInstance) -> str | None:
-    """Return the run of the job that others wait for: one that has started, else one that waits itself."""
+    """Return the id of an unfinished run of the refresh job, a started one first; None if there is none."""
     runs = instance.get_runs(dg.RunsFilter(job_name=REFRESH, statuses=UNDER_WAY))
     return min(runs, key=lambda run: run.status not in STARTED).run_id if runs else None
 
@@ -37,7 +37,7 @@ def run_under_way(instance: dg.DagsterInstance) -> str | None:
 def requests_for(
     ranges: list[tuple[dt.date, dt.date]], start: dt.date, at: dt.datetime, key: str
 ) -> Iterator[dg.RunRequest]:
-    """A run for each range, as far as this process has its weeks."""
+    """Yield a request per range of weeks, without weeks before `start`, the first partition of this process."""
     for first, last in ranges:
         if last >= start:
             first = max(first, start)
@@ -46,7 +46,7 @@ def requests_for(
 
 
 def note_skipped_tick(settings: Settings, log: logging.Logger, reason: str, place: str = "") -> None:
-    """Count the ticks skipped in a row, and send a message once they are too many, once for each reason."""
+    """Count a skipped tick; send a message, once per reason, if too many were skipped in a row."""
     path = settings.dagster_home / "skipped_ticks.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     ticks, told = known.get("ticks", 0) + 1, known.get("told")
@@ -57,5 +57,5 @@ def note_skipped_tick(settings: Settings, log: logging.Logger, reason: str, plac
 
 
 def forget_skipped_ticks(settings: Settings) -> None:
-    """Begin to count anew, as a tick asks for runs."""
+    """Reset the count of skipped ticks."""
     (settings.dagster_home / "skipped_ticks.json").unlink(missing_ok=True)

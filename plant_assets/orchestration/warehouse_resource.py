@@ -1,7 +1,7 @@
-"""The warehouse as Dagster's resource: one for all steps of a run, with the settings that the UI shows of it.
+"""The warehouse as a Dagster resource: one for all steps of a run. Its config shows the settings in the UI.
 
-Dagster stores a resource's config with each job, so the config has what readers may see and no secret. What the
-warehouse is opened with comes in a nested resource, which no record has.
+Dagster stores a resource's config with each job, so secrets are masked there. The settings that open the warehouse
+come in a nested resource, which is not stored.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class Store:
-    """The settings to open the warehouse with, or the warehouse where this process holds it already."""
+    """The settings that open the warehouse, and the warehouse itself if this process already holds it."""
 
     settings: Settings
     opened: Warehouse | None = None
@@ -34,7 +34,7 @@ class _Warehouse(dg.ConfigurableResource[Warehouse]):
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Warehouse]:
-        """Hold the run and its warehouse.
+        """Hold the lock of the run, and its warehouse.
 
         Raises:
             UsageError: the run's config has another setting than the environment.
@@ -60,7 +60,7 @@ class _Warehouse(dg.ConfigurableResource[Warehouse]):
 
 
 def _field(name: str) -> Any:
-    """Return a setting as a field of the config: text that the UI shows, or masks."""
+    """Return a setting as a text field of the config, which the UI masks if it is a secret."""
     return str, Field("", description=PREFIX + name.upper(), json_schema_extra={"dagster__is_secret": is_secret(name)})
 
 
@@ -69,5 +69,5 @@ WarehouseResource = create_model("WarehouseResource", __base__=_Warehouse, __doc
 
 
 def warehouse_resource(settings: Settings, opened: Warehouse | None = None) -> _Warehouse:
-    """Return the resource of one store. `opened` is used where this process holds the warehouse already."""
+    """Return the resource of one store; `opened` is the warehouse if this process already holds it."""
     return WarehouseResource(store=Store(settings, opened), **settings.shown())

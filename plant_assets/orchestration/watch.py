@@ -1,4 +1,4 @@
-"""Runs that hang: their process lives, so that nothing fails them, and every tick waits for them in silence."""
+"""Ends runs that hang. Nothing else would: their process lives, and every tick silently waits for them."""
 
 import contextlib
 import datetime as dt
@@ -14,9 +14,9 @@ from plant_assets.orchestration.alerts import send
 from plant_assets.orchestration.partitions import is_of_daemon
 from plant_assets.settings import Settings
 
-# A run that was asked to end has so many seconds to do so.
+# Seconds that a run has to end after it was asked to.
 PATIENCE = 20
-# On a run of a command that took too long: that an alert has named it.
+# The tag of a command's run that an alert has named.
 NAMED = "plant/named_in_alert"
 _STEP_EVENTS = {
     dg.DagsterEventType.STEP_START,
@@ -27,7 +27,7 @@ _STEP_EVENTS = {
 
 
 def place_of(instance: dg.DagsterInstance, run_id: str) -> str:
-    """Return the step that a run is in, with the time of its start, as words that follow a run."""
+    """Return the step that a run is in and since when, as words that follow the run in a message."""
     under_way: dict[str, float] = {}
     for entry in instance.all_logs(run_id, of_type=_STEP_EVENTS):
         if entry.dagster_event and entry.step_key:
@@ -41,7 +41,7 @@ def place_of(instance: dg.DagsterInstance, run_id: str) -> str:
 
 
 def end_long_runs(settings: Settings, instance: dg.DagsterInstance, log: logging.Logger) -> list[str]:
-    """End the daemon's runs that take longer than `PLANT_MAX_RUN_HOURS`; name those of commands in an alert, once.
+    """End the daemon's runs that take longer than `PLANT_MAX_RUN_HOURS`; send one alert about each run of a command.
 
     Returns:
         The ids of the runs that were ended or named.
@@ -73,19 +73,19 @@ def _is_over(settings: Settings, record: dg.RunRecord) -> bool:
 
 
 def _end(settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, process: int, reason: str) -> None:
-    """Ask a run to end, and kill it if it does not; it has failed then, as alerts are for runs that failed."""
+    """Ask a run to end, and kill it if it does not. Report it as failed, because alerts are sent for failed runs."""
     if not run.is_finished:
         instance.report_run_canceling(run, reason)
         _signal(process, signal.SIGTERM)
     until = time.monotonic() + PATIENCE
-    # A run lets go of its lock just before it reports its end, which would take the place of the failure.
+    # Wait for both: a run frees its lock just before it reports its end, which would overwrite the failure.
     while (is_alive := run.run_id in live_runs(settings)) or not _is_finished(instance, run):
         if time.monotonic() > until:
             break
         time.sleep(0.2)
     ended = instance.get_run_by_id(run.run_id)
     if ended and ended.status not in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE):
-        # First: the code server reports a process that is gone, without the reason.
+        # Before the kill: the code server would report the lost process without this reason.
         instance.report_run_failed(ended, reason)
     if is_alive:
         _signal(process, signal.SIGKILL)

@@ -1,1 +1,1 @@
-"""The sample store, which is made up."""
+"""The sample store: made-up data."""

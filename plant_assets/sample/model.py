@@ -1,6 +1,6 @@
-"""The made-up store as SQL: sessions, orders, stock. How it is cut into days and written is in `store.py`."""
+"""The made-up store as SQL: sessions, orders and stock. `store.py` writes it, a file per table and day."""
 
-# draw(purpose, number) is uniform on [0, 1): 53 bits of an MD5.
+# draw(purpose, number) is uniform on [0, 1): 53 bits of an MD5 hash.
 MODEL = """
 create macro draw(purpose, number) as
     (md5_number_lower(concat(getvariable('seed'), purpose, number)) >> 11)::double / 9007199254740992;

@@ -1,9 +1,9 @@
-"""A store made up by the project: house plants, sessions of all shapes, and orders that agree with stock.
+"""Writes the sample store: house plants, sessions of all shapes, and orders that agree with stock.
 
-The store is a function of its start, seed, rate and number of products; its end only cuts it off. So a folder that
-is extended holds the rows of one written at once. Random draws are MD5 of what they are for, never of the clock.
-Rows are made by the engine; stock is simulated there too: lost demand is the reflection of cumulated demand at
-zero (Skorokhod's map: stock = x - min(0, running minimum of x), x = supply less demand).
+The store is a function of its start, seed, rate and number of products; the end only cuts it off. So a folder that
+was extended has the same rows as one written at once. A random draw is the MD5 of its purpose, and never depends on
+the clock. The engine makes the rows and simulates stock. Lost demand follows from the Skorokhod reflection map
+(Skorokhod 1961): stock = x - min(0, running minimum of x), where x is supply less demand.
 """
 
 import datetime as dt
@@ -26,7 +26,7 @@ RATE_WEEKS = 12
 OBSERVED_EVERY = dt.timedelta(hours=6)
 DAY = dt.timedelta(days=1)
 FORMATS = ("csv", "parquet")
-# Options of the command, with the least and the most: MD5 and dates go further, no disk does.
+# Options of the command with their lowest and highest values: disks are the limit, not MD5 or dates.
 ALLOWED = {"sessions": (1, 10**9), "weeks": (1, 5_000), "products": (3, 10**6), "seed": (-(10**15), 10**15)}
 INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 NEW_ON_DAY, LEAVES_ON_DAY = 30, 50
@@ -41,7 +41,7 @@ PLANTS = (
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a sample folder remembers: enough to go on with it."""
+    """The arguments of a sample store, kept in its folder so that it can be extended."""
 
     start: str
     end: str
@@ -61,9 +61,20 @@ def write(
     format: str = "csv",
     on_day: Callable[[dt.date], None] | None = None,
 ) -> Manifest:
-    """Write a sample store that ends at `end`, or extend the one that is there to that instant.
+    """Write a sample store, or extend the one that is there.
 
-    `sessions` is the rate, per 12 weeks. What the folder remembers wins over the other arguments.
+    Args:
+        directory: the folder.
+        end: the instant at which the store ends. The following arguments are ignored if the folder has a store.
+        sessions: the rate: sessions per 12 weeks.
+        weeks: how long before `end` the store begins.
+        products: the number of products.
+        seed: any number; another seed gives another store.
+        format: the extension of the files.
+        on_day: called after each day that was written.
+
+    Returns:
+        The manifest of the folder.
 
     Raises:
         UsageError: an argument is out of range, or the folder holds something else.
@@ -95,7 +106,11 @@ def write(
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """What the folder remembers; None where it is no sample store."""
+    """Return the manifest of a folder; None if it has no sample store.
+
+    Raises:
+        UsageError: the manifest cannot be read.
+    """
     try:
         return Manifest(**json.loads((directory / MANIFEST).read_text()))
     except FileNotFoundError:
@@ -105,7 +120,7 @@ def read_manifest(directory: Path) -> Manifest | None:
 
 
 def extend(directory: Path, end: dt.datetime) -> None:
-    """Bring the default sample store to an instant, writing it first where there is none."""
+    """Extend the sample store to an instant; write one with default arguments if there is none."""
     write(directory, end.replace(microsecond=0))
 
 
@@ -142,7 +157,7 @@ def _copy(
 
 
 def _simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime) -> None:
-    """Make the tables that the daily files are cut from."""
+    """Make the tables from which the daily files are selected."""
     per_day = wanted.sessions / (RATE_WEEKS * 7)
     connection.execute("set TimeZone = 'UTC'")
     for name, value in {

@@ -1,4 +1,7 @@
-"""What every source is: its files, or what stands for them, and how their rows are staged. No kind of it is here."""
+"""The interface of every source: its parts (files, tables or weeks), and how their rows are staged.
+
+Files are read in `files/`, databases in `postgres/`.
+"""
 
 import abc
 import datetime as dt
@@ -18,10 +21,18 @@ from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, ReadTable, Sourc
 
 @dataclass
 class SourceFile:
-    """A file of a table, named relative to the source. `observed_at` is set for dated products.
+    """A part of a source that is read whole: a file, a live table or a week of one, or an instant of dbt's history.
 
-    One without an extension is an instant of dbt's history. `mapping` is the digest of the mapping that it is read by.
-    `is_part` says that it is a week of a table, and can be read again without the others.
+    Attributes:
+        table: the source table whose rows it holds.
+        name: its name, for a file the path relative to the source.
+        path: the path of a file.
+        extension: the extension of a file; empty for a part that is not a file.
+        size: bytes of a file, rows of a live table or week.
+        modified_ns: when the file changed, or the table was observed, in nanoseconds since 1970.
+        observed_at: the instant of a dated observation of products, else None.
+        mapping: the digest of the mapping by which it is read.
+        is_part: whether it is a week of a table, which can be read again without the other weeks.
     """
 
     table: str
@@ -37,9 +48,9 @@ class SourceFile:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the content, and the mapping: by another one the rows are others.
+        """The SHA-256 of the content, and the mapping's digest: another mapping makes other rows of the same file.
 
-        A footer of parquet does not tell two rows' exchanged values apart.
+        The content is hashed in full: a parquet footer stays equal when two rows exchange values.
         """
         if self._hash is None:
             try:
@@ -53,20 +64,20 @@ class SourceFile:
         return f"{content_hash}:{self.mapping}" if self.mapping else content_hash
 
     def is_read_as(self, content_hash: str) -> bool:
-        """Whether what has that hash was read by the same mapping."""
+        """Return whether the content with that hash was read by the same mapping."""
         return content_hash.partition(":")[2] == self.mapping
 
     def has_content_of(self, content_hash: str) -> bool:
-        """Whether the content has that hash, by whatever mapping."""
+        """Return whether the content has that hash, whatever the mapping."""
         return content_hash.partition(":")[0] == self.content_hash.partition(":")[0]
 
     @property
     def has_lines(self) -> bool:
-        """Whether its rows are lines, so that one can be named by its line and text."""
+        """Whether its rows are lines of text, so that a message can name a row by its line."""
         return self.extension.startswith(("csv", "jsonl"))
 
     def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
-        """Whether it is as it was: by size and time, which are cheap to see; by content where only the time differs."""
+        """Return whether the part is unchanged: by size and time, and by content only if the time alone differs."""
         return (
             self.is_read_as(content_hash)
             and self.size == size
@@ -74,7 +85,7 @@ class SourceFile:
         )
 
     def begins_with(self, size: int, content_hash: str) -> bool:
-        """Whether whole lines were only added to a file that was that long, with that hash."""
+        """Return whether whole lines were appended to a file of that size and hash, and nothing else changed."""
         if self.extension not in ("csv", "jsonl") or self.size <= size or not size:
             return False
         with self.path.open("rb") as stream:
@@ -83,22 +94,27 @@ class SourceFile:
 
 
 class Source(abc.ABC):
-    """A store's tables, by the names that the mapping gives them; `name` is the source's for readers."""
+    """A store's tables, by the names that the mapping gives them. `name` is how messages call the source."""
 
     def __init__(self, name: str, calendar: Calendar, mapping: StoreMapping, prefix: str = "") -> None:
         self.name, self.calendar, self.mapping = name, calendar, mapping
-        # What stands before the names of files in the engine.
+        # The engine gives absolute paths: this part is cut off to get the names of files.
         self._prefix = prefix
 
     @abc.abstractmethod
     def list_files(self) -> dict[str, list[SourceFile]]:
-        """The files of each table, or what stands for them; an absent optional table has none."""
+        """Return the parts of each source table; an absent optional table has none.
+
+        Raises:
+            SourceError: the source cannot be read, or lacks a needed table.
+        """
 
     @abc.abstractmethod
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
-        """Add files to `_staged_<table>`: typed columns, file, line, raw_text, row_key, column_name and reason.
+        """Add the rows of parts to `_staged_<table>`, one per row read.
 
-        Every row read is there; `reason` and `row_key` are NULL for those that can be loaded.
+        Its columns are the table's, typed, then file, line, raw_text, row_key, column_name and reason. The reason of a
+        row that can be loaded is NULL, and so is its row_key.
 
         Raises:
             SourceError: a file cannot be read to its end, or lacks a needed column.
@@ -106,13 +122,13 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
-        """What could be tables of the source, whatever their names, each with its columns."""
+        """Return everything that could be a table of the source, by name, each with its columns."""
 
     def _lacks(self, name: str, found: Collection[str]) -> bool:
-        """Whether a table that must be there is not among those found; dbt's history tells of the products too.
+        """Return whether a needed table is missing. dbt's history can replace the products.
 
         Raises:
-            SourceError: there is a history, and PLANT_MAPPING makes the products of the events.
+            SourceError: dbt's history is there, and PLANT_MAPPING makes the products from the events.
         """
         is_told = name == "products" and HISTORY in found
         if is_told and self.mapping.makes_products:
@@ -123,30 +139,30 @@ class Source(abc.ABC):
         return SOURCE_TABLES[name].is_needed and bool(self.mapping.table(name)) and name not in found and not is_told
 
     def _or_history(self, name: str) -> str:
-        """What may be there in the place of a missing table: of products dbt's history."""
+        """Return what a message adds about a missing table: dbt's history can replace the products."""
         history = self.mapping.table(HISTORY)
         return f"; or dbt's history, {history}" if name == "products" and history else ""
 
     @property
     def is_asked_for_weeks(self) -> bool:
-        """Whether a load takes weeks for known that may have changed: then `weeks_of_events` says what they hold."""
+        """Whether a load skips weeks that may have changed since. If so, it asks `weeks_of_events` what they hold."""
         return False
 
     def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
-        """Return each of the events that the source has now, with its week.
+        """Return the id and week of each of these events that the source has now.
 
-        Only sources with `is_asked_for_weeks` answer: a load of any other has staged every row that may have moved.
+        Only sources with `is_asked_for_weeks` answer. A load of any other has staged every row that may have moved.
         """
         raise NotImplementedError(f"{type(self).__name__} is not asked for the weeks of events")
 
     def oddities(self) -> list[str]:
-        """What makes reading it slow, if anything."""
+        """Return what makes reading the source slow, a sentence each."""
         return []
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let go of what reading holds."""
+        """Release what reading holds open."""
 
     def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
-        """The statement that types what `select` reads and gives each row that cannot be loaded its reason."""
+        """Return the statement that types the rows of `select`, and gives each invalid row its reason."""
         return insert_typed(table, types, select, raw_text, self.calendar, self._prefix)

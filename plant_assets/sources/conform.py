@@ -1,6 +1,6 @@
-"""How rows become ours, as SQL: types, instants, weeks, stages, ids, and why a row is refused.
+"""SQL that types the rows of a source: values, instants, weeks, stages and ids, and why a row is rejected.
 
-What reads the rows as they are is each source's own. Names of columns and files reach SQL quoted or not at all.
+Each source brings its own statement that reads the rows. Names of columns and files reach SQL only quoted.
 """
 
 import datetime as dt
@@ -20,17 +20,17 @@ from plant_assets.sql import literal
 def insert_typed(
     table: ReadTable, types: dict[str, str], select: str, raw_text: str, calendar: Calendar, prefix: str
 ) -> str:
-    """Return the statement that types what `select` reads and gives each row that cannot be loaded its reason.
+    """Return the statement that types the rows of `select`, and gives each invalid row its reason.
 
     Args:
-        table: whose rows are read.
+        table: the table as the store has it.
         types: the engine's type of each column of `select`.
-        select: what reads the rows as they are.
-        raw_text: a row as it was read, as SQL.
-        calendar: that tells the week of an event.
-        prefix: what stands before the names of files in the engine.
+        select: the statement that reads the rows untyped.
+        raw_text: the SQL expression of a row's text as it was read.
+        calendar: the store's weeks.
+        prefix: the start of the engine's file names, which is cut off.
     """
-    # dbt's instants are the warehouse's that it wrote to, not the store's.
+    # dbt writes instants in its own warehouse's form: the mapping's form is that of the store.
     typed, problems, clocks, time = [], [], "", Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
         if kind == INSTANT and time != Time():
@@ -71,7 +71,7 @@ def insert_typed(
 
 @functools.cache
 def _week_of(calendar: Calendar, instant: str) -> str:
-    """The Monday of an instant's week, as SQL: each offset of the zone from the transition it holds from."""
+    """Return the SQL of the Monday of an instant's week, with a case per offset of the zone."""
     changes = calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
     from_instants = [until for until, _offset in changes[:-1]]
     cases = [
@@ -85,9 +85,9 @@ def _week_of(calendar: Calendar, instant: str) -> str:
 
 @functools.cache
 def _instant_of_clock(name: str, calendar: Calendar) -> str:
-    """The UTC instant of a time read off a zone's clock, as SQL over `clock_` and `is_utc_` of a column.
+    """Return the SQL of a local time's UTC instant, over the `clock_` and `is_utc_` columns of a column.
 
-    An hour that a change of clocks repeats is its first pass; one that it skips is read by the offset before.
+    If a change of clocks repeats an hour, its first pass counts. A skipped hour is read with the offset before it.
     """
     changes = calendar.offsets(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
     clock, cases = f"clock_{name}", []
@@ -96,7 +96,7 @@ def _instant_of_clock(name: str, calendar: Calendar) -> str:
         cases.append(f"when {clock} >= timestamp '{until + max(before, offset)}' then {_minus(clock, offset)}")
     first = _minus(clock, changes[0][1])
     instant = f"case when is_utc_{name} then {clock} {' '.join(reversed(cases))} else {first} end"
-    # A day within the bounds of instants, whatever the offset.
+    # One day inside the bounds of stored instants, so that any offset stays within them.
     return f"if({clock} between timestamp '1970-01-02' and timestamp '9999-12-30', {instant}, null)"
 
 
@@ -104,26 +104,26 @@ def _minus(clock: str, offset: dt.timedelta) -> str:
     return f"{clock} - to_seconds({int(offset.total_seconds())})"
 
 
-# What the engine says of a row that can be loaded, and whose id is no UUID.
+# The engine's error for a valid row whose id is not a UUID.
 _NO_UUID = "not written as a UUID is: "
 
 
 def column_without_uuids(error: duckdb.Error) -> str | None:
-    """The column of ids that a table was not staged for, as not all of them are UUIDs; None where that is not why."""
-    # From its beginning to its end: other messages may quote names of files.
+    """Return the id column that has a value which is not a UUID, if that is what the error says, else None."""
+    # A full match: other messages may quote names of files.
     found = re.fullmatch(f"Invalid Input Error: {_NO_UUID}([a-z_]+)", str(error).strip())
     return found[1] if found else None
 
 
 def _as_uuid(name: str, text: str) -> str:
-    """An id as UUID, as SQL; that of a row that is refused may be none."""
+    """Return the SQL of an id as UUID; it raises an error if the id of a valid row is not one."""
     uuid = f"try_cast({text} as uuid)"
-    # The comparison first: what a row's reason hangs on costs more, and is asked only where it fails.
+    # The comparison comes first: the reason costs more, and is evaluated only if the comparison fails.
     return f"if({uuid}::varchar = {text} or reason is not null, {uuid}, error('{_NO_UUID}{name}'))"
 
 
 def _content_id(table: ReadTable) -> str:
-    """What an event without an id is told by, as SQL: equal for events that hold the same."""
+    """Return the SQL of an id for events without one: a hash of their values, equal for equal events."""
     held = ", ".join(f"typed_{name}::varchar" for name in table.columns if name != "event_id")
     return f"md5(to_json([{held}])::varchar)"
 
@@ -133,7 +133,7 @@ _WITH_OFFSET = r":[0-9]{2}([.][0-9]+)?\s*([A-Za-z]|[+-][0-9]).*$"
 
 
 def _clock(source_type: str, name: str, time: Time) -> str:
-    """What a column's value reads on the clock, and whether that is UTC's, as SQL: `clock_` and `is_utc_`."""
+    """Return the SQL of two columns: `clock_`, a value's time as written, and `is_utc_`, whether that is UTC."""
     text = _text(source_type, name)
     clock, is_utc = f"try_cast({text} as timestamptz) at time zone 'UTC'", f"regexp_matches({text}, '{_WITH_OFFSET}')"
     if source_type in _WITH_ZONE:
@@ -148,7 +148,7 @@ def _clock(source_type: str, name: str, time: Time) -> str:
 
 
 def _stage(text: str, stages: dict[str, Stage]) -> str:
-    """The stage of a store's event type, as SQL; a type that is none stays, and bears no stage's name."""
+    """Return the SQL of the stage of a store's event type; a type without one stays, and never has a stage's name."""
     cases = " ".join(f"when {literal(theirs)} then '{stage}'" for theirs, stage in stages.items())
     others = " ".join(f"when '{stage}' then 'other {stage}'" for stage in STAGES if stage not in stages)
     return f"case {text} {cases} {others} else {text} end"
@@ -163,7 +163,7 @@ def _text(source_type: str, name: str) -> str:
 
 
 def _typed(kind: str, source_type: str, name: str) -> str:
-    """The value in the contract's type, NULL where it has none; instants from 1970 to 9999."""
+    """Return the SQL of a value in the contract's type, NULL if it cannot be read. Instants are from 1970 to 9999."""
     text = _text(source_type, name)
     if kind == TEXT:
         return text
@@ -181,6 +181,6 @@ def _typed(kind: str, source_type: str, name: str) -> str:
     else:
         instant = f"try_cast({text} as timestamptz) at time zone 'UTC'"
     if name == "dbt_valid_to":
-        # What stands for an open end may be the last second of all, or infinity.
+        # Some adapters write an open end as the last possible instant, or as infinity.
         instant = f"least({instant}, timestamp '9999-12-31')"
     return f"if({instant} between timestamp '1970-01-01' and timestamp '9999-12-31', {instant}, null)"

@@ -1,8 +1,8 @@
-"""dbt's history of the products as observations: at each instant at which it changed, the rows that were valid.
+"""A dbt snapshot of the products as observations: one per instant at which it changed, of the rows then valid.
 
-Statements over `_staged_products_snapshot`, or over what is stored of it. Instants are cut to whole seconds, as all
-observations are: of rows that change within one second the last counts. A row is valid from its dbt_valid_from until
-before its dbt_valid_to, and for ever where that is NULL or over a day ahead of the run.
+The statements run on `_staged_products_snapshot`, or on the stored rows. Instants are cut to whole seconds, as for all
+observations: if a product changes twice within a second, the last row counts. A row is valid from its dbt_valid_from
+until before its dbt_valid_to; without an end if that is NULL, or more than a day ahead of the run.
 """
 
 import datetime as dt
@@ -17,17 +17,17 @@ BACKWARDS = "ends before it begins"
 
 
 def name_of(observed_at: dt.datetime) -> str:
-    """What stands for the file of an observation that dbt's history tells of."""
+    """Return the part name of an observation that is made from dbt's history."""
     return f"{FROM_HISTORY}{observed_at.isoformat()}Z"
 
 
 def is_of_history(file: str | None) -> bool:
-    """Whether that is the name of such an observation."""
+    """Return whether a part name is that of an observation made from dbt's history."""
     return file is not None and file.startswith(FROM_HISTORY)
 
 
 def judge_intervals(connection: duckdb.DuckDBPyConnection, until: dt.datetime) -> None:
-    """Refuse the staged rows that begin after `until`, or end before they begin."""
+    """Reject the staged rows that begin after `until`, or end before they begin."""
     connection.execute(
         f"update {STAGED_HISTORY} set reason = if(dbt_valid_from > ?, 'future', '{BACKWARDS}'),"
         " column_name = if(dbt_valid_from > ?, 'dbt_valid_from', 'dbt_valid_to')"
@@ -37,7 +37,7 @@ def judge_intervals(connection: duckdb.DuckDBPyConnection, until: dt.datetime) -
 
 
 def judge_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse the staged rows that go on where another one of the product has begun: what dbt wrote last stays."""
+    """Reject the staged rows that overlap a later one of their product: the latest `dbt_valid_from` wins."""
     connection.execute(
         f"update {STAGED_HISTORY} set reason = 'conflict', column_name = 'dbt_valid_to' from"
         " (select rowid as staged_row, dbt_valid_to as ends_at, lead(dbt_valid_from) over"
@@ -47,7 +47,10 @@ def judge_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def note_intervals(connection: duckdb.DuckDBPyConnection, rows: str, until: dt.datetime) -> None:
-    """Keep in `history` what each row that has begun says, for which whole seconds; a deleted product has no row."""
+    """Make the temp table `history`: a row per product and interval of whole seconds.
+
+    Rows of deleted products, and rows that begin after `until`, are left out.
+    """
     connection.execute(
         "create or replace temp table history as select product_id, name, price, inventory,"
         " date_trunc('second', dbt_valid_from) as begins_at,"
@@ -59,9 +62,9 @@ def note_intervals(connection: duckdb.DuckDBPyConnection, rows: str, until: dt.d
 
 
 def observations(connection: duckdb.DuckDBPyConnection) -> list[tuple[dt.datetime, str]]:
-    """The instants of `history` in order, each with the sum of the hashes of its products.
+    """Return the instants of `history` in order, each with the sum of the hashes of the rows then valid.
 
-    The sum goes on from instant to instant with what begins and ends: the products are not had side by side.
+    It is a running sum: rows that begin are added, rows that end subtracted. So no instant needs all its products.
     """
     return connection.execute(
         "with hashed as (select begins_at, ends_at, md5_number_lower(to_json([product_id, name, price::varchar,"
@@ -74,7 +77,7 @@ def observations(connection: duckdb.DuckDBPyConnection) -> list[tuple[dt.datetim
 
 
 def stage(connection: duckdb.DuckDBPyConnection, instants: list[dt.datetime]) -> None:
-    """Stage, of each of these instants, the products that `history` holds valid."""
+    """Add the products that are valid at each of these instants to `_staged_products`."""
     connection.execute(
         "create or replace temp table history_instants as select unnest(?::timestamp[]) as observed_at,"
         " unnest(?::varchar[]) as file",

@@ -1,10 +1,10 @@
-"""What is wrong with a store's data, or with how it is described."""
+"""The error of a store's data, or of the mapping that describes it."""
 
 
 class SourceError(Exception):
-    """The source, or a table of it, cannot be read; the message names path, table and what was expected.
+    """The source or one of its tables cannot be read. The message names path, table and what was expected.
 
-    What a file's name or header holds is shown so that the message stays one printable line.
+    Control characters of file names and headers are escaped, so that the message is one printable line.
     """
 
     def __init__(self, message: str) -> None:

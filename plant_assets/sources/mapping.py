@@ -1,6 +1,6 @@
-"""How a store's own tables, columns, event types and instants become ours: the file that PLANT_MAPPING names.
+"""The mapping file that PLANT_MAPPING names: a store's own names of tables, columns, event types and instants.
 
-Nothing here reads the store. The file's names reach SQL only as quoted names and literals, by `files`.
+Nothing here reads the store. Names from the file reach SQL only as quoted names and literals.
 """
 
 import datetime as dt
@@ -33,21 +33,21 @@ from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
 
 NONE = "none"
-# What a person writes is far below: YAML is slow to read, and a few lines of aliases can name billions of things.
+# Limits far above any real mapping: YAML is slow to read, and a few lines of aliases can expand to billions of nodes.
 MOST_BYTES, MOST_THINGS = 1_000_000, 100_000
-# A column of events that only products made from events have use for.
+# A column of events that is read only if products are made from events.
 PRICE_OF_EVENT = "price"
 
 TableName = Literal["events", "products", "order_items", "orders", "products_snapshot"]
 Stage = Literal["page_view", "add_to_cart", "checkout", "package_shipped"]
-# Names are quoted where they reach the engine; a quote in a name would need another rule in each format.
+# Names are quoted in SQL. A quote inside a name would need another rule for each file format.
 FileStem = Annotated[str, StringConstraints(pattern=r"""^[^."'\\/\x00-\x1f][^"'\\/\x00-\x1f]*$""")]
 ColumnName = Annotated[str, StringConstraints(pattern=r"""^[^"'\\\x00-\x1f]+$""")]
 Constant = StrictStr | StrictInt | StrictFloat
 
 
 class MappingError(SourceError):
-    """The mapping's file cannot be used; the message names file, line and field."""
+    """The mapping file cannot be used. The message names file, line and field."""
 
 
 class _Section(BaseModel):
@@ -55,7 +55,7 @@ class _Section(BaseModel):
 
 
 class Time(_Section):
-    """How the store writes instants: a format of strptime, and the zone of those without an offset."""
+    """How the store writes instants: a strptime format, and the zone of instants without an offset."""
 
     format: str | None = None
     zone: str = "UTC"
@@ -68,7 +68,7 @@ class Time(_Section):
             if value is None or dt.datetime.strptime(instant.strftime(value), value).date() == instant.date():
                 return value
         except (ValueError, re.error):
-            # Of a part that is given twice strptime makes a pattern that is none.
+            # A directive that is given twice makes strptime build an invalid pattern.
             pass
         raise ValueError("a format of strptime that names year, month and day, like %d.%m.%Y %H:%M:%S")
 
@@ -76,7 +76,7 @@ class Time(_Section):
 
 
 class StoreMapping(_Section):
-    """What a store calls what we read. Without a file, everything has our name."""
+    """A store's names for what we read. Without a mapping file, every name is ours."""
 
     tables: dict[TableName, FileStem] = {}
     columns: dict[TableName, dict[str, ColumnName]] = {}
@@ -86,12 +86,12 @@ class StoreMapping(_Section):
 
     @cached_property
     def digest(self) -> str:
-        """What rows read by another mapping are told by; nothing where all names are ours."""
+        """A hash of the mapping, so that rows read by another one are known; empty if every name is ours."""
         given = self.model_dump_json(exclude_defaults=True)
         return "" if given == "{}" else hashlib.sha256(given.encode()).hexdigest()[:16]
 
     def table(self, name: str) -> str | None:
-        """The store's name of a table; None where it says that it has none."""
+        """Return the store's name of a table; None if the mapping says that the store does not have it."""
         theirs = next((theirs for ours, theirs in self.tables.items() if ours == name), name)
         return None if theirs == NONE else theirs
 
@@ -102,28 +102,28 @@ class StoreMapping(_Section):
 
     @property
     def has_order_items(self) -> bool:
-        """Whether an order's products are told by its items; else an event names its own."""
+        """Whether order items give the products of an order; without them, each event names its own product."""
         return self.table("order_items") is not None
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that the store has, in order."""
+        """The funnel stages that the store has, in order."""
         return STAGES if self.event_types is None else tuple(s for s in STAGES if s in self.event_types.values())
 
     def columns_read(self, table: str, names: Iterable[str]) -> dict[str, str]:
-        """Of our columns those that the store's files have, each with the name there."""
+        """Return those of our columns that the store has, each with the store's name."""
         given, constants = self._of(self.columns, table), self._of(self.constants, table)
         theirs = {name: given.get(name, name) for name in names if name not in constants}
         return {name: column for name, column in theirs.items() if column != NONE}
 
     def constant(self, table: str, name: str) -> str | None:
-        """The value that stands in every row of a column that the store's files do not have."""
+        """Return the constant value of a column that the store does not have, or None."""
         value = self._of(self.constants, table).get(name)
         return None if value is None else str(value)
 
     @property
     def makes_event_ids(self) -> bool:
-        """Whether an event is told by what it holds, as the store gives it no id."""
+        """Whether events get a hash of their values as id, because the store gives them none."""
         return self._of(self.columns, "events").get("event_id") == NONE
 
     def _of(self, section: dict[Any, dict[str, Any]], table: str) -> dict[str, Any]:
@@ -131,19 +131,19 @@ class StoreMapping(_Section):
 
 
 def mapping_of(settings: Settings) -> StoreMapping:
-    """The mapping of the settings' source, read now; the sample store has our names.
+    """Return the mapping of the settings' source. The sample store needs none.
 
     Raises:
-        MappingError: the file cannot be used; the message names file, line and field.
+        MappingError: the file cannot be used. The message names file, line and field.
     """
     return read_mapping(settings.mapping) if settings.mapping and not settings.is_sample else StoreMapping()
 
 
 def read_mapping(path: Path) -> StoreMapping:
-    """Read and validate a mapping.
+    """Read and validate a mapping file.
 
     Raises:
-        MappingError: the file cannot be used; the message names file, line and field.
+        MappingError: the file cannot be used. The message names file, line and field.
     """
     text = _text_of(path)
     try:
@@ -187,7 +187,7 @@ def _text_of(path: Path) -> str:
 
 
 def _things(node: yaml.Node | None, known: dict[int, int]) -> int:
-    """Return how many nodes there are once each alias is what it names; one within itself counts once."""
+    """Return the number of YAML nodes once aliases are expanded; an alias inside its own node counts once."""
     if id(node) not in known:
         known[id(node)] = 1
         parts = node.value if isinstance(node, yaml.CollectionNode) else []
@@ -197,13 +197,13 @@ def _things(node: yaml.Node | None, known: dict[int, int]) -> int:
 
 
 class _Lines:
-    """Where in the file each field stands."""
+    """The line of each field of a mapping file."""
 
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
         self._path, self._root = path, root
 
     def error(self, field: tuple[int | str, ...], problem: str) -> MappingError:
-        """The error of a field; it stands in the line of its key."""
+        """Return the error of a field, with the line of its key."""
         line, node, names = 1, self._root, []
         for part in field:
             keys = node.value if isinstance(node, yaml.MappingNode) else []
@@ -216,8 +216,12 @@ class _Lines:
         return MappingError(f"{self._path}, line {line}: {place}{problem}")
 
     def require_distinct_keys(self) -> None:
-        """Refuse a key that is given twice: YAML's readers take the last without a word."""
-        # An alias may stand within what it names.
+        """Check that no key is given twice: a YAML parser silently takes the last one.
+
+        Raises:
+            MappingError: a key is given twice.
+        """
+        # An alias may be inside the node that it names.
         nodes, known = [self._root], set[int]()
         while nodes:
             node = nodes.pop()
@@ -250,7 +254,7 @@ def _what_is_allowed(error: Any) -> str:
 
 
 def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
-    """Refuse what each field allows by itself, but the tables do not."""
+    """Check what no field can check alone: columns against tables, and constants against columns."""
     if mapping.table("events") is None:
         raise lines.error(("tables", "events"), "a store without events has nothing to read")
     for section, given in (("columns", mapping.columns), ("constants", mapping.constants)):

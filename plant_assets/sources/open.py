@@ -1,4 +1,4 @@
-"""Where a store's tables are read from. Each source stages typed rows; refusals keep their reason."""
+"""Choose the source that the settings name. How it is read is in `files/` and `postgres/`."""
 
 import datetime as dt
 
@@ -15,7 +15,14 @@ def source_of(
     anew: tuple[dt.date, dt.date] | None = None,
     counts_weeks: bool = False,
 ) -> Source:
-    """The source that the settings name, as of an instant. What else is given says which weeks of a database to read.
+    """Return the source that the settings name.
+
+    Args:
+        settings: the settings.
+        as_of: when live tables are observed.
+        first_week: the first week that was ever loaded. Only databases use it, and what follows.
+        anew: the first and last week to read again in any case.
+        counts_weeks: whether to read closed weeks again whose number of rows changed.
 
     Raises:
         MappingError: the mapping's file cannot be used.
@@ -23,7 +30,7 @@ def source_of(
     mapping = mapping_of(settings)
     if settings.database is None:
         return FileSource(settings.source_path, settings.calendar, mapping)
-    # Stores of files need no database's driver.
+    # Here, so that stores of files do not need the driver of a database.
     from plant_assets.sources.postgres.source import PostgresSource
 
     return PostgresSource(
@@ -32,10 +39,12 @@ def source_of(
 
 
 def require_files(settings: Settings) -> None:
-    """Look at a store's files before anything is locked or written. Another store's are for the warehouse to refuse.
+    """Check that a store's files can be listed, before anything is locked or written.
+
+    Files of a store other than the warehouse's are not checked here: the warehouse rejects them when it opens.
 
     Raises:
-        SourceError: a run could not read them; the message names the file or what is missing.
+        SourceError: a run could not list the files. The message names the file, or what is missing.
     """
     is_own = all(settings.remembered(name) in (None, value) for name, value in settings.store().items())
     if is_own and settings.source and settings.database is None:

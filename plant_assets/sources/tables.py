@@ -1,6 +1,6 @@
-"""The tables of a source: their columns and keys, and the tables that their rows are staged in.
+"""The source tables: their columns and keys, and the DDL of the tables that their rows are staged in.
 
-How values become ours is in `conform.py`, how a store names its tables and columns in `mapping.py`.
+How values are typed is in `conform.py`, and how a store names its tables and columns in `mapping.py`.
 """
 
 import functools
@@ -17,10 +17,16 @@ from plant_assets.sql import literal
 
 @dataclass(frozen=True)
 class SourceTable:
-    """What is read of one source table, and how its rows are told apart and accounted for.
+    """One source table: which columns are read, and how its rows are identified and counted.
 
-    `required` must not be NULL, `optional` columns may be missing; `bucket` is the SQL text under which a staged row is
-    counted.
+    Attributes:
+        name: its name in the source.
+        target: the raw table that it is loaded into.
+        is_needed: whether a source without it cannot be loaded.
+        required: columns that must not be NULL.
+        key: the columns that identify a row.
+        bucket: the SQL of the partition under which a staged row is counted.
+        optional: columns that the source may lack.
     """
 
     name: str
@@ -33,13 +39,13 @@ class SourceTable:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The columns that are read, each with its type; ids are read as text."""
+        """The columns that are read, each with its contract type; ids are read as text."""
         types = {column.name: TEXT if column.type == ID else column.type for column in TABLES[self.target].columns}
         return {name: kind for name, kind in types.items() if name != "observed_at"}
 
 
 NO_WEEK = "no week"
-# What dbt wrote of the products: `history` makes observations of it.
+# dbt's snapshot of the products. `dbt_snapshot.py` makes observations of it.
 HISTORY = "products_snapshot"
 SOURCE_TABLES = {
     table.name: table
@@ -91,9 +97,9 @@ SOURCE_TABLES = {
 
 @dataclass(frozen=True)
 class ReadTable:
-    """A table as a store's files have it: the names there, and what stands for columns that they do not have.
+    """A source table as one store has it: the store's names of its columns, and constants for those that it lacks.
 
-    `uuids` are the columns that are staged as UUID.
+    `uuids` are the id columns that are staged as UUID.
     """
 
     table: SourceTable
@@ -102,21 +108,26 @@ class ReadTable:
 
     @property
     def name(self) -> str:
+        """The name of the source table."""
         return self.table.name
 
     @functools.cached_property
     def columns(self) -> dict[str, str]:
-        """Our columns with their types."""
+        """Our columns, each with its contract type."""
         is_priced = self.name == "events" and self.mapping.makes_products
         return self.table.columns | ({PRICE_OF_EVENT: PRICE} if is_priced else {})
 
     @functools.cached_property
     def theirs(self) -> dict[str, str]:
-        """Our columns that the files have, each with its name there."""
+        """Our columns that the store has, each with the store's name."""
         return self.mapping.columns_read(self.name, self.columns)
 
     def values(self, places: dict[str, str]) -> str:
-        """Our columns as SQL: those that are read by their places, the others by what stands for them."""
+        """Return our columns as a SQL select list.
+
+        Args:
+            places: the SQL expression of each column that is read. The others get their constant, or NULL.
+        """
 
         def constant(name: str) -> str:
             value = self.mapping.constant(self.name, name)
@@ -126,7 +137,7 @@ class ReadTable:
 
 
 def staged_uuids(connection: duckdb.DuckDBPyConnection, table: SourceTable) -> frozenset[str]:
-    """The ids of a table that are staged as UUID."""
+    """Return the id columns of a table that are staged as UUID."""
     found = connection.execute(
         "select column_name from duckdb_columns() where table_name = ? and data_type = 'UUID'",
         [f"_staged_{table.name}"],
@@ -135,7 +146,11 @@ def staged_uuids(connection: duckdb.DuckDBPyConnection, table: SourceTable) -> f
 
 
 def require_columns(table: ReadTable, place: object, found: list[str]) -> None:
-    """Refuse a table that lacks a column, or has one twice; `place` is where it was found."""
+    """Check that a table has each column that is read, once.
+
+    Raises:
+        SourceError: it lacks a column, or has one twice. The message names `place`, where the table was found.
+    """
     theirs = dict.fromkeys(table.theirs.values())
     optional = [table.theirs.get(name) for name in table.table.optional]
     missing = [name for name in theirs if name not in found and name not in optional]
@@ -148,9 +163,9 @@ def require_columns(table: ReadTable, place: object, found: list[str]) -> None:
 def staged_columns(
     table: SourceTable, mapping: StoreMapping | None = None, stored: Mapping[str, str] | None = None
 ) -> str:
-    """The DDL of a staged table's columns: those of its target in order, then what was found of each row.
+    """Return the DDL of a staged table's columns: those of its target in order, then those of the validation.
 
-    Ids have the type under which they are `stored`.
+    Ids have the type under which the raw table has `stored` them.
     """
     read = ReadTable(table, mapping or StoreMapping())
     target = {column.name: column.sql_type for column in TABLES[table.target].columns}

@@ -12,10 +12,10 @@ Offsets = Sequence[tuple[dt.datetime | None, dt.timedelta]]
 
 
 def local_instant(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
-    """A UTC instant as a local clock shows it.
+    """Return a UTC instant in local time.
 
-    `offsets` are the zone's, each with the instant until which it holds (`Calendar.offsets`): engines
-    disagree on zones, all agree on adding seconds.
+    `offsets` are the zone's, each with the instant until which it holds (`Calendar.offsets`). Engines disagree on time
+    zones, but agree on adding seconds.
     """
 
     def on_clock(offset: dt.timedelta) -> ibis.Value:
@@ -32,18 +32,21 @@ def local_instant(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
 
 
 def local_date(instant: ibis.Value, offsets: Offsets) -> ibis.Value:
-    """The date of a UTC instant on a local clock."""
+    """Return the local date of a UTC instant."""
     return local_instant(instant, offsets).date()
 
 
 def monday(date: ibis.Value) -> ibis.Value:
-    """The Monday of a date's ISO week."""
-    # Truncated as an instant: of a date, some engines make an instant.
+    """Return the Monday of a date's ISO week."""
+    # Cast first: some engines return an instant when they truncate a date.
     return date.cast("timestamp(6)").truncate("W").date()
 
 
 def last_known_names(product_snapshots: ibis.Table) -> ibis.Table:
-    """The last name of each product, also after it left. One row per product with a name: product_id, product_name."""
+    """Return the last name of each product, also after it left.
+
+    One row per product that ever had a name: product_id, product_name.
+    """
     named = product_snapshots.filter(_.name.notnull())
     latest = named.group_by("product_id").aggregate(valid_from=_.valid_from.max())
     return named.join(latest, ["product_id", "valid_from"]).select("product_id", product_name="name")
@@ -56,7 +59,15 @@ def events_with_products(
     offsets: Offsets,
     has_order_items: bool = True,
 ) -> ibis.Table:
-    """Every event with its date, step and products. One row per event and product, as `int_events`."""
+    """Return every event with its date, step and products. One row per event and product: columns of int_events.
+
+    Args:
+        events: rows of raw_events.
+        order_items: rows of raw_order_items.
+        product_snapshots: the product versions.
+        offsets: the zone's offsets.
+        has_order_items: whether order items give the products of an order; without them an event has its own product.
+    """
     names = last_known_names(product_snapshots).rename(named_product_id="product_id")
     with_product = products_of_events(events, order_items, offsets, has_order_items)
     named = with_product.left_join(names, with_product.product_id == names.named_product_id)
@@ -66,7 +77,7 @@ def events_with_products(
 def products_of_events(
     events: ibis.Table, order_items: ibis.Table, offsets: Offsets, has_order_items: bool = True
 ) -> ibis.Table:
-    """As `int_events`, without the products' names. In a store without order items, an event has its own product."""
+    """Return `events_with_products` without product_name."""
     steps = [(events.event_type == stage, step) for step, stage in enumerate(STAGES, start=1)]
     dated = events.mutate(
         event_date=local_date(events.created_at, offsets), session_step=ibis.cases(*steps).cast("int64")
@@ -74,7 +85,7 @@ def products_of_events(
     columns = [name for name in TABLES["int_events"].names if name != "product_name"]
     if not has_order_items:
         return dated.select(columns)
-    # Apart, since a join of all events costs several times that of an order's.
+    # Only events of orders are joined: joining all events costs several times as much.
     is_of_order = dated.event_type.isin(ORDER_STAGES)
     of_orders = dated.filter(is_of_order).drop("product_id")
     with_items = of_orders.left_join(order_items, "order_id", rname="{name}_of_items")
@@ -82,7 +93,7 @@ def products_of_events(
 
 
 def session_days(events: ibis.Table, offsets: Offsets) -> ibis.Table:
-    """The stages that each session reached on each date. One row per session and date."""
+    """Return the stages that each session reached on each local date. One row per session and date."""
     dated = events.mutate(event_date=local_date(events.created_at, offsets))
     reached = {stage: (dated.event_type == stage).any() for stage in STAGES}
     days = dated.group_by("event_date", "session_id").aggregate(**reached, events=_.count())

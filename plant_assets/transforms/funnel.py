@@ -1,4 +1,4 @@
-"""The open funnel: over everything, by date and by product, and its steps."""
+"""The open funnel: over everything, by date, week and product, and its steps."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from plant_assets.transforms.events import last_known_names, monday
 
 
 def whole_percent(part: ibis.Value, whole: ibis.Value) -> ibis.Value:
-    """`round(100 * part / whole)`, halves away from zero, in integer arithmetic; NULL where whole is 0.
+    """Return `round(100 * part / whole)`, halves away from zero, in integer arithmetic; NULL if `whole` is 0.
 
-    From round(x) = floor(x + 1/2): (200 * part + whole) // (2 * whole).
+    It follows from round(x) = floor(x + 1/2): (200 * part + whole) // (2 * whole).
     """
     return ((200 * part + whole) // (2 * whole).nullif(0)).cast("int32")
 
 
 def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
-    """Counts and rates of the four stages. One row per group of `by`; one row in all without.
+    """Return the counts and rates of the four stages. One row per group of `by`; without `by`, one row.
 
-    `reached` has a column per stage: whether a session reached it, one row per session, or how many did.
+    `reached` has a column per stage: a boolean, one row per session, or a number of sessions.
     """
     sums = {stage: _[stage].cast("int64").sum().coalesce(0).cast("int64") for stage in STAGES}
     counts = reached.group_by(*by).aggregate(**sums) if by else reached.aggregate(**sums)
@@ -32,10 +32,10 @@ def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
 
 
 def funnel_weeks(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
-    """How many sessions reached each stage for the first time in a week. One row per week with such a session.
+    """Count the sessions that reached each stage for the first time in a week. One row per week with such a session.
 
-    The weeks' sums are the counts of distinct sessions, exactly: a session counts in its first week only. With
-    `since`, a Monday, only the weeks from then on.
+    A session counts only in its first week, so the sums over weeks are the counts of distinct sessions. `since`, a
+    Monday, limits the result to the weeks from then on.
     """
     if since is None:
         return _first_reached(session_days, None, ["session_id"]).select(TABLES["int_funnel_weeks"].names)
@@ -47,10 +47,15 @@ def funnel_weeks(session_days: ibis.Table, since: dt.date | None = None) -> ibis
 def product_funnel_weeks(
     events: ibis.Table, product_snapshots: ibis.Table, earlier: ibis.Table | None = None
 ) -> ibis.Table:
-    """How many sessions reached each stage with a product for the first time in a week. One row per week and product.
+    """Count the sessions that reached each stage with a product for the first time in a week.
 
-    As `funnel_weeks`, over distinct sessions and products, in the weeks of `events`; `earlier` are those that their
-    sessions had before (`recent_and_earlier`). Products that were never observed are one, `(unknown)`.
+    One row per week and product. A pair of session and product counts only in its first week. All products that were
+    never observed are one, `(unknown)`.
+
+    Args:
+        events: the events of the weeks to count.
+        product_snapshots: the product versions.
+        earlier: the events that their sessions had before (`recent_and_earlier`).
     """
     before = _pairs(earlier, product_snapshots) if earlier is not None else None
     first_reached = _first_reached(_pairs(events, product_snapshots), before, ["session_id", "product_number"])
@@ -58,9 +63,9 @@ def product_funnel_weeks(
 
 
 def recent_and_earlier(events: ibis.Table, first: dt.datetime, starts_at: dt.datetime) -> tuple[ibis.Table, ibis.Table]:
-    """The events from `starts_at` on, and those of their sessions before, none of which is before `first`.
+    """Return the events from `starts_at` on, and the earlier events of their sessions from `first` on.
 
-    One row per event.
+    Both tables have one row per event.
     """
     recent = events.filter(_.created_at >= ibis.literal(starts_at, "timestamp(6)"))
     before = events.filter(
@@ -70,14 +75,14 @@ def recent_and_earlier(events: ibis.Table, first: dt.datetime, starts_at: dt.dat
 
 
 def of_portion(events: ibis.Table, portion: int, portions: int) -> ibis.Table:
-    """The events of one of that many portions of the sessions, told by a hash. One row per event."""
+    """Return the events of one portion of the sessions, which are split by a hash. One row per event."""
     if portions == 1:
         return events
     return events.filter((events.session_id.hash() % portions).abs() == portion)
 
 
 def summed_weeks(counts: Sequence[ibis.Table]) -> ibis.Table:
-    """What `product_funnel_weeks` has counted of portions of the sessions. One row per week and product."""
+    """Add the counts of `product_funnel_weeks` over portions of the sessions. One row per week and product."""
     if len(counts) == 1:
         return counts[0]
     sums = {stage: _[stage].sum().cast("int64") for stage in STAGES}
@@ -85,7 +90,10 @@ def summed_weeks(counts: Sequence[ibis.Table]) -> ibis.Table:
 
 
 def _pairs(events: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
-    """The stage events with what they count for. One row per event and product: a boolean per stage."""
+    """Return the events that have a stage: session, date, product number and a boolean per stage.
+
+    One row per event and product.
+    """
     staged = events.filter(_.session_step.notnull()).select("session_id", "event_date", "event_type", "product_id")
     numbered = staged.left_join(_product_numbers(product_snapshots), "product_id", rname="known_{name}")
     return numbered.select(
@@ -97,20 +105,20 @@ def _pairs(events: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
 
 
 def _product_numbers(product_snapshots: ibis.Table) -> ibis.Table:
-    """A number above 0 for each known product: grouping by it costs less than by the text of an id."""
+    """Number the known products from 1: grouping by a number costs less than by the text of an id."""
     known = product_snapshots.select("product_id").distinct()
     return known.mutate(product_number=ibis.row_number().over(order_by="product_id") + 1)
 
 
 def _with_product_id(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
-    """Counts by week and product number, with the product's id instead: `(unknown)` for 0."""
+    """Replace the product number of counts by the product's id, and 0 by `(unknown)`. One row per week and product."""
     numbered = counts.left_join(_product_numbers(product_snapshots), "product_number", rname="known_{name}")
     ids = numbered.product_id.fill_null(UNKNOWN_PRODUCT)
     return numbered.mutate(product_id=ids).select("week_start_date", "product_id", *STAGES)
 
 
 def spanning_sessions(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
-    """Sessions with dates in more than one week, the last not before `since`. One row per session: session_id."""
+    """Return the sessions with dates in several weeks, the last not before `since`. One row per session: session_id."""
     days = session_days
     if since is not None:
         days = days.semi_join(days.filter(_.event_date >= since).select("session_id").distinct(), "session_id")
@@ -121,10 +129,15 @@ def spanning_sessions(session_days: ibis.Table, since: dt.date | None = None) ->
 def product_funnel_repeats(
     events: ibis.Table, product_snapshots: ibis.Table, since: dt.date | None = None
 ) -> ibis.Table:
-    """How many sessions reached each stage with a product again, after an earlier week. One row per week and product.
+    """Count the sessions that reached each stage with a product again, after an earlier week.
 
-    `events` are those of `spanning_sessions`: no other session can. With `product_funnel_weeks` these are the distinct
-    sessions and products of each week. With `since`, a Monday, only the weeks from then on.
+    One row per week and product. Together with `product_funnel_weeks` these are the distinct sessions and products of
+    each week.
+
+    Args:
+        events: the events of `spanning_sessions`; no other session can repeat a stage.
+        product_snapshots: the product versions.
+        since: a Monday; only the weeks from then on are returned.
     """
     pairs = _pairs(events, product_snapshots).mutate(week_start_date=lambda pair: monday(pair.event_date))
     reached = pairs.group_by("session_id", "product_number", "week_start_date").aggregate(
@@ -149,10 +162,10 @@ def product_funnel_repeats(
 
 
 def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[str]) -> ibis.Table:
-    """The units that reach each stage first in a week of `recent`, and not in `earlier`. One row per week.
+    """Count the units that reach each stage first in a week of `recent`, and not in `earlier`.
 
-    Both have the unit's columns, `event_date` and a boolean per stage. What a unit has beside its session
-    is counted apart.
+    A unit is a session, or a session and a product. One row per week, and product if the unit has one. Both tables
+    have the unit's columns, `event_date` and a boolean per stage.
     """
     apart = unit[1:]
     firsts = recent.group_by(unit).aggregate(**{stage: _.event_date.min(where=recent[stage]) for stage in STAGES})
@@ -178,23 +191,23 @@ def _first_reached(recent: ibis.Table, earlier: ibis.Table | None, unit: list[st
 
 
 def earlier_date(session_days: ibis.Table, since: dt.date) -> ibis.Table:
-    """The first date before `since` of the sessions that are there from then on too. One row, NULL for none."""
+    """Return the first date before `since` of sessions that also have a later date. One row, NULL if there is none."""
     recent, earlier = session_days.filter(_.event_date >= since), session_days.filter(_.event_date < since)
     return earlier.semi_join(recent, "session_id").aggregate(event_date=_.event_date.min())
 
 
 def whole_funnel(funnel_weeks: ibis.Table) -> ibis.Table:
-    """The funnel of the whole store. One row, zeros and NULL rates where there is no event."""
+    """Return the funnel of the whole store. One row; zeros and NULL rates if there is no event."""
     return funnel(funnel_weeks)
 
 
 def funnel_by_date(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
-    """The funnel of each date, from `since` on if it is given. One row per date that has an event."""
+    """Return the funnel of each date, from `since` on if given. One row per date with an event."""
     return funnel(session_days.filter(_.event_date >= since) if since else session_days, by=["event_date"])
 
 
 def funnel_to_date(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
-    """The funnel of each week's dates up to one, from `since`, a Monday, on. One row per date that has an event."""
+    """Return the funnel from Monday to each date, from the Monday `since` on. One row per date with an event."""
     days = session_days.filter(_.event_date >= since) if since else session_days
     days = days.mutate(week_start_date=monday(days.event_date))
     by_session = days.group_by("week_start_date", "session_id")
@@ -219,13 +232,13 @@ def funnel_to_date(session_days: ibis.Table, since: dt.date | None = None) -> ib
 
 
 def funnel_by_week(funnel_to_date: ibis.Table) -> ibis.Table:
-    """The funnel of each week: that up to its last date. One row per week that has an event."""
+    """Return the funnel of each week, which is that up to its last date. One row per week with an event."""
     last = funnel_to_date.group_by("week_start_date").aggregate(event_date=_.event_date.max())
     return funnel_to_date.semi_join(last, ["week_start_date", "event_date"]).select(TABLES["funnel_by_week"].names)
 
 
 def funnel_by_product(product_funnel_weeks: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
-    """The funnel of distinct sessions and products. One row per product, and one for the unknown."""
+    """Return the funnel of distinct sessions and products. One row per product, and one for `(unknown)`."""
     counts = product_funnel_weeks.group_by("product_id").aggregate(**{stage: _[stage].sum() for stage in STAGES})
     return funnel(_named(counts, product_snapshots), by=["product_id", "product_name"]).select(
         TABLES["funnel_by_product"].names
@@ -235,7 +248,7 @@ def funnel_by_product(product_funnel_weeks: ibis.Table, product_snapshots: ibis.
 def funnel_by_product_week(
     product_funnel_weeks: ibis.Table, product_funnel_repeats: ibis.Table, product_snapshots: ibis.Table
 ) -> ibis.Table:
-    """The funnel of each week's distinct sessions and products. One row per week and product, or the unknown."""
+    """Return the funnel of each week's distinct sessions and products. One row per week and product or `(unknown)`."""
     both = ibis.union(product_funnel_weeks, product_funnel_repeats)
     counts = both.group_by("week_start_date", "product_id").aggregate(**{stage: _[stage].sum() for stage in STAGES})
     by = ["week_start_date", "product_id", "product_name"]
@@ -243,7 +256,7 @@ def funnel_by_product_week(
 
 
 def _named(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
-    """`counts` with the last known name of each product."""
+    """Add the last known name of each product to `counts`."""
     named = counts.left_join(last_known_names(product_snapshots), "product_id", rname="known_{name}")
     is_known = named.product_id != UNKNOWN_PRODUCT
     names = is_known.ifelse(ibis.coalesce(named.product_name, named.product_id), UNKNOWN_PRODUCT)
@@ -251,7 +264,12 @@ def _named(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
 
 
 def funnel_steps(funnel: pd.DataFrame, stages: Sequence[str] = STAGES) -> pd.DataFrame:
-    """The steps from each of the stages to the next, with what is lost. One row per step."""
+    """Return the steps from each stage to the next. One row per step: columns of funnel_steps.
+
+    Args:
+        funnel: the one row of the whole funnel.
+        stages: the stages that the store has, in order.
+    """
     whole, rate_of = funnel.iloc[0], dict(zip(STAGES, RATES, strict=True))
     rows = []
     for start, end in pairwise(stages):

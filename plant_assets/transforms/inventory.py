@@ -1,4 +1,4 @@
-"""Stock per week, its changes and fluctuations, and the episodes without stock: all from versions.
+"""Stock per week, its changes and fluctuations, and stockouts, all computed from product versions.
 
 Observations are instants of whole seconds, so that hours are exact.
 """
@@ -13,7 +13,7 @@ from plant_assets.transforms.events import Offsets, last_known_names, local_inst
 
 NO_UNITS = ibis.null("int64")
 FIRST_MONDAY, WEEK_SECONDS = 4 * 24 * 3600, 7 * 24 * 3600
-# The number of a week after all others.
+# A number after that of every week.
 NEVER = 1_000_000
 
 
@@ -30,9 +30,9 @@ def _last_observation(observations: ibis.Table) -> ibis.Table:
 
 
 def stock_changes(product_snapshots: ibis.Table) -> ibis.Table:
-    """Each change of inventory against the product's last known value. One row per product and change.
+    """Return the changes of inventory against the product's last known value. One row per product and change.
 
-    Columns product_id, changed_at and delta (units, never 0). NULLs and gaps are skipped.
+    The columns are product_id, changed_at and delta (units, never 0). NULLs and gaps are skipped.
     """
     known = product_snapshots.filter(_.inventory.notnull())
     before = known.inventory.lag().over(group_by="product_id", order_by="valid_from")
@@ -41,7 +41,7 @@ def stock_changes(product_snapshots: ibis.Table) -> ibis.Table:
 
 
 def _flows(changes: ibis.Table, by: list[str]) -> ibis.Table:
-    """inflow, outflow (units) and number of changes in each group of `by`."""
+    """Return inflow and outflow (units) and the number of changes. One row per group of `by`."""
     return changes.group_by(by).aggregate(
         inflow=ibis.greatest(_.delta, 0).sum().cast("int64"),
         outflow=ibis.greatest(-_.delta, 0).sum().cast("int64"),
@@ -50,12 +50,12 @@ def _flows(changes: ibis.Table, by: list[str]) -> ibis.Table:
 
 
 def _observed_weeks(weeks: ibis.Table, observations: ibis.Table) -> ibis.Table:
-    """The weeks that begin no later than the last observation: nothing is known after it."""
+    """Return the weeks that begin no later than the last observation: nothing is known after it."""
     return weeks.cross_join(_last_observation(observations)).filter(_.starts_at <= _.last_observed_at)
 
 
 def _week_number(local: ibis.Value) -> ibis.Value:
-    """Which week an instant of a local clock is in, counted from the Monday 1970-01-05: equal numbers join fast."""
+    """Return the number of a local instant's week, counted from 1970-01-05: joins on equal numbers are fast."""
     return (local.epoch_seconds() - FIRST_MONDAY) // WEEK_SECONDS
 
 
@@ -64,13 +64,16 @@ def _numbered(weeks: ibis.Table) -> ibis.Table:
 
 
 def versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table, offsets: Offsets) -> ibis.Table:
-    """Each version in each week that it touches; one that ended at the week's first instant touches it."""
+    """Return the versions with the weeks that they touch, as does one that ends at a week's first instant.
+
+    One row per version and week.
+    """
     weeks = _numbered(observed_weeks)
     versions = product_snapshots.mutate(
         first_week=_week_number(local_instant(_.valid_from, offsets)),
         last_week=_week_number(local_instant(_.valid_to, offsets)).coalesce(NEVER),
     )
-    # Few are in more than one, and joined by a range, which costs more.
+    # Few versions span weeks: only those need a join by range, which costs more.
     within, across = versions.filter(_.first_week == _.last_week), versions.filter(_.first_week < _.last_week)
     is_touched = [across.first_week <= weeks.week_number, across.last_week >= weeks.week_number]
     return ibis.union(within.join(weeks, within.first_week == weeks.week_number), across.join(weeks, is_touched))
@@ -79,9 +82,13 @@ def versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table,
 def inventory(
     product_snapshots: ibis.Table, observations: ibis.Table, weeks: ibis.Table, offsets: Offsets
 ) -> ibis.Table:
-    """Stock of each week. One row per product and week in which it has a version.
+    """Return the stock of each week, in units. One row per product and week in which it has a version.
 
-    `weeks` holds the weeks to do: week_start_date, starts_at, ends_at; `offsets` are those of their zone.
+    Args:
+        product_snapshots: the product versions.
+        observations: rows of raw_observations.
+        weeks: the weeks to return: week_start_date, starts_at and ends_at (UTC).
+        offsets: the zone's offsets.
     """
     by = ["week_start_date", "product_id"]
     touching = versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
@@ -119,7 +126,7 @@ def inventory(
 
 
 def _last_name(versions: ibis.Table) -> ibis.Value:
-    """The last name that a group's versions have."""
+    """Return the last name of a group's versions."""
     return versions.name.argmax(versions.valid_from, where=versions.name.notnull())
 
 
@@ -130,9 +137,9 @@ def inventory_changes(
     weeks: ibis.Table,
     offsets: Offsets,
 ) -> ibis.Table:
-    """Closing stock against the week before. One row per product and week, as `inventory`.
+    """Return closing stock against the week before, in units. One row per product and week.
 
-    A product that left exactly as the week begins and stays away has a row here and none in `inventory`.
+    The rows are those of `inventory`, and one for a product that left exactly as the week begins and stays away.
     """
     by = ["week_start_date", "product_id"]
     first_seen = product_snapshots.group_by("product_id").aggregate(first_seen_at=_.valid_from.min())
@@ -172,7 +179,7 @@ def inventory_changes(
 def inventory_fluctuations(
     product_snapshots: ibis.Table, observations: ibis.Table, since: dt.datetime | None = None
 ) -> ibis.Table:
-    """How often and how far stock moved. One row per product held since `since`, or ever."""
+    """Return how often and how far stock moved, in units. One row per product with a version after `since`, or ever."""
     changes = stock_changes(product_snapshots)
     held = product_snapshots
     if since is not None:
@@ -210,7 +217,7 @@ def inventory_fluctuations(
 
 
 def stockouts(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.Table:
-    """Unbroken runs of versions without stock. One row per episode out of stock."""
+    """Return the unbroken runs of versions with inventory <= 0. One row per product and episode."""
     of_product = ibis.window(group_by="product_id", order_by="valid_from")
     beside = product_snapshots.mutate(is_out=(_.inventory <= 0).fill_null(False)).mutate(
         was_out=_.is_out.lag().over(of_product).fill_null(False),

@@ -1,4 +1,4 @@
-"""Product versions: what each product was, and from when to when, as a function of all observations."""
+"""Product versions, as a function of all observations."""
 
 import datetime as dt
 
@@ -16,13 +16,16 @@ def product_snapshots(
     before: ibis.Table | None = None,
     since: dt.datetime | None = None,
 ) -> ibis.Table:
-    """The versions of each product. One row per product version.
+    """Return the versions of each product. One row per product version: columns of product_snapshots.
 
     A version is an unbroken run of observations that saw the product with equal attributes. It ends at the
     observation after the run; a run that reaches the last observation is current.
 
-    With `since`, the last observation that stands as it stood when `before`, this table, was made, only the versions
-    that do not end with it or earlier.
+    Args:
+        products: rows of raw_products.
+        observations: rows of raw_observations.
+        before: product_snapshots as it was written last.
+        since: the last observation that has not changed since then. Only versions that end later are returned.
     """
     if before is None or since is None:
         return _versions(products, observations)
@@ -30,7 +33,7 @@ def product_snapshots(
     recent = _versions(products.filter(_.observed_at >= start), observations.filter(_.observed_at >= start))
     opened = before.filter((_.valid_from <= start) & (_.valid_to.isnull() | (_.valid_to > start)))
     began = opened.select("product_id", began_at="valid_from", before_began="changed_after")
-    # Who was absent then was last held at the observation before its last version ended.
+    # A product that was absent then was last seen at the observation before its last version ended.
     ends = before.filter(_.valid_to <= start).group_by("product_id").aggregate(ended_at=_.valid_to.max())
     in_order = observations.filter(_.observed_at <= start)
     steps = in_order.select(
@@ -48,9 +51,9 @@ def product_snapshots(
 
 
 def as_dbt_names_them(product_snapshots: ibis.Table) -> ibis.Table:
-    """The versions as dbt's snapshots have them. One row per product version.
+    """Return the versions with the columns of a dbt snapshot. One row per product version.
 
-    dbt's own id is the MD5 of ours, which not every engine has.
+    dbt's `dbt_scd_id` is an MD5 hash of ours: not every engine has MD5.
     """
     began_at = product_snapshots.valid_from
     return product_snapshots.mutate(
@@ -73,7 +76,7 @@ def _versions(products: ibis.Table, observations: ibis.Table) -> ibis.Table:
     )
     adjoins = (beside.previous_number == beside.number - 1).fill_null(False)
     goes_on = ibis.and_(adjoins, *(beside[name].identical_to(beside[f"previous_{name}"]) for name in ATTRIBUTES))
-    # Windows over every row are what this costs: where a version ends is told by the next one's start.
+    # Windows over all rows are the main cost, so the end of a version is taken from the start of the next one.
     starts = beside.filter(~goes_on)
     last_seen = seen.group_by("product_id").aggregate(last_number=_.number.max())
     by_start = starts.mutate(end_number=starts.previous_number.lead().over(of_product)).left_join(

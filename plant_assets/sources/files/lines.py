@@ -1,4 +1,4 @@
-"""Files of text, read line by line in Python: slow, but a row keeps its line and its text.
+"""Reads text files line by line in Python: slow, but each row keeps its line and its text.
 
 How the engine reads many files at once is in `shapes.py`.
 """
@@ -20,19 +20,19 @@ BATCH_ROWS = 50_000
 
 
 def unreadable(source_file: SourceFile, error: Exception) -> SourceError:
-    """Return what to raise for a file that an error kept from being read."""
+    """Return the error to raise for a file that could not be read to its end."""
     reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
     return SourceError(f"{source_file.path}: the table {source_file.table} cannot be read to its end: {reason}")
 
 
 def open_file(source_file: SourceFile) -> BinaryIO:
-    """Return the bytes of a file, decompressed."""
+    """Open a file for reading bytes, decompressed."""
     opened = gzip.open if source_file.extension.endswith(".gz") else open
     return cast(BinaryIO, opened(source_file.path, "rb"))
 
 
 def _text_lines(source_file: SourceFile, newline: str | None) -> io.TextIOWrapper:
-    """A UTF-8 file to be read by line; bytes that are none are kept as lone surrogates."""
+    """Open a UTF-8 file for reading lines; bytes that are not UTF-8 become lone surrogates."""
     return io.TextIOWrapper(open_file(source_file), "utf-8-sig", "surrogateescape", newline)
 
 
@@ -59,7 +59,7 @@ def _kept(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
 
 
 def _csv_rows(source_file: SourceFile) -> Iterator[tuple[int, str, list[str], str | None]]:
-    """The rows of a csv file, header first: line, text, fields, and why they cannot be told apart or None.
+    """Yield the rows of a csv file, header first: line, text, fields, and why the fields cannot be split, or None.
 
     Raises:
         SourceError: a quote is never closed.
@@ -92,7 +92,7 @@ _FIELD = re.compile(r"""(?: ?"([^"]*(?:""[^"]*)*)" *|(?! ?")([^,]*))(,|\Z)""")
 
 
 def _spaced_fields(text: str) -> list[str] | None:
-    """The fields of a row with spaces around its quotes, which the engine overlooks; None where it is malformed."""
+    """Return the fields of a row with spaces around its quotes, as the engine reads them; None if it is malformed."""
     fields, at = [], 0
     while found := _FIELD.match(text, at):
         quoted, plain, comma = found.groups()
@@ -107,7 +107,7 @@ Record = tuple[str | int | None, ...]
 
 
 def csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
-    """The rows of a csv file: the columns that are read as text, line, raw_text, and why it is refused or None."""
+    """Yield the rows of a csv file: the columns that are read, as text, then line, raw_text and reason or None."""
     rows = _csv_rows(source_file)
     _line, _text, names, _problem = next(rows)
     header = [name.strip() for name in names]
@@ -125,7 +125,7 @@ def csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
 
 
 def json_records(source_file: SourceFile) -> Iterator[Record]:
-    """The lines of a jsonl file: line, raw_text, and why it is refused or None."""
+    """Yield the lines of a jsonl file: line, raw_text and reason or None; blank lines are left out."""
     with _text_lines(source_file, newline=None) as stream:
         for line, content in enumerate(stream, start=1):
             raw_text = content.rstrip("\n")

@@ -16,7 +16,7 @@ EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 
 
 def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
-    """The instant that a dated file's stem names, in UTC; None where it names none, or one before 1970."""
+    """Return the UTC instant that a dated file's stem names; None if it names none, or one before 1970."""
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", stem):
             instant = calendar.starts_at(dt.date.fromisoformat(stem))
@@ -30,7 +30,7 @@ def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
 
 
 def extension_of(name: str) -> str | None:
-    """Return the extension of a file that can be read, None for others."""
+    """Return the extension of a file that can be read, or None."""
     for extension in EXTENSIONS:
         if name.lower().endswith("." + extension):
             return extension
@@ -38,7 +38,11 @@ def extension_of(name: str) -> str | None:
 
 
 def paths_below(folder: Path) -> Iterator[Path]:
-    """What lies in a folder at any depth, behind links too; hidden files and folders do not count."""
+    """Yield the paths below a folder at any depth, links followed, hidden files and folders left out.
+
+    Raises:
+        SourceError: a folder cannot be listed.
+    """
 
     def fail(error: OSError) -> None:
         raise SourceError(f"{error.filename} cannot be listed: {error.strerror}") from error
@@ -56,7 +60,7 @@ def files_of(source: Source, directory: Path, table: str) -> list[SourceFile]:
     """Return the files of a table, in order of their names; none if it is absent.
 
     Raises:
-        SourceError: the table is given twice, or a file cannot be one of it.
+        SourceError: the table is given twice, or one of its files cannot be used.
     """
     stem = source.mapping.table(table)
     if stem is None:
@@ -93,10 +97,10 @@ def files_of(source: Source, directory: Path, table: str) -> list[SourceFile]:
 
 
 def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool) -> SourceFile:
-    """Return a file of a table; one that is `dated` is named by an instant.
+    """Return a file of a table; the stem of a `dated` one names its instant.
 
     Raises:
-        SourceError: it cannot be read, or is not named by an instant.
+        SourceError: the file cannot be read, or its stem is not an instant.
     """
     extension = extension_of(path.name)
     assert extension

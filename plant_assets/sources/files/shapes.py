@@ -1,6 +1,6 @@
-"""How the engine reads files: those of one shape by one statement, as csv with equal headers.
+"""How the engine reads files: one statement for all files of a shape, such as csv files with equal headers.
 
-A file in which a row is refused is read again by `lines.py`.
+A text file with a rejected row is read again by `lines.py`.
 """
 
 import contextlib
@@ -21,25 +21,25 @@ from plant_assets.sources.tables import ReadTable, require_columns
 
 @dataclass(frozen=True)
 class Shape:
-    """Files that one statement reads: csv with equal headers, parquet with equal columns, or jsonl."""
+    """What files that one statement reads share: csv headers, parquet columns, or that they are jsonl."""
 
     form: str
     columns: tuple[tuple[str, str], ...] = ()
 
     def types(self, table: ReadTable) -> dict[str, str]:
-        """The engine's type of each of our columns, as `select` gives them."""
+        """Return the engine's type of each of our columns in the result of `select`."""
         given = dict(self.columns)
         return {name: given.get(table.theirs.get(name, ""), "VARCHAR") for name in table.columns}
 
     def raw_text(self, table: ReadTable) -> str:
-        """A row as it was read, as SQL over what `select` gives."""
+        """Return the SQL expression of a row's text, over the result of `select`."""
         if self.form != "parquet":
             return "raw_text"
-        # Of the row as given, not as typed: those stand beside it.
+        # The values as read: the typed ones have names of their own.
         return f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in table.theirs)}))::varchar"
 
     def select(self, table: ReadTable) -> str:
-        """The statement with one parameter, the paths, that reads the table's columns as they are."""
+        """Return the statement that reads the table's columns untyped. Its one parameter is the list of paths."""
         text_form = (
             f"auto_detect = false, nullstr = '{_NO_NULL}', filename = true, hive_partitioning = false,"
             " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
@@ -70,12 +70,16 @@ class Shape:
         )
 
 
-# What no field of a file is taken for: the engine overlooks fields too many where they are its NULL.
+# A NULL string that no file holds: the engine does not report surplus fields that equal it.
 _NO_NULL = "\x02"
 
 
 def require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
-    """Refuse jsonl files in which no line has a column of the table. Columns that may be NULL may be left out."""
+    """Check that the staged jsonl files have each column in some line; writers may leave out some nullable columns.
+
+    Raises:
+        SourceError: no line has the column.
+    """
     columns = [name for name in table.theirs if name not in (*_LEFT_OUT, *table.table.optional)]
     counts = connection.execute(
         f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
@@ -93,13 +97,18 @@ def require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files:
         )
 
 
-# What writers of jsonl leave out where it is NULL.
+# Columns that writers of jsonl leave out if they are NULL.
 _LEFT_OUT = ("user_id", "page_url", "order_id", "product_id", "order_total", "status", "dbt_valid_to", PRICE_OF_EVENT)
 SAMPLED_LINES = 1000
 
 
 def json_select(table: ReadTable, lines: str) -> str:
-    """The statement that takes the table's columns from lines of JSON: raw_text, filename, line and refused."""
+    """Return the statement that reads the table's columns from JSON lines.
+
+    Args:
+        table: the table as the store has it.
+        lines: the statement that gives raw_text, filename, line and refused.
+    """
     paths = [f'$."{column}"' for column in table.theirs.values()]
     values = table.values({name: f"fields[{place}]" for place, name in enumerate(table.theirs, 1)})
     return (
@@ -111,7 +120,7 @@ def json_select(table: ReadTable, lines: str) -> str:
 
 
 def schemas_of(connection: duckdb.DuckDBPyConnection, files: list[SourceFile]) -> dict[str, str]:
-    """The parquet files' schemas as text, by path: asked for all at once; none where a file has none to read."""
+    """Return the schemas of parquet files as text, by path, with one query; none if any file is unreadable."""
     try:
         found = connection.execute(
             "select file_name, string_agg(concat_ws('/', name, type, converted_type, logical_type, num_children), ' ')"
@@ -124,7 +133,7 @@ def schemas_of(connection: duckdb.DuckDBPyConnection, files: list[SourceFile]) -
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, source_file: SourceFile) -> list[str]:
-    """The names of a file's columns; of jsonl, those in its first lines."""
+    """Return the names of a file's columns; for jsonl, those of its first lines."""
     if source_file.extension == "parquet":
         try:
             described = "select column_name from (describe from read_parquet(?, hive_partitioning = false))"
@@ -146,7 +155,11 @@ def _json_names(source_file: SourceFile) -> set[str]:
 
 
 def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_file: SourceFile) -> Shape:
-    """Return how to read a file, after a look at its header or schema."""
+    """Return the shape of a file, from its header or schema.
+
+    Raises:
+        SourceError: the file cannot be read, or lacks a needed column.
+    """
     if source_file.extension.endswith(".gz"):
         require_whole(source_file)
     if source_file.extension.startswith("jsonl"):
@@ -168,7 +181,11 @@ def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_fil
 
 
 def require_whole(source_file: SourceFile) -> None:
-    """Read a compressed file to its end: the engine overlooks a wrong checksum."""
+    """Read a compressed file to its end, because the engine does not check its checksum.
+
+    Raises:
+        SourceError: the file is truncated or corrupt.
+    """
     try:
         if not source_file.size:
             raise EOFError("an empty file is no gzip file")
@@ -180,5 +197,5 @@ def require_whole(source_file: SourceFile) -> None:
 
 
 def escape_glob(path: str) -> str:
-    """A path in which no character is a pattern to the engine."""
+    """Return a path in which the engine takes no character for a glob pattern."""
     return re.sub(r"([*?\[])", r"[\1]", path)

@@ -1,7 +1,7 @@
 """A directory of csv, parquet and jsonl files as a source.
 
-Files are read by the engine into typed rows. A file in which a row is refused is read a second time line by
-line, so that the refusal names its line and keeps its text. How each format is read is in `shapes.py` and `lines.py`.
+The engine reads files into typed rows. A text file with a rejected row is read a second time, line by line, so that
+the rejected row has its line and text. How each format is read is in `shapes.py` and `lines.py`.
 """
 
 import contextlib
@@ -38,14 +38,15 @@ class FileSource(Source):
         self.directory = directory
 
     def close(self) -> None:
-        """Let go of what reading holds: nothing, as each file is closed when it is read."""
+        """Do nothing: each file is closed once it is read."""
 
     def list_files(self) -> dict[str, list[SourceFile]]:
-        """The files of each table, in order of their names; an absent optional table has none.
+        """Return the files of each table, in order of their names; an absent optional table has none.
 
         Raises:
-            SourceError: the directory or a needed table is missing, a table is given twice, a products file is not
-                named by an instant, or by the instant of another, or there is a history of products made from events.
+            SourceError: the directory or a needed table is missing, a table is given twice, the stem of a products file
+                is not an instant or is that of another file, or dbt's history is there and products are made from
+                events.
         """
         if not self.directory.is_dir():
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
@@ -60,7 +61,7 @@ class FileSource(Source):
         return found
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
-        """The files of the directory, whatever their names, with their columns; the first of each folder in it."""
+        """Return the directory's files, whatever their names, with their columns; one file of each folder."""
         if not self.directory.is_dir():
             return []
         firsts: dict[Path, Path] = {}
@@ -76,7 +77,7 @@ class FileSource(Source):
         return found
 
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
-        """Add files to `_staged_<table>`, those that are alike by one statement.
+        """Add the rows of files to `_staged_<table>`, with one statement per shape.
 
         Raises:
             SourceError: a file cannot be read to its end, or lacks a needed column.
@@ -100,7 +101,7 @@ class FileSource(Source):
     def _stage_alike(
         self, connection: duckdb.DuckDBPyConnection, table: ReadTable, shape: "Shape", alike: list[SourceFile]
     ) -> None:
-        """Stage by one statement; where the engine gives up, the halves, down to the file that it cannot read."""
+        """Stage files with one statement. If the engine fails, try halves, down to the file that it cannot read."""
         paths = {str(each.path): each for each in alike}
         connection.execute(
             "create or replace temp table staged_paths as select unnest(?::varchar[]) as staged_path,"
@@ -123,7 +124,7 @@ class FileSource(Source):
             elif shape.form == "parquet":
                 raise unreadable(alike[0], error) from error
             else:
-                # It gives up on csv that is sound: lines that end now in LF, now in CRLF.
+                # The engine also fails on valid csv: some lines end in LF, others in CRLF.
                 self.stage_line_by_line(connection, table.table, alike[0])
             return
         if shape.form == "parquet":
@@ -141,7 +142,11 @@ class FileSource(Source):
     def stage_line_by_line(
         self, connection: duckdb.DuckDBPyConnection, table: SourceTable, source_file: SourceFile
     ) -> None:
-        """Stage a csv or jsonl file again, each row with its line and text."""
+        """Stage a csv or jsonl file again, each row with its line and text.
+
+        Raises:
+            SourceError: the file cannot be read to its end.
+        """
         read = ReadTable(table, self.mapping, staged_uuids(connection, table))
         connection.execute(f"delete from _staged_{table.name} where file = ?", [source_file.name])
         connection.execute(

@@ -1,4 +1,4 @@
-"""Which tables a database has, as the server finds them. How their rows are read is in `source.py`."""
+"""Which tables and indexes a database has. How their rows are read is in `source.py`."""
 
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.postgres.parts import LiveTable
@@ -15,9 +15,9 @@ _SHOWN_NAME = "case when pg_table_is_visible(pg_class.oid) then relname else nsp
 
 
 def find_tables(snapshot: Snapshot, mapping: StoreMapping) -> dict[str, LiveTable]:
-    """The tables that the store has of those that are read, found as the server finds them."""
+    """Return the source tables that the database has, by our names, resolved by the server's search_path."""
     wanted = {name: theirs for name in SOURCE_TABLES if (theirs := mapping.table(name))}
-    # A schema may stand before a name.
+    # A name may begin with a schema.
     relations = {name: ".".join(map(identifier, theirs.split(".", 1))) for name, theirs in wanted.items()}
     found = snapshot.rows(
         "select wanted, attname::text, coalesce(nullif(typbasetype, 0), atttypid)::regtype::text"
@@ -42,3 +42,12 @@ def columns_of_tables(snapshot: Snapshot) -> list[tuple[str, list[str]]]:
         f" and attnum > 0 and not attisdropped order by attnum) {_FOUND_TABLES} order by 1"
     )
     return [(name, columns) for name, columns in found]
+
+
+def has_index(snapshot: Snapshot, table: LiveTable, column: str) -> bool:
+    """Return whether an index begins with a column; True also for a table that can have none, such as a view."""
+    return not snapshot.rows(
+        f"select 1 from pg_class where oid = to_regclass({literal(table.relation)}) and relkind in ('r', 'p', 'm')"
+        " and not exists (select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]"
+        f" where indrelid = pg_class.oid and indisvalid and attname = {literal(column)})"
+    )

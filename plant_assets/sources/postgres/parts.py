@@ -1,4 +1,4 @@
-"""What stands for files in a database: tables, and of events weeks. Which of them are read is in `source.py`."""
+"""The parts of a database: tables, and weeks of events. Which of them a load reads is in `source.py`."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -8,16 +8,20 @@ from plant_assets.sources.base import SourceFile
 
 
 def as_ns(instant: dt.datetime) -> int:
-    """Return the nanoseconds from 1970 to an instant, as files have their times."""
+    """Return the nanoseconds from 1970 to an instant, the unit of files' times."""
     return int(instant.replace(tzinfo=dt.UTC).timestamp()) * 1_000_000_000
 
 
 @dataclass
 class LiveRows(SourceFile):
-    """The rows of a table, or of a week of its events. What they hold is told once they are read.
+    """The rows of a table, or of a week of events. Their size and hash are known once they are read.
 
-    Read at `settles_at` or later, they are not read again, unless `is_read_anew`, or their number is another than the
-    one that was `counted`. Without it they are read by every load.
+    Attributes:
+        settles_at: when the rows stop changing. Rows that were read at that time or later are not read again; without
+            it every load reads them.
+        is_read_anew: whether to read them in any case.
+        counted: the number of rows that the server counted, if it was asked; another number than before is read again.
+        may_grow: whether rows that were appended can be loaded without the others.
     """
 
     settles_at: dt.datetime | None = None
@@ -27,17 +31,17 @@ class LiveRows(SourceFile):
 
     @property
     def content_hash(self) -> str:
-        """The number of the rows and the sum of their hashes, and the mapping."""
+        """The number of rows, the sum of their hashes, and the mapping's digest."""
         assert self._hash, f"{self.name} is not read yet"
         return self._mapped(self._hash)
 
     @property
     def has_lines(self) -> bool:
-        """Whether its rows are lines: never."""
+        """False: no row is a line of text."""
         return False
 
     def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
-        """Whether what was read at that time is taken for what there is; not if that time has yet to come."""
+        """Return whether what was read at that time still holds; not if that time is over a day in the future."""
         return (
             self.settles_at is not None
             and as_ns(self.settles_at) <= min(modified_ns, self.modified_ns)
@@ -48,13 +52,13 @@ class LiveRows(SourceFile):
         )
 
     def begins_with(self, size: int, content_hash: str) -> bool:
-        """Whether rows may only have been added: the load compares each stored one with those that there are."""
+        """Return whether rows may only have been added. The load then compares each stored row with the source's."""
         return self.may_grow and self.is_read_as(content_hash)
 
 
 @dataclass(frozen=True)
 class LiveTable:
-    """A table as the server has it: its quoted name, and its columns with the server's types."""
+    """A table of the server: its quoted name, and its columns with the server's types."""
 
     relation: str
     columns: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A read-only transaction of a PostgreSQL server, and what its errors say. Nothing here knows a store's tables."""
+"""A read-only transaction on a PostgreSQL server, and messages for its errors. It knows no table of a store."""
 
 import contextlib
 import re
@@ -14,7 +14,7 @@ from plant_assets.postgres_url import PostgresUrl
 from plant_assets.sources.errors import SourceError
 from plant_assets.sql import literal
 
-# A machine that is silent for a minute is gone.
+# A server that is silent for a minute is gone.
 CONNECTION = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -23,7 +23,7 @@ CONNECTION = {
     "tcp_user_timeout": 60_000,
     "fallback_application_name": "plant-assets",
 }
-# Unless the URL, the role or the database say otherwise.
+# Used unless the URL, the role or the database set another value.
 TIME_OUTS = {"statement_timeout": "30min", "lock_timeout": "1min"}
 _HINTS = {
     "statement timeout": "give it more time, as ?options=-cstatement_timeout%3D2h in PLANT_SOURCE",
@@ -34,10 +34,10 @@ _HINTS = {
 
 
 class Snapshot:
-    """One read-only transaction: every statement sees the database as it was at the first.
+    """One read-only transaction: every statement sees the database as it was at the first one.
 
     Raises:
-        SourceError: the database cannot be reached, or refuses.
+        SourceError: the database cannot be reached, or rejects the connection.
     """
 
     def __init__(self, url: PostgresUrl) -> None:
@@ -60,12 +60,16 @@ class Snapshot:
             raise
 
     def close(self) -> None:
-        """End the transaction, which may be broken by now."""
+        """End the transaction; ignore an error if the connection is lost."""
         with contextlib.suppress(adbc_driver_manager.Error):
             self._connection.close()
 
     def rows(self, statement: str, what: str = "cannot be read") -> list[tuple[Any, ...]]:
-        """The few rows of a statement; `what` is said where it fails."""
+        """Return the rows of a small result.
+
+        Raises:
+            SourceError: the statement fails. `what` is what the message says about it.
+        """
         with self._one_sentence(what), self._connection.cursor() as cursor:
             cursor.execute(statement)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -76,10 +80,17 @@ class Snapshot:
             cursor.execute(statement)
 
     def read(self, connection: duckdb.DuckDBPyConnection, table: str, statement: str, take: str, given: object) -> None:
-        """Let the engine take from `live_rows` the batches that a statement gives.
+        """Stream the result of a statement into the engine.
+
+        Args:
+            connection: the engine.
+            table: the table's name, for the message.
+            statement: what the server runs.
+            take: what the engine runs. It reads the rows from `live_rows`.
+            given: the parameters of `take`.
 
         Raises:
-            SourceError: they do not come to their end.
+            SourceError: the rows cannot be read to their end.
         """
         failed = []
 
@@ -87,7 +98,7 @@ class Snapshot:
             try:
                 yield from reader
             except (OSError, pa.ArrowException) as error:
-                # The engine would raise it as its own.
+                # Kept, because the engine raises it as an error of its own.
                 failed.append(error)
                 raise
 
@@ -112,7 +123,7 @@ class Snapshot:
             raise SourceError(f"{self._url.shown}: {what}: {self._reason(error)}") from error
 
     def _reason(self, error: Exception) -> str:
-        """What libpq or the server say, without the statement and without what is secret, and what to do."""
+        """Return the message of libpq or the server, without statement and secrets, and what to do about it."""
         said = re.sub(r"\s*(Query was:|SQLSTATE:).*", "", str(error), flags=re.DOTALL)
         lines = [line for line in said.splitlines() if line and line[0] not in "\t ." and not line.startswith("LINE ")]
         reason = " ".join("; ".join(lines or [type(error).__name__]).split())

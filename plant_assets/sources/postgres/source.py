@@ -1,41 +1,45 @@
 """A PostgreSQL database as a source: its live tables, in one snapshot, straight into the engine.
 
-Rows come as batches of Arrow. What stands for files are tables, and of events weeks: the server reads those that are
-asked for alone, by `created_at`. Names reach SQL only as quoted names.
+Rows come as Arrow batches. Its parts are tables, and weeks of events: the server reads only the weeks that a load
+asks for, by `created_at`. Names reach SQL only as quoted names.
 """
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import duckdb
 
-from plant_assets.calendar import WEEK, Calendar, weeks_between
-from plant_assets.contracts import INSTANT
+from plant_assets.calendar import WEEK, Calendar
 from plant_assets.postgres_url import PostgresUrl
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.postgres.catalog import columns_of_tables, find_tables
+from plant_assets.sources.postgres.catalog import columns_of_tables, find_tables, has_index
+from plant_assets.sources.postgres.columns import SentColumns
 from plant_assets.sources.postgres.parts import LiveRows, LiveTable, as_ns
 from plant_assets.sources.postgres.snapshot import Snapshot
-from plant_assets.sources.postgres.types import TIMESTAMPS, as_given, as_read, engine_type
+from plant_assets.sources.postgres.weeks import OTHER_WEEKS, EventWeeks, find_weeks, name_of_week
 from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, require_columns, staged_uuids
-from plant_assets.sql import identifier, literal
+from plant_assets.sql import literal
 
 MOST_SHOWN = 20
-# Ids in one question.
-MOST_IDS = 10_000
-OTHER_WEEKS = "other"
 
 
 class PostgresSource(Source):
     """A store's live tables in a PostgreSQL database, as of one instant.
 
-    Events are read by week: the running one, the late ones, and those that were never read since they closed.
-    `first_week` is the first that was ever loaded; the weeks of `anew` are read again. With `counts_weeks` those whose
-    number of rows is another than it was are, too.
+    A load reads events by week: the running week, the late ones, and those that were not read since they closed.
+
+    Args:
+        url: the database.
+        calendar: the store's weeks.
+        mapping: the store's names.
+        as_of: when the tables are observed.
+        late_weeks: the number of closed weeks that events may still enter.
+        first_week: the first week that was ever loaded.
+        anew: the first and last week to read again in any case.
+        counts_weeks: whether to read weeks again whose number of rows changed.
     """
 
     def __init__(
@@ -52,8 +56,8 @@ class PostgresSource(Source):
         super().__init__(url.shown, calendar, mapping)
         self._url, self._as_of, self._late_weeks = url, as_of, late_weeks
         self._first_week, self._anew, self._counts_weeks = first_week, anew, counts_weeks
-        self._weeks: list[dt.date] = []
         self._tables: dict[str, LiveTable] = {}
+        self._events = EventWeeks(LiveTable(""), mapping, calendar)
         self._opened: Snapshot | None = None
 
     @property
@@ -69,7 +73,7 @@ class PostgresSource(Source):
             self._opened = None
 
     def list_files(self) -> dict[str, list[SourceFile]]:
-        """The tables, of events the weeks; an absent optional table has none.
+        """Return the tables, and the weeks of events; an absent optional table has no part.
 
         Raises:
             SourceError: the database cannot be read, or a needed table, or the events' created_at, is missing.
@@ -84,70 +88,65 @@ class PostgresSource(Source):
         }
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
-        """The tables of all schemas, whatever their names, each with its columns."""
-        if self._opened is None:
-            return []
-        return columns_of_tables(self._snapshot)
+        """Return the tables of all schemas, whatever their names, each with its columns."""
+        return columns_of_tables(self._snapshot) if self._opened else []
 
     def oddities(self) -> list[str]:
-        """That the server reads all events to find those of a week, or that they cannot be told by week at all."""
-        table, relation = self.mapping.table("events"), literal(self._tables["events"].relation)
-        if not self._weeks:
+        """Return why the server reads all events to find those of a week, if it does."""
+        table = self.mapping.table("events")
+        if not self._events.weeks:
             return [f"created_at of {table} is no timestamp: all events are read by each run"]
-        column = ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["created_at"]
-        found = self._snapshot.rows(
-            f"select 1 from pg_class where oid = to_regclass({relation}) and relkind in ('r', 'p', 'm') and not exists"
-            " (select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]"
-            f" where indrelid = pg_class.oid and indisvalid and attname = {literal(column)})"
-        )
-        slow = f"no index begins with created_at of {table}: to find a week's events, the server reads all of them"
-        return [slow] * len(found)
+        if has_index(self._snapshot, self._events.table, self._events.created_at):
+            return []
+        return [f"no index begins with created_at of {table}: to find a week's events, the server reads all of them"]
 
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
-        """Add the rows of tables, or of weeks, to `_staged_<table>` by one statement.
+        """Add the rows of a table, or of weeks, to `_staged_<table>` with one statement.
 
         Raises:
-            SourceError: they cannot be read to their end, or the table lacks a needed column.
+            SourceError: the rows cannot be read to their end, or the table lacks a needed column.
         """
         if not files:
             return
         read, live = ReadTable(table, self.mapping, staged_uuids(connection, table)), self._tables[table.name]
         require_columns(read, self.name, list(live.columns))
-        kinds = {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
-        selected = [
-            f"{as_read(identifier(read.theirs[name]), kind)} as {identifier(name)}" for name, kind in kinds.items()
-        ]
-        clamped = [name for name, kind in kinds.items() if read.columns[name] == INSTANT and kind in TIMESTAMPS]
-        selected += [f"{as_given(identifier(read.theirs[name]))} as given_{name}" for name in clamped]
-        names = [files[0].name]
-        if table.name == "events" and self._weeks:
-            names = [self._name_of(week) for week in self._weeks]
-            selected.append(f"width_bucket({self._created_at}, array[{', '.join(self._bounds())}]) as week_number")
-        else:
-            selected.append("1 as week_number")
-        values = ", ".join(f"{name} := coalesce(given_{name}, {name}::varchar)" for name in clamped)
-        others = ", ".join(f"{name} := {name}" for name in kinds if name not in clamped)
+        columns = SentColumns(
+            read, {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
+        )
+        part_names = [each.name for each in files]
+        names, number, where = part_names[:1], "1", ""
+        other = literal(name_of_week(self.mapping, OTHER_WEEKS))
+        if table.name == "events" and self._events.weeks:
+            names, number = self._events.names, self._events.number
+            where = f" where {self._events.condition(part_names)}"
         connection.execute(
             "create or replace temp table staged_paths as select unnest(?::varchar[]) as staged_path,"
             " unnest(?::timestamp[]) as staged_at",
-            [[each.name for each in files], [each.observed_at for each in files]],
+            [part_names, [each.observed_at for each in files]],
         )
-        columns = [read.values({name: name for name in kinds}), *(f"given_{name}" for name in clamped)]
         self._snapshot.read(
             connection,
             table.name,
-            f"select {', '.join(selected)} from {live.relation}{self._where(files)}",
+            f"select {columns.selected}, {number} as week_number from {live.relation}{where}",
             self._insert(
                 read,
-                {name: engine_type(kinds[name]) if name in kinds else "VARCHAR" for name in read.columns},
-                f"select {', '.join(columns)}, null::bigint as line, null as refused,"
-                f" coalesce((?::varchar[])[week_number], {literal(self._name_of(OTHER_WEEKS))}) as filename"
-                " from live_rows",
-                f"to_json(struct_pack({', '.join(filter(None, [values, others]))}))::varchar",
+                columns.types,
+                f"select {columns.values}, null::bigint as line, null as refused,"
+                f" coalesce((?::varchar[])[week_number], {other}) as filename from live_rows",
+                columns.raw_text,
             ),
             [names],
         )
         _note_contents(connection, read, files)
+
+    @property
+    def is_asked_for_weeks(self) -> bool:
+        """Whether settled weeks are not read again; no week is settled if each load reads all events."""
+        return bool(self._events.weeks) and self._events.has_ids
+
+    def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
+        """Return each of these events that the database has now, with its week."""
+        return self._events.of_events(self._snapshot, event_ids)
 
     def _missing(self, name: str) -> SourceError:
         schemas = self._snapshot.rows("select array_to_string(current_schemas(false), ', ')")[0][0]
@@ -161,7 +160,7 @@ class PostgresSource(Source):
         )
 
     def _part(self, table: str, week: dt.date | str | None = None) -> LiveRows:
-        name = self._name_of(week) if week else str(self.mapping.table(table))
+        name = name_of_week(self.mapping, week) if week else str(self.mapping.table(table))
         # The price of an event is in no stored row that could be compared.
         may_grow = table != "events" or not self.mapping.makes_products
         part = LiveRows(table, name, Path(name), "", 0, as_ns(self._as_of), may_grow=may_grow)
@@ -171,110 +170,23 @@ class PostgresSource(Source):
             part.is_read_anew = self._anew is not None and self._anew[0] <= week <= self._anew[1]
         return part
 
-    # Weeks of events
-
-    def _name_of(self, week: dt.date | str) -> str:
-        return f"{self.mapping.table('events')}/{week}"
-
-    @property
-    def _created_at(self) -> str:
-        return identifier(ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["created_at"])
-
     def _list_weeks(self) -> list[SourceFile]:
-        """The weeks from the first with an event, or the first that was loaded, to the running one, and all others."""
-        table, read = self._tables["events"], ReadTable(SOURCE_TABLES["events"], self.mapping)
-        require_columns(read, self.name, list(table.columns))
-        self._weeks = []
-        kind = table.columns[read.theirs["created_at"]] if "created_at" in read.theirs else ""
-        if kind not in TIMESTAMPS:
-            # Weeks cannot be told by the server: all events are read by each load.
+        table = self._tables["events"]
+        require_columns(ReadTable(SOURCE_TABLES["events"], self.mapping), self.name, list(table.columns))
+        empty = EventWeeks(table, self.mapping, self.calendar)
+        self._events = find_weeks(self._snapshot, empty, self._as_of, self._first_week)
+        if not self._events.weeks:
             return [self._part("events")]
-        running = self.calendar.week_of(self._as_of)
-        low, high = self._bound(dt.datetime(1970, 1, 2)), self._bound(self.calendar.starts_at(running + WEEK))
-        at = self._snapshot.rows(
-            f"select min({self._created_at})::timestamp from {table.relation}"
-            f" where {self._created_at} >= {low} and {self._created_at} < {high}",
-            "the table events cannot be read",
-        )[0][0]
-        known = [running, *([self._first_week] if self._first_week else [])]
-        if at is not None:
-            instant = at if kind.endswith("with time zone") else _instant(at, self.mapping.time.zone)
-            known.append(self.calendar.week_of(instant))
-        self._weeks = weeks_between(min(known), running)
-        parts = [self._part("events", week) for week in self._weeks]
+        parts = [self._part("events", week) for week in self._events.weeks]
         if self._counts_weeks:
-            self._count(table, parts)
+            for part, count in zip(parts, self._events.count(self._snapshot), strict=True):
+                part.counted = count
         return [*parts, self._part("events", OTHER_WEEKS)]
-
-    @property
-    def is_asked_for_weeks(self) -> bool:
-        """Whether weeks that have settled are not read again: where all events are read by each load, none are."""
-        return bool(self._weeks) and "event_id" in ReadTable(SOURCE_TABLES["events"], self.mapping).theirs
-
-    def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
-        """Return each of the events that the database has now, with its week."""
-        column = identifier(ReadTable(SOURCE_TABLES["events"], self.mapping).theirs["event_id"])
-        week = f"width_bucket({self._created_at}, array[{', '.join(self._bounds())}])"
-        found: set[tuple[str, dt.date]] = set()
-        ordered = sorted(event_ids)
-        for start in range(0, len(ordered), MOST_IDS):
-            ids = ", ".join(map(literal, ordered[start : start + MOST_IDS]))
-            rows = self._snapshot.rows(
-                f"select {column}::text, {week} from {self._tables['events'].relation} where {column} in ({ids})"
-            )
-            found |= {(event_id, self._weeks[week - 1]) for event_id, week in rows if 0 < week <= len(self._weeks)}
-        return found
-
-    def _count(self, table: LiveTable, parts: Sequence[LiveRows]) -> None:
-        bounds = self._bounds()
-        rows = self._snapshot.rows(
-            f"select width_bucket({self._created_at}, array[{', '.join(bounds)}]), count(*) from {table.relation}"
-            f" where {self._created_at} >= {bounds[0]} and {self._created_at} < {bounds[-1]} group by 1",
-            "the table events cannot be counted",
-        )
-        counts = dict(rows)
-        for number, part in enumerate(parts, 1):
-            part.counted = counts.get(number, 0)
-
-    def _bounds(self) -> list[str]:
-        """The first instants of the weeks, and the one after the last."""
-        return [self._bound(self.calendar.starts_at(week)) for week in [*self._weeks, self._weeks[-1] + WEEK]]
-
-    def _bound(self, instant: dt.datetime) -> str:
-        """An instant as the server's column has it."""
-        read = ReadTable(SOURCE_TABLES["events"], self.mapping)
-        if self._tables["events"].columns[read.theirs["created_at"]].endswith("with time zone"):
-            return f"timestamptz '{instant}+00'"
-        clock = instant.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(self.mapping.time.zone))
-        return f"timestamp '{clock.replace(tzinfo=None)}'"
-
-    def _where(self, files: list[SourceFile]) -> str:
-        """The condition that leaves the rows of these files, those of weeks in a row as one range."""
-        if files[0].table != "events" or not self._weeks:
-            return ""
-        names = {each.name for each in files}
-        numbers = [number for number, week in enumerate(self._weeks) if self._name_of(week) in names]
-        bounds, conditions = self._bounds(), []
-        if self._name_of(OTHER_WEEKS) in names:
-            conditions.append(f"{self._created_at} is null")
-            numbers = [-1, *numbers, len(self._weeks)]
-        there = set(numbers)
-        firsts = [number for number in numbers if number - 1 not in there]
-        lasts = [number for number in numbers if number + 1 not in there]
-        for first, last in zip(firsts, lasts, strict=True):
-            ends = [f"{self._created_at} >= {bounds[first]}"] if first >= 0 else []
-            ends += [f"{self._created_at} < {bounds[last + 1]}"] if last + 1 < len(bounds) else []
-            conditions.append(" and ".join(ends) or "true")
-        return " where " + " or ".join(f"({each})" for each in conditions)
-
-
-def _instant(clock: dt.datetime, zone: str) -> dt.datetime:
-    return clock.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC).replace(tzinfo=None)
 
 
 def _note_contents(connection: duckdb.DuckDBPyConnection, table: ReadTable, files: list[SourceFile]) -> None:
-    """Tell what was read of each file, by the number of its rows and the sum of their hashes."""
-    # As text, so that it is the same whatever the ids are stored as.
+    """Note the number of rows that each part had, and the sum of their hashes."""
+    # As text, so that the hash is the same whatever type the ids are stored as.
     texts = [f"{name}::varchar" if name in table.uuids else name for name in table.columns]
     columns = ", ".join([*texts, "raw_text"])
     found = connection.execute(

@@ -1,23 +1,26 @@
-"""Types of columns as the server names them, and what the engine reads them as."""
+"""The server's types of columns, and the engine's types for them."""
 
-# Types of columns, as the server names them, with the engine's; others come as text.
+# The server's types with the engine's. Columns of other types are sent as text.
 TIMESTAMPS = {
     "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
     "timestamp without time zone": "TIMESTAMP",
     "date": "TIMESTAMP",
 }
 _AS_THEY_ARE = {"uuid": "UUID", "smallint": "SMALLINT", "integer": "INTEGER", "bigint": "BIGINT"}
-# Instants that the engine can hold, and that are none of a store.
+# Instants that the engine can hold, and that no store has.
 _TOO_EARLY, _TOO_LATE = "0001-01-01", "10000-01-02"
 
 
 def engine_type(kind: str) -> str:
-    """The engine's type of a column that the server names that type."""
+    """Return the engine's type for one of the server's types."""
     return TIMESTAMPS.get(kind) or _AS_THEY_ARE.get(kind, "VARCHAR")
 
 
 def as_read(column: str, kind: str) -> str:
-    """A column as the server gives it; an instant that the engine cannot hold as one that is refused too."""
+    """Return the SQL of a column as the server sends it.
+
+    An instant that the engine cannot hold is sent as one that it can hold, and that is rejected as well.
+    """
     if kind in _AS_THEY_ARE:
         return column
     if kind not in TIMESTAMPS:
@@ -30,5 +33,5 @@ def as_read(column: str, kind: str) -> str:
 
 
 def as_given(column: str) -> str:
-    """What stands in a column whose instant the engine cannot hold."""
+    """Return the SQL of an instant's text if the engine cannot hold the instant, else NULL."""
     return f"case when {column} < '{_TOO_EARLY}' or {column} > '{_TOO_LATE}' then {column}::text end"
