@@ -13,7 +13,7 @@ from plant_assets.warehouse.ledger.facts import store_facts
 
 
 def set_aside_other_store(settings: Settings, log: logging.Logger) -> None:
-    """Make room for a new warehouse if the one that is there is of another source or time zone.
+    """Move the warehouse aside if it has another source or time zone.
 
     Raises:
         duckdb.Error, NotWhole: its file does not hold all of it; nothing was moved.
@@ -25,7 +25,7 @@ def set_aside_other_store(settings: Settings, log: logging.Logger) -> None:
 
 
 def settle_aside(settings: Settings, log: logging.Logger) -> None:
-    """Keep what was set aside as `<warehouse>.before`, or put it back if there is no other warehouse of a store."""
+    """Keep the warehouse that was set aside as `<warehouse>.before`, or put it back if no new one remembers a store."""
     aside, path = _aside(settings), settings.warehouse_path
     if not aside.exists():
         return
@@ -43,7 +43,7 @@ def _aside(settings: Settings) -> Path:
 
 
 def _store_of(settings: Settings, log: logging.Logger) -> dict[str, str]:
-    """Return what the warehouse's file remembers of its store: nothing if it is new, missing or unreadable."""
+    """Return source and time zone of the warehouse's file; nothing if it is new, missing or unreadable."""
     path = settings.warehouse_path
     if not path.exists():
         return {}

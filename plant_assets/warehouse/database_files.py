@@ -1,4 +1,4 @@
-"""Database files as wholes: every copy and move of one goes through here. Nothing here knows the tables of a warehouse.
+"""Copy and move database files: nothing else does. No table of a warehouse is known here.
 
 DuckDB closes a database without an error even if its last checkpoint fails, as on a full disk. The rows are then in the
 log beside the file, and the file alone lacks them. `detach` raises instead: each file is detached before it is moved,
@@ -73,7 +73,7 @@ def connect(
 
 
 def settle(settings: Settings, log: logging.Logger) -> None:
-    """Write what is in the warehouse's log, which a killed process leaves, to the file, and remove the log.
+    """Write the log that a killed process left to the warehouse's file, and remove it.
 
     Raises:
         duckdb.Error: the checkpoint failed; file and log are as they were.
@@ -118,7 +118,7 @@ def count_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def contents(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
-    """Return every table, view, index and comment, and of each table the number of rows and a hash of all values."""
+    """Return every table, view, index and comment, with the number of rows and a hash of all values of each table."""
     definitions = connection.execute(DEFINITIONS).fetchall()
     read = "select count(*), bit_xor(hash(whole)) from {} as whole"
     return [*definitions, *((table, *_ask(connection, read.format(table))) for _name, table in _tables(connection))]
@@ -139,7 +139,7 @@ def _ask(connection: duckdb.DuckDBPyConnection, statement: str) -> tuple[Any, ..
 
 @contextlib.contextmanager
 def unfinished(target: Path) -> Iterator[Path]:
-    """Give the name under which a file is made beside `target`; nothing of that name is there before or after."""
+    """Yield the name of an unfinished file beside `target`; it is removed before and after the body."""
     fresh = target.with_name(target.name + ".new")
     remove_database(fresh)
     try:
@@ -162,7 +162,7 @@ def copy_database(source: Path, target: Path) -> None:
 def put_in_place(
     path: Path, target: Path, is_right: Callable[[duckdb.DuckDBPyConnection], bool] = lambda _connection: True
 ) -> None:
-    """Move a detached database file to `target`, if it is right when it is read alone; for its owner only.
+    """Move a detached database file to `target`, readable by its owner only, if it passes `is_right` when read alone.
 
     Raises:
         NotWhole: it has a log, is not readable or not right; nothing was moved.
@@ -179,13 +179,13 @@ def put_in_place(
 
 
 def remove_database(path: Path) -> None:
-    """Remove a database file, and its log, which would be taken for that of the next file of this name."""
+    """Remove a database file and its log: DuckDB would apply that to the next file of this name."""
     path.unlink(missing_ok=True)
     _remove_logs(path)
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a directory, on the disk."""
+    """Flush a file, or the names in a directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Expressions of ibis as statements of DuckDB. What an expression means is for `transforms/` and `checks/` to say."""
+"""Compile expressions of ibis to statements of DuckDB. `transforms/` and `checks/` say what an expression means."""
 
 import ibis
 import sqlglot.expressions as sge
@@ -8,7 +8,7 @@ from plant_assets.contracts import TABLES
 
 
 def to_sql(expression: ibis.Expr) -> str:
-    """An expression as a statement of the warehouse's engine."""
+    """Return an expression as a statement of DuckDB."""
     query = compilers.duckdb.compiler.to_sqlglot(expression)
     for cte in query.find_all(sge.CTE):
         if _only_narrows(cte.this):
@@ -18,7 +18,7 @@ def to_sql(expression: ibis.Expr) -> str:
 
 
 def _only_narrows(query: sge.Expression) -> bool:
-    """Whether a query only takes rows and columns of one table."""
+    """Tell whether a query only takes rows and columns of one table."""
     clauses = {name for each in query.find_all(sge.Select) for name, value in each.args.items() if value}
     is_made = any(table.name in TABLES and TABLES[table.name].is_view for table in query.find_all(sge.Table))
     has_work = is_made or query.find(sge.AggFunc, sge.Window, sge.Union)

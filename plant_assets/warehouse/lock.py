@@ -1,4 +1,4 @@
-"""The lock of the one writer of a warehouse. It is the system's, which frees it however the process ends."""
+"""The lock of a warehouse's only writer. The operating system releases it, however the process ends."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ from plant_assets.warehouse.aside import settle_aside
 
 
 def lock_path(settings: Settings) -> Path:
-    """Return the file whose OS lock the one writer of the warehouse holds."""
+    """Return the file that the writer of the warehouse locks."""
     return settings.warehouse_path.with_name(settings.warehouse_path.name + ".lock")
 
 
@@ -25,7 +25,7 @@ def held_by_path(settings: Settings) -> Path:
 
 @contextlib.contextmanager
 def hold_lock(settings: Settings, log: logging.Logger, holder: str, wait: bool) -> Iterator[None]:
-    """Be the one writer of the warehouse; the log says for whom a writer waits.
+    """Hold the lock of the warehouse; the log names the holder that this process waits for.
 
     Raises:
         UsageError: another writer holds it and `wait` is false.

@@ -1,4 +1,4 @@
-"""Operations on the warehouse: back up, restore, compact, prune. Each takes its turn as a run does.
+"""Back up, restore, compact and prune the warehouse. Each waits for the lock, as a run does.
 
 A file is made beside the one it replaces, read back, and moved in place: what fails leaves all as it was. Where the
 tables are files that are never changed, a backup holds them too, as further names of the same files where it can.
@@ -43,7 +43,7 @@ STAMP = "%Y-%m-%dT%H-%M-%SZ"
 
 
 def backups_path(settings: Settings) -> Path:
-    """The folder of the warehouse's backups."""
+    """Return the folder of the warehouse's backups."""
     return settings.warehouse_path.with_name(settings.warehouse_path.name + ".backups")
 
 
@@ -53,7 +53,7 @@ def _contents_of(path: Path) -> list[tuple[Any, ...]]:
 
 
 def _table_files(path: Path, settings: Settings) -> tuple[Path, list[str]]:
-    """The directory of the tables that a warehouse file is the catalog of, and their files; none of any other."""
+    """Return the directory of a Spark warehouse's tables, and their files; no files if it is not on Spark."""
     with open_alone(path) as connection:
         tables = settings.tables_path / (Facts(connection).get("tables") or "")
         if not Catalog(connection).has("_slices"):
@@ -62,7 +62,7 @@ def _table_files(path: Path, settings: Settings) -> tuple[Path, list[str]]:
 
 
 def _give_files(files: list[str], source: Path, target: Path) -> None:
-    """Let a directory have files of another.
+    """Link or copy files that are missing in `target` from `source`.
 
     Raises:
         UsageError: one is in neither.
@@ -90,7 +90,7 @@ def _tables_of(backup: Path) -> Path:
 
 @contextlib.contextmanager
 def _swept(folder: Path) -> Iterator[None]:
-    """Remove what no backup in a folder needs, before and after: an unfinished one, tables of one that is gone."""
+    """Remove unfinished backups and tables that no backup needs, before and after the body."""
     try:
         _sweep(folder)
         yield
@@ -133,7 +133,7 @@ def back_up(settings: Settings, log: logging.Logger, keep: int, holder: str) -> 
 
 
 def restore(settings: Settings, log: logging.Logger, name: str | None, holder: str) -> Path:
-    """Put a backup, the last one if none is named, in the warehouse's place, and publish its marts.
+    """Replace the warehouse by a backup, the last one if none is named, and publish its marts.
 
     Raises:
         NotWhole: the copy does not read back as the backup.
@@ -170,7 +170,7 @@ def _read_backup(path: Path, settings: Settings) -> list[tuple[Any, ...]]:
 
 
 def compact(settings: Settings, log: logging.Logger, holder: str) -> tuple[int, int]:
-    """Write the warehouse anew, without the space that deleted rows left; return its size before and after.
+    """Copy the warehouse without the space of deleted rows, and return its size before and after.
 
     Raises:
         NotWhole: the new file does not read back as the warehouse.
@@ -242,7 +242,7 @@ def forget_observation(settings: Settings, log: logging.Logger, observed_at: dt.
 
 
 def import_observations(settings: Settings, log: logging.Logger, path: Path, holder: str) -> int:
-    """Give a new warehouse the observations of products that another one of the store has; how many.
+    """Import the observations of products from another warehouse of the store, and return how many there are.
 
     All else is a function of the source; these may be of files that are gone.
 

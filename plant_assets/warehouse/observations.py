@@ -1,7 +1,7 @@
-"""What lies ahead of a run's clock: a clock that was wrong once left it there, or the run's own clock is behind.
+"""Observations and weeks ahead of a run's clock. An earlier clock was wrong, or the run's own clock is behind.
 
-A run cannot know which. Observations over a day after its clock, and weeks after the running one, stay in the raw
-tables; the tables made from those leave them out until their time has come.
+A run cannot know which. Observations more than a day after its clock, and weeks after the running one, stay in the raw
+tables. Tables made from those leave them out until their time has come.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ MADE_OF_VERSIONS = tuple(name for name in WEEKLY if TABLES[name].reads_versions)
 
 @dataclass(frozen=True)
 class Ahead:
-    """The observations that a run leaves out, in order, with their files, and the later weeks that are written.
+    """The observations that a run leaves out, each with its file, in order, and the weeks after the running one.
 
     `changed_since` is the first observation that the run treats otherwise than the stored tables do, if there is one;
     `bears_from` is the first week that it bears on.
@@ -51,12 +51,12 @@ class Ahead:
 
 
 def is_dated(file: str) -> bool:
-    """Tell whether an observation's file is one of those named by their instants."""
+    """Tell whether an observation's file is named by its instant."""
     return file.startswith("products/")
 
 
 def is_in_history(warehouse: Warehouse, observed_at: dt.datetime, file: str) -> bool:
-    """Tell whether a run would make an observation again of dbt's history, as it was when it was last loaded."""
+    """Tell whether a run would load an observation from dbt's history again."""
     known = warehouse.ledger.facts.get(LEFT_OUT)
     is_left_out = known and observed_at >= dt.datetime.fromisoformat(known.split()[0])
     return (
@@ -73,7 +73,7 @@ def is_in_history(warehouse: Warehouse, observed_at: dt.datetime, file: str) -> 
 
 
 def find_ahead(warehouse: Warehouse, as_of: dt.datetime) -> Ahead:
-    """Return what lies ahead of a run's clock."""
+    """Return the observations and weeks ahead of a run's clock."""
     observations = warehouse.rows(
         "select observed_at, file from raw_observations where observed_at > ? order by all", [as_of + FAR_FUTURE]
     )
@@ -88,7 +88,7 @@ def find_ahead(warehouse: Warehouse, as_of: dt.datetime) -> Ahead:
 
 
 def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
-    """Forget, in the caller's transaction, what the stored tables hold of what is ahead; the run makes it again."""
+    """Delete what is ahead, in the caller's transaction, and have the run write again what it bears on."""
     for name in MADE_BY_WEEK:
         if ahead.weeks and warehouse.catalog.has(name):
             warehouse.store.delete_weeks(TABLES[name], ahead.weeks)
@@ -98,7 +98,7 @@ def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
 
 
 def forget_writes(warehouse: Warehouse, weeks: Collection[dt.date], bears_from: dt.date | None) -> None:
-    """Have whole tables made again from nothing, `weeks` of the weekly ones, and the stock from a week on."""
+    """Have whole tables written again, `weeks` of the weekly ones, and the stock from a week on."""
     writes = warehouse.ledger.writes
     writes.forget_whole()
     writes.forget_weeks(MADE_BY_WEEK, weeks)
@@ -107,7 +107,7 @@ def forget_writes(warehouse: Warehouse, weeks: Collection[dt.date], bears_from: 
 
 
 def forget(warehouse: Warehouse, observed_at: dt.datetime) -> None:
-    """Remove an observation with its load, in one transaction; the next run rebuilds the versions from there."""
+    """Delete an observation and its load, in one transaction; the next run rebuilds the versions from there."""
     since = _bears_from(warehouse, observed_at)
     weeks = warehouse.ledger.writes.weeks(MADE_OF_VERSIONS, after=since - WEEK)
     with warehouse.transaction():
@@ -125,13 +125,13 @@ def forget(warehouse: Warehouse, observed_at: dt.datetime) -> None:
 
 
 def _bears_from(warehouse: Warehouse, observed_at: dt.datetime) -> dt.date:
-    """Return the week of the observation before, whose versions end at this one; its own where there is none."""
+    """Return the week of the observation before, whose versions end at this one; its own week if there is none."""
     before = warehouse.value("select max(observed_at) from raw_observations where observed_at < ?", [observed_at])
     return warehouse.calendar.week_of(before or observed_at)
 
 
 def counted(warehouse: Warehouse, table: Table, as_of: dt.datetime) -> ibis.Table:
-    """Return the rows of a table that a run counts: all where none is ahead of its clock."""
+    """Return the rows of a table that are not ahead of a run's clock."""
     rows = table.unbound()
     if table.instant is None:
         return rows
@@ -147,7 +147,7 @@ def before(rows: ibis.Table, table: Table, end: dt.datetime) -> ibis.Table:
 
 
 def end_of_counted(table: Table, calendar: Calendar, as_of: dt.datetime) -> dt.datetime:
-    """Return the first instant that a run does not count: of a weekly table the end of the running week."""
+    """Return the first instant that is ahead of a run's clock: the end of the running week in a weekly table."""
     if table.week_column:
         return calendar.starts_at(calendar.week_of(as_of) + WEEK)
     return as_of + FAR_FUTURE + dt.timedelta(microseconds=1)

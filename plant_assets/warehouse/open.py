@@ -22,7 +22,7 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 
 def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget what was read from a source; a process that was killed leaves it."""
+    """Drop staged rows: a killed process leaves them."""
     names = connection.execute(
         "select table_name from duckdb_tables() where database_name = 'warehouse' and starts_with(table_name, ?)",
         [STAGED],
@@ -47,7 +47,7 @@ def compose(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Wareho
 
 
 def require_engine(settings: Settings) -> None:
-    """Refuse a warehouse on an engine that is not installed.
+    """Check that the engine of the warehouse is installed.
 
     Raises:
         UsageError: pyspark or Java is not.
@@ -66,7 +66,7 @@ def open_warehouse(
     wait: bool = True,
     accept_source: bool = False,
 ) -> Iterator[Warehouse]:
-    """Open the warehouse for writing, alone; made on first use, for its owner only.
+    """Open the warehouse for writing, with its lock. It is made on first use, readable by its owner only.
 
     `holder` is what others are told that they wait for. With `accept_source`, the warehouse of another store is set
     aside first.
@@ -101,7 +101,7 @@ def open_warehouse(
 
 @contextlib.contextmanager
 def open_marts(settings: Settings) -> Iterator[Warehouse]:
-    """The published marts, read-only: never waits for a run and never holds one up.
+    """Open the published marts, read-only. This never waits for a run and never holds one up.
 
     Raises:
         UsageError: no run of the whole job has published any yet.

@@ -1,6 +1,6 @@
-"""Publishing: the marts are copied whole into a file of their own, which readers open during runs.
+"""Publish the marts: copy them whole into a file of their own, which readers open during runs.
 
-What is read of it is for `readers/`.
+`readers/` reads it.
 """
 
 import contextlib

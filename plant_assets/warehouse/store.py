@@ -24,12 +24,12 @@ class WrongShape(Exception):
 
 
 class EngineFailed(Exception):
-    """A distributed engine could not do what it was asked to; the message is its own, in one line."""
+    """A distributed engine failed; the message is its own, in one line."""
 
 
 @dataclass(frozen=True)
 class Since:
-    """Rows that take the place of those whose `column` is not before `start`, or is NULL; of all without a start."""
+    """Rows that replace those whose `column` is not before `start`, or is NULL; all rows if there is no `start`."""
 
     rows: ibis.Table
     column: str
@@ -117,14 +117,14 @@ class QueryEngine(Protocol):
 
 
 def create_table(table: Table, id_types: Mapping[str, str] | None = None) -> str:
-    """The DDL of a table as its contract has it; `id_types` are those of ids that are not text."""
+    """Return the DDL of a table by its contract; `id_types` are the types of ids that are not text."""
     types = {column.name: (id_types or {}).get(column.name, column.sql_type) for column in table.columns}
     columns = ", ".join(f"{identifier(name)} {kind}" for name, kind in types.items())
     return f"create table if not exists {table.name} ({columns})"
 
 
 def require_shape(table: Table, schema: ibis.Schema) -> None:
-    """Refuse a result whose columns or types are not its contract's.
+    """Check the columns and types of a result against the contract.
 
     Raises:
         WrongShape: names what is missing, too many or of another type.

@@ -91,7 +91,7 @@ class SparkEngine:
             return frame.toArrow()
 
     def _bind(self, expression: ibis.Table) -> None:
-        """Let Spark know the tables that an expression names, as they are now."""
+        """Register the tables that an expression names, as they are now, with Spark."""
         for source in sources_of(expression):
             self._bind_table(source.name, source.schema, bounds_of(expression, source))
 
@@ -130,7 +130,7 @@ class SparkEngine:
 
     @property
     def session(self) -> "SparkSession":
-        """Spark, started now if it is not."""
+        """The session, which is started now if it is not yet."""
         if self._session is None:
             self._session = start_session(self._settings)
             self._known = {}

@@ -29,7 +29,7 @@ class SparkFiles:
         self.made: list[str] = []
 
     def sweep(self) -> None:
-        """Remove what killed processes made and no catalog names, or replaced and did not remove."""
+        """Remove the files that killed processes left: those that no slice names."""
         current = self._slices.paths()
         for write in self._slices.folder.glob("*/*"):
             found = list(write.glob(f"{WEEK_FOLDER}=*")) or [write]
@@ -46,7 +46,7 @@ class SparkFiles:
                 (self._slices.folder / path).parent.rmdir()
 
     def copy(self, table: Table, rows: str, week: dt.date | None = None) -> list[Slice]:
-        """Write rows to new files; no slice where there are none."""
+        """Write rows to new files by DuckDB; return no slice if there are none."""
         path = self._new_path(table) + (f"/{WEEK_FOLDER}={week}" if week else "")
         (self._slices.folder / path).mkdir(parents=True)
         self._connection.execute(
@@ -56,7 +56,7 @@ class SparkFiles:
         return self._written(table, path, week)
 
     def make(self, table: Table, data: ibis.Table, by_week: bool = False) -> list[Slice]:
-        """Have Spark write the rows of an expression to new files.
+        """Write the rows of an expression to new files by Spark.
 
         Raises:
             UsageError: what its workers wrote is not where this process looks for it.
@@ -100,7 +100,7 @@ class SparkFiles:
         return path
 
     def _written(self, table: Table, path: str, week: dt.date | None) -> list[Slice]:
-        """The slice that was written to a directory, on the disk; none of no rows."""
+        """Return the slice that was written to a directory, once it is on the disk; none if it has no rows."""
         paths = sorted((self._slices.folder / path).glob("*.parquet"))
         if not paths:
             return []

@@ -1,4 +1,4 @@
-"""Starting Spark, and what its errors say. Nothing here knows the tables of a warehouse."""
+"""Start Spark, and read its errors. No table of a warehouse is known here."""
 
 import contextlib
 import importlib.util
@@ -21,7 +21,7 @@ CONNECT_SECONDS, EXECUTOR_SECONDS = 5, 60
 
 
 def require_spark(settings: Settings) -> None:
-    """Refuse a warehouse on Spark where it cannot be started.
+    """Check that Spark can be started.
 
     Raises:
         UsageError: pyspark or Java is not installed.
@@ -36,7 +36,7 @@ def require_spark(settings: Settings) -> None:
 
 
 def require_master(settings: Settings) -> None:
-    """Refuse a master that does not answer: Spark itself would try for a minute, and end in a stack trace."""
+    """Check that the master answers. Spark itself would try for a minute, and end in a stack trace."""
     master = str(settings.spark_master)
     if not master.startswith(SPARK):
         return
@@ -48,7 +48,7 @@ def require_master(settings: Settings) -> None:
 
 
 def start_session(settings: Settings, **more: str) -> "SparkSession":
-    """A session on the settings' master; `spark-defaults.conf` and the environment say the rest, as ever.
+    """Start a session on the settings' master; `spark-defaults.conf` and the environment say the rest.
 
     What Spark says goes to `<warehouse>.spark.log`.
 
@@ -116,7 +116,7 @@ def start_session(settings: Settings, **more: str) -> "SparkSession":
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """Spark's errors in one line each, with their cause.
+    """Raise Spark's errors in one line, with their cause.
 
     Raises:
         EngineFailed: Spark raised something.

@@ -127,7 +127,7 @@ class Slices:
 
 
 def compiled(expression: ibis.Table) -> str:
-    """An expression as a statement of Spark."""
+    """Return an expression as a statement of Spark."""
     # Asking the backend, not `ibis.to_sql`, brings in its options, which some expressions need.
     return str(ibis.pyspark.compile(expression))
 
@@ -138,9 +138,9 @@ def sources_of(expression: ibis.Table) -> set[ops.UnboundTable]:
 
 
 def bounds_of(expression: ibis.Table, source: ops.UnboundTable) -> Bounds:
-    """From which value of its week column on, and before which, an expression looks at the rows of a table.
+    """Return the bounds of the partition's column within which an expression reads a table; None where it has none.
 
-    Told where all that names the table are filters of that column alone, as `Weeks.rows_of` makes them.
+    They are known if every use of the table is a filter of that column, as `Table.rows_of` makes it.
     """
     table = TABLES.get(source.name)
     if table is None or table.partition is None:

@@ -140,6 +140,7 @@ class SparkStore:
         self._show(table)
 
     def delete_observations(self, table: Table, instants: Sequence[dt.datetime]) -> None:
+        """Delete the rows of these observations."""
         weeks = sorted({self._calendar.week_of(at) for at in instants}) if table.partition else [None]
         is_of_these = f"observed_at in ({', '.join(literal(str(at)) for at in instants)})"
         for week in weeks if instants else []:
@@ -156,7 +157,7 @@ class SparkStore:
         self._connection.execute(f"alter table {STAGED}{source_name} alter {column} type varchar")
 
     def _add_from(self, relation: str, table: Table, where: str = "true", weeks: Weeks | None = None) -> int:
-        """Add the rows of a relation to their weeks; the rows."""
+        """Add the rows of a relation to their weeks, and return how many there were."""
         added, column = 0, table.partition and table.partition.column
         if column is None:
             added = self._add(table, f"from {relation} where {where}")
@@ -171,7 +172,7 @@ class SparkStore:
         return added
 
     def _weeks_about(self, date: dt.date) -> set[dt.date]:
-        """The weeks that the store's clocks may show while this is the date in UTC."""
+        """Return the weeks that the store's clocks may show on a date in UTC."""
         begins = dt.datetime.combine(date, dt.time())
         return {self._calendar.week_of(begins), self._calendar.week_of(begins + dt.timedelta(days=1, microseconds=-1))}
 
@@ -200,6 +201,11 @@ class SparkStore:
         self._connection.execute("insert into _views values (?, ?, ?)", [table.name, compiled(data), sources])
 
     def replace(self, table: Table, data: ibis.Table, weeks: Weeks | None) -> int:
+        """Replace all rows, or those of `weeks`, and return how many there are now.
+
+        Raises:
+            WrongShape: a row lies outside `weeks`.
+        """
         replaced = weeks.weeks() if weeks else None
         new = [] if replaced == [] else self._files.make(table, data, by_week=weeks is not None)
         outside = sum(each.rows for each in new if replaced is not None and each.week not in replaced)
@@ -211,6 +217,11 @@ class SparkStore:
         return sum(each.rows for each in new)
 
     def replace_since(self, table: Table, data: ibis.Table, since: Since) -> int:
+        """Replace the rows that are not before `since.start`, and return how many were written.
+
+        Raises:
+            WrongShape: a row of `data` is before it.
+        """
         new, start = self._files.make(table, data), literal(str(since.start))
         if new:
             early = int(self._value(f"select count(*) from {self._slices.read(new)} where {since.column} < {start}"))
