@@ -1,1 +1,1 @@
-"""The asset checks: facts that should hold, each an expression of the keys that break it."""
+"""The asset checks: facts that should hold, each an expression of the keys of failing rows."""

@@ -1,8 +1,7 @@
-"""Asset checks: each states a fact that should hold, and returns how often it does not and where.
+"""Build asset checks: the contract check of each table, and the facts that the other modules state.
 
-A check is an expression of the offending keys. All checks of a table are one step and one query. In a run, weekly
-tables are looked at in the run's weeks; in the job `check`, as a whole. The domains' own facts stand in the
-modules beside this one.
+All checks of a table are one step and one query. In a run, checks of weekly tables look at the run's weeks; in the job
+`check`, at everything.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
 
 
 def contract_offences(table: Table, scope: Scope) -> ibis.Table:
-    """Keys that stand twice, and NULLs in columns that allow none."""
+    """Return the keys of failing rows: of duplicates, and of NULLs in required columns. One column: key."""
     rows = scope.table(table.name)
     found = []
     if table.required:
@@ -45,14 +44,14 @@ def contract_offences(table: Table, scope: Scope) -> ibis.Table:
 
 
 def _with_equal_hashes(rows: ibis.Table, key: str) -> ibis.Table:
-    """The rows that may share their key with another: of many, hashes need less memory than the keys themselves."""
+    """Return the rows that may share their key with another. Hashes of many keys need less memory than the keys."""
     hashed = rows.mutate(key_hash=rows[key].hash())
     alike = hashed.group_by("key_hash").aggregate(copies=_.count()).filter(_.copies > 1)
     return hashed.semi_join(alike, "key_hash")
 
 
 def wrong_columns(table: Table, stored: Mapping[str, str]) -> list[str]:
-    """The contract's columns that are stored under another type, or not at all."""
+    """Return the columns that are missing or stored under another type, a phrase each."""
     return [
         f"{column.name}: {stored.get(column.name, 'missing')}, not {column.sql_type}"
         for column in table.columns
@@ -70,12 +69,12 @@ def _contract_check(table: Table) -> Check:
 
 
 def checks_of(name: str) -> list[Check]:
-    """The contract check of a table, then the domain's own."""
+    """Return the contract check of a table, then its facts."""
     return [_contract_check(TABLES[name]), *(check for check in CHECKS if check.asset == name)]
 
 
 def load_checks() -> list[dg.AssetChecksDefinition]:
-    """One step per table that evaluates all of its checks in one query."""
+    """Return one step per table, which evaluates all of its checks in one query."""
     return [_table_checks(name, checks_of(name)) for name in TABLES]
 
 
@@ -113,7 +112,7 @@ def _makes_assets(context: dg.AssetCheckExecutionContext) -> bool:
 def _that_go_on(
     context: dg.AssetCheckExecutionContext, found: Iterator[dg.AssetCheckResult]
 ) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
-    """Return results that stop nothing, for a run of checks alone: no bad data can spread, and each check is asked.
+    """Yield results that block nothing, for a run of checks alone: no bad data can spread, and every check runs.
 
     Dagster has a check wait for the blocking checks of every table that it reads, and skips it if one of those fails.
     """
@@ -137,11 +136,11 @@ def _has_weeks(context: dg.AssetCheckExecutionContext) -> bool:
 
 
 def results(warehouse: Warehouse, checks: list[Check], scope: Scope) -> Iterator[dg.AssetCheckResult]:
-    """Evaluate checks of one table: counts in one query, keys only of those that fail."""
+    """Evaluate checks of one table: counts in one query, then the keys of those that fail."""
     table = TABLES[checks[0].asset]
     misfits = wrong_columns(table, warehouse.catalog.column_types(table.name))
     if misfits:
-        # Without the contract's columns no other check can be asked.
+        # No other check can run without the contract's columns.
         for check in checks:
             yield _result(check, len(misfits), misfits)
         return

@@ -12,7 +12,7 @@ from plant_assets.transforms.events import local_date
 
 
 def _begun_events(scope: Scope) -> ibis.Table:
-    """Events of the weeks in scope, which have begun."""
+    """Return the events of the weeks in scope that have begun."""
     return scope.table("raw_events") if scope.weeks else scope.counted("raw_events")
 
 

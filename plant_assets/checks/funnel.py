@@ -33,7 +33,7 @@ def _above_whole(scope: Scope) -> ibis.Table:
 
 
 def _weeks_off_whole(weeks: ibis.Table, whole: ibis.Table, by: tuple[str, ...]) -> ibis.Table:
-    """Stages of the whole that the weeks add up to less than, or of which one week has more."""
+    """Return the stages of the whole funnel that exceed the sum of the weeks, or that one week exceeds."""
     sums = {f"sum_{stage}": _[stage].sum() for stage in STAGES}
     most = {f"most_{stage}": _[stage].max() for stage in STAGES}
     found = weeks.group_by(*by).aggregate(**sums, **most) if by else weeks.aggregate(**sums, **most)

@@ -20,7 +20,7 @@ def _overlapping_versions(scope: Scope) -> ibis.Table:
 
 
 def _current_versions(scope: Scope) -> ibis.Table:
-    """Products of the last observation without one current version, or others with any."""
+    """Return products of the last observation without one current version, and other products with one."""
     last = scope.counted("raw_observations").aggregate(observed_at=_.observed_at.max())
     seen_last = scope.counted("raw_products").semi_join(last, "observed_at").select("product_id").distinct()
     versions = scope.whole("product_snapshots")
@@ -49,7 +49,7 @@ def _not_as_rebuilt(scope: Scope) -> ibis.Table:
 
 
 def _from(versions: ibis.Table, first: ibis.Table) -> ibis.Table:
-    """Versions as observations from the first on tell them: what was before is not known."""
+    """Return the versions from the first observation on: stock before it is unknown."""
     both = versions.cross_join(first)
     held = both.filter(both.first.notnull() & (both.valid_to.isnull() | (both.valid_to > both.first)))
     return held.mutate(

@@ -1,4 +1,4 @@
-"""Facts about what was loaded: every row that was read is accounted for, and every file that is there was read."""
+"""Facts about loads: every row that was read is accounted for, and every file of the source was read."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from plant_assets.sources.tables import NO_WEEK, SOURCE_TABLES
 from plant_assets.transforms.events import local_date, monday
 from plant_assets.warehouse.ledger import tables as ledger
 
-# Two ticks of the 6-hour schedule: one may be on its way.
+# Two ticks of the 6-hour schedule: one may be under way.
 FRESH_WITHIN = dt.timedelta(hours=12)
 
 
@@ -57,10 +57,10 @@ def _unaccounted(source_table: str, target: Table, stored_by_bucket: Callable[[S
 
 
 def _unread_files(source_table: str, target: Table, scope: Scope) -> ibis.Table:
-    """Return the files of which all weeks are loaded, but not all rows are accounted for."""
+    """Return files whose weeks are all loaded, and whose rows are not all accounted for."""
     loads = ledger.loads().filter(_.source_table == source_table)
     if target.is_observed:
-        # A single file is observed again and again: what was found in it is what was read last.
+        # A single file is observed at every run: the ledger keeps what was last found in it.
         last = loads.write_number.max().over(group_by="file")
         loads = loads.mutate(last=last).filter(_.write_number == _.last)
     loaded = loads.group_by("file").aggregate(accounted=_.rows_read.sum())
@@ -90,7 +90,7 @@ def _refused(source_table: str) -> ibis.Table:
 
 
 def _rejected_buckets(source_table: str, target: Table) -> ibis.Table:
-    # An observation without a product is rejected as such, with no text of a row.
+    # An observation without products is rejected as a whole, without the text of a row.
     refused, bucket = _refused(source_table).filter(_.raw_text.notnull()), ibis.literal("all")
     if target.week_column:
         bucket = refused.week_start_date.cast("string").fill_null(NO_WEEK)
@@ -184,7 +184,7 @@ def _stale(name: str, column: str) -> Callable[[Scope], ibis.Table]:
     return offending
 
 
-# The stored rows by bucket, where that is not all of them.
+# How stored rows are counted by bucket; all other tables have one bucket.
 _STORED = {"events": _events_by_week, "products": _products_by_observation}
 CHECKS: tuple[Check, ...] = (
     *(

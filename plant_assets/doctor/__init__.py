@@ -1,1 +1,1 @@
-"""`plant-assets doctor`: what is configured, what is there and what is odd. Nothing here writes."""
+"""`plant-assets doctor`: the configuration, the state of source and warehouse, and oddities. Nothing here writes."""

@@ -1,6 +1,6 @@
-"""What `doctor` says: the configuration, then source and warehouse, what is odd, and which command comes next.
+"""The report of `doctor`: configuration, source, warehouse, oddities, and the next command.
 
-How the source and the warehouse are looked at is in `source.py` and `warehouse.py`.
+`source.py` and `warehouse.py` look at the source and the warehouse.
 """
 
 import datetime as dt
@@ -17,7 +17,7 @@ from plant_assets.warehouse.ledger.facts import require_same_store
 
 
 def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diagnosis:
-    """Look at settings, source and warehouse as of an instant; `options` are what the next command needs again."""
+    """Look at settings, source and warehouse as of an instant; the next command repeats `options`."""
     diagnosis = Diagnosis()
     diagnosis.sections["Configuration"] = _configuration(settings)
     last_change = None

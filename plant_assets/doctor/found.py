@@ -1,4 +1,4 @@
-"""What `doctor` has found, and how it says so. What it looks at is in `source.py` and `warehouse.py`."""
+"""Findings of `doctor`, and how they are worded. `source.py` and `warehouse.py` collect them."""
 
 import collections
 import datetime as dt
@@ -14,7 +14,7 @@ Lines = list[tuple[str, str]]
 
 @dataclass
 class Diagnosis:
-    """What was found, in sections of labels and values. With an `error`, a run would end with it."""
+    """Findings in sections of labels and values. If there is an `error`, a run would end with it."""
 
     sections: dict[str, Lines] = field(default_factory=dict)
     odd: list[str] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Diagnosis:
 
 @dataclass
 class Found:
-    """What the files of a table hold; `first_refusal` is file, line, column and reason, `instants` are dbt's."""
+    """Contents of a table's files; `first_refusal` is file, line, column and reason, `instants` are dbt's."""
 
     files: int
     rows: int = 0
@@ -36,7 +36,7 @@ class Found:
 
 @dataclass
 class Events:
-    """What the events of a source are."""
+    """Counts and bounds of a source's events."""
 
     first: dt.datetime | None = None
     last: dt.datetime | None = None
@@ -46,7 +46,7 @@ class Events:
 
 
 def place_of(table: Found) -> str:
-    """Return where the first refused row is, and why it was refused."""
+    """Return the place of the first rejected row, and the reason."""
     file, line, column, reason = table.first_refusal
     return f"{', '.join(str(part) for part in (file, line and f'line {line}', column) if part)}: {reason}"
 

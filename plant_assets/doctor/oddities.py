@@ -1,4 +1,4 @@
-"""What is odd about a source, a sentence each with what to do. Nothing here reads."""
+"""Oddities of a source, in one sentence each that says what to do. Nothing here reads."""
 
 import datetime as dt
 
@@ -12,7 +12,7 @@ from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
 
-# As the checks have it: two ticks.
+# Two ticks, as in the checks.
 FRESH_WITHIN = dt.timedelta(hours=12)
 
 
@@ -24,7 +24,7 @@ def oddities_of(
     products: list[SourceFile],
     as_of: dt.datetime,
 ) -> list[str]:
-    """Return what is odd about the tables that were read, a sentence each."""
+    """Return the oddities of the tables that were read, one sentence each."""
     odd = []
     if mapping.has_order_items and not found["order_items"].files:
         odd.append("there is no order_items: checkout and package_shipped count for no product")
@@ -55,7 +55,7 @@ def oddities_of(
 
 
 def require_few_refused(settings: Settings, found: dict[str, Found]) -> None:
-    """Refuse a source of which a run would refuse too much.
+    """Check that a run would not reject too much of the source.
 
     Raises:
         SourceError: names the table and the first row that was refused.
@@ -69,7 +69,7 @@ def require_few_refused(settings: Settings, found: dict[str, Found]) -> None:
 
 
 def other_names(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:
-    """The columns of what the source has, which may be a store's that has other names."""
+    """Return a sentence on the tables and columns of a source whose names may differ from ours."""
     named = [f"{place} has the columns {', '.join(names)}" for place, names in source.columns_found(connection)]
     if not named:
         return []

@@ -1,4 +1,4 @@
-"""A look at the source: it is read as a load reads it, a portion of files at a time, into an engine in memory.
+"""The look at the source: read it as a load does, some files at a time, into an engine in memory.
 
 What is odd about what was read is in `oddities.py`.
 """
@@ -24,7 +24,7 @@ from plant_assets.sql import literal
 from plant_assets.warehouse.store import STAGED
 
 PORTION_BYTES = 1 << 29
-# Of a week in a database.
+# The name of a week in a database.
 UNKNOWN_BYTES = PORTION_BYTES // 26
 
 
@@ -38,7 +38,7 @@ def _engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime, diagnosis: Diagnosis) -> dt.datetime:
-    """Tell what the source's tables hold and what is odd about it; when a file of it changed last.
+    """Report the contents and oddities of the source's tables, and return when a file last changed.
 
     Raises:
         SourceError: a run could not read the source, or would refuse it.
@@ -83,10 +83,10 @@ def _read(
     events: Events,
     as_of: dt.datetime,
 ) -> Found:
-    """Read a table's files as a load does, and keep only what is told of them."""
+    """Read a table's files as a load does, and return counts and bounds."""
     table, found, staged = SOURCE_TABLES[name], Found(len(files)), STAGED + name
     connection.execute("create table if not exists sessions (session ubigint)")
-    # What a row of dbt's history says may depend on any other.
+    # The meaning of a row of dbt's history may depend on any other row.
     for portion in [files] if name == HISTORY and files else _portions(files):
         connection.execute(f"create or replace table {staged} ({staged_columns(table, source.mapping)})")
         source.stage(connection, table, portion)
