@@ -1,6 +1,6 @@
 """Facts about events: every one is in each table that is made of events.
 
-What was loaded is looked at in `raw.py`, funnels in `funnel.py`.
+`raw.py` looks at loads, `funnel.py` at funnels.
 """
 
 import ibis

@@ -69,7 +69,7 @@ def require_few_refused(settings: Settings, found: dict[str, Found]) -> None:
 
 
 def other_names(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:
-    """Return a sentence on the tables and columns of a source whose names may differ from ours."""
+    """Return sentences on the tables and columns of a source whose names may differ from ours."""
     named = [f"{place} has the columns {', '.join(names)}" for place, names in source.columns_found(connection)]
     if not named:
         return []

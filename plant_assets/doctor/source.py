@@ -1,6 +1,6 @@
 """The look at the source: read it as a load does, some files at a time, into an engine in memory.
 
-What is odd about what was read is in `oddities.py`.
+`oddities.py` has its oddities.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from plant_assets.sql import literal
 from plant_assets.warehouse.store import STAGED
 
 PORTION_BYTES = 1 << 29
-# The name of a week in a database.
+# The size that a week of a database is taken to have, as nobody knows it before it is read.
 UNKNOWN_BYTES = PORTION_BYTES // 26
 
 
