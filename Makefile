@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run dev test soak load bench lint docs lock clean
+.PHONY: run dev test test-fast soak load bench lint docs lock clean
 
 # The lineage of a made-up store, to its answers. END=2026-11-16 makes one that ends there, for the same output always.
 run: $(VENV)/installed
@@ -22,6 +22,10 @@ dev: $(VENV)/installed
 
 test: $(VENV)/installed-for-tests lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
+
+# Unit tests on DuckDB.
+test-fast: $(VENV)/installed-for-tests
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope -m "not (spark or postgres or browser or slow)"
 
 # Faults against real runs and operations, and their tables in docs/reliability.md: kills at drawn moments, full disks,
 # spoilt sources, wrong clocks. ONLY=full-disks, killed-operations or clocks does one part.
@@ -44,6 +48,9 @@ lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md docs plant_assets plant_assets_tests bench
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/dg check defs
 
 # Regenerates docs/graph.md from the definitions.

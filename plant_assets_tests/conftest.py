@@ -34,6 +34,25 @@ def need(part: str, is_there: bool) -> None:
         (pytest.fail if IS_COMPLETE else pytest.skip)(f"{part} is not on this machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the parts of a system that they need, as their fixtures and parameters tell."""
+    for item in items:
+        fixtures, values = set(getattr(item, "fixturenames", ())), _parameters(item)
+        if fixtures & {"cluster", "on_spark"} or values & {"spark", "pyspark"}:
+            item.add_marker(pytest.mark.spark)
+        if "postgres_server" in fixtures or values & {"database", "live_once"}:
+            item.add_marker(pytest.mark.postgres)
+        if fixtures & {"browser", "page"}:
+            item.add_marker(pytest.mark.browser)
+
+
+def _parameters(item: pytest.Item) -> set[object]:
+    """Return the parameters of a test that are names, and the dialects of those that are engines."""
+    found = getattr(item, "callspec", None)
+    values = found.params.values() if found else ()
+    return {each if isinstance(each, str) else getattr(each, "dialect", None) for each in values}
+
+
 class Silence:
     """A progress display for nobody."""
 

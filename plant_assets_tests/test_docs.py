@@ -61,7 +61,12 @@ def test_what_documents_run_prints_what_they_show(tmp_path: Path, names: tuple[s
     assert len(printed) == len(expected) >= 5
     for output, shown in zip(printed, expected, strict=True):
         if shown:
-            assert [line.rstrip() for line in output] == [line.rstrip() for line in shown]
+            assert [_without_versions(line) for line in output] == [_without_versions(line) for line in shown]
+
+
+def _without_versions(line: str) -> str:
+    """Return a line as it is on any machine: `doctor` names versions and platform."""
+    return re.sub(r"^(  versions +)plant-assets \d.*", r"\1...", line.rstrip())
 
 
 def test_the_graph_page_is_current() -> None:

@@ -6,13 +6,22 @@ import warnings
 
 import click
 
-from plant_assets import __version__
 from plant_assets.cli.console import open_streams
 from plant_assets.settings import FOR_OWNER_ONLY
 
 
+def _print_versions(context: click.Context, _parameter: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from plant_assets.version import versions
+
+        click.echo(versions())
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="plant-assets")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_versions, help="Show versions."
+)
 def main() -> None:
     """Product and stock analytics of a plant store."""
     open_streams()

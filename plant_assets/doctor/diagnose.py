@@ -13,6 +13,7 @@ from plant_assets.orchestration.alerts import is_known_address
 from plant_assets.settings import PREFIX, Settings, UsageError
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
+from plant_assets.version import versions
 from plant_assets.warehouse.ledger.facts import require_same_store
 
 
@@ -54,6 +55,7 @@ def _configuration(settings: Settings) -> Lines:
         if name in settings.model_fields_set and name not in ("source", "warehouse", "mapping")
     ]
     return [
+        ("versions", versions()),
         ("source", f"{settings.source_name}{' (the sample store)' if settings.is_sample else ''}"),
         ("warehouse", str(settings.warehouse_path)),
         *([("engine", f"{settings.warehouse}, tables in {settings.tables_path}")] if settings.spark_master else []),
