@@ -30,7 +30,7 @@ class PostgresUrl:
         if rest.count("@") > 1 or "@" in rest.removeprefix(self._authority) or "#" in rest:
             raise ValueError("in user and password, write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A")
         if re.search("%(?![0-9A-Fa-f]{2})|%00", self.text) or not self.text.isprintable() or " " in self.text:
-            raise ValueError("% stands before two hexadecimal digits, as %25 for itself, and a space is %20")
+            raise ValueError("write % as %25, unless two hexadecimal digits follow, and a space as %20")
         for host in self._hosts.split(","):
             if not re.fullmatch(r"(\[[0-9A-Fa-f:.%]*\]|[^:]*)(:[0-9]*)?", host):
                 raise ValueError(f"a URL like {ALLOWED}, its port a number")

@@ -48,7 +48,7 @@ def _absolute_path(value: Path | str) -> Path:
         raise ValueError("a path in UTF-8") from None
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"a path that this machine can follow ({reason})") from None
+        raise ValueError(f"a path that this machine can resolve ({reason})") from None
     return path
 
 
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         if "?" in path.name:
             raise ValueError("a path without a question mark, which DuckDB takes for the start of options")
         if path.exists() and not path.is_file():
-            raise ValueError("a DuckDB file, or a place where there is none yet")
+            raise ValueError("a DuckDB file, or the path of a new one")
         return path
 
     @field_validator("tables", mode="before")
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
         if value and "," in PostgresUrl(value.get_secret_value()).shown:
-            raise ValueError("one host: Dagster's client takes no list")
+            raise ValueError("one host, because Dagster's client takes no list")
         return value
 
     @property

@@ -180,6 +180,6 @@ def test_an_address_that_is_none_is_named_without_its_token(
     settings = read_settings(source=built.source, warehouse=built.warehouse, alert_url="slack://T1/hush-token/x")
     rows(settings, "update inventory set inflow = inflow + 1")
     tell(settings, records, _check(settings, records), LOG)
-    assert "PLANT_ALERT_URL is no URL that Apprise knows: see https://appriseit.com" in caplog.text
+    assert "PLANT_ALERT_URL is not a URL that Apprise supports: see https://appriseit.com" in caplog.text
     assert "inventory_flows_balance" in caplog.text
     assert "hush" not in caplog.text

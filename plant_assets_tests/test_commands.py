@@ -183,7 +183,7 @@ def test_another_zone_is_refused_by_name(ran: Ran) -> None:
         (["check"], {}, "no warehouse at"),
         (["run", "--source", "nowhere"], {}, "is not a directory: expected the store's tables"),
         (["run", "--source", "mysql://u:secret@h/db"], {}, "PLANT_SOURCE"),
-        (["run", "--weeks", "2026-10-13"], {}, "2026-10-13 is no Monday; its week is 2026-10-12"),
+        (["run", "--weeks", "2026-10-13"], {}, "2026-10-13 is not a Monday; its week begins on 2026-10-12"),
         (["run", "--weeks", "soon"], {}, "--weeks soon is not allowed"),
         (["run", "--as-of", "soon"], {}, "--as-of soon is not allowed: an instant like 2026-11-16T06:00:00Z"),
         (["run", "--weeks", "2026-10-12..2026-10-05"], {}, "it ends before it begins"),
@@ -194,7 +194,7 @@ def test_another_zone_is_refused_by_name(ran: Ran) -> None:
             "PLANT_START=2026-10-13 is not allowed: a Monday, like",
         ),
         (["answers"], {"PLANT_START": "0001-01-01"}, f"PLANT_START=0001-01-01 is not allowed: {KNOWN_WEEKS}"),
-        (["run", "--weeks", ""], {}, "--weeks  is not allowed: a Monday, two as"),
+        (["run", "--weeks", ""], {}, "--weeks  is not allowed: a Monday, two like"),
         (["answers", "--week", ""], {}, "--week  is not allowed: a Monday"),
         (["report", "--week", "0001-01-01"], {}, f"--week 0001-01-01 is not allowed: {KNOWN_WEEKS}"),
         (["sample", "new", "--weeks", "100000"], {}, "--weeks 100000 is not allowed: from 1 to 5000"),
@@ -223,10 +223,10 @@ def test_wrong_use_is_one_sentence_and_2(
         *(("start", start, KNOWN_WEEKS) for start in ("0001-01-01", "1969-12-29", "2100-01-04", "9999-12-27")),
         ("source", "", "a path that is not empty"),
         ("warehouse", "", "a path that is not empty"),
-        ("warehouse", "/dev/null", "a DuckDB file, or a place where there is none yet"),
-        ("warehouse", "x" * 300, "a path that this machine can follow (File name too long)"),
-        ("warehouse", "~nobody-here/w", "a path that this machine can follow (Could not determine home directory.)"),
-        ("source", "nul\0", "a path that this machine can follow (embedded null byte)"),
+        ("warehouse", "/dev/null", "a DuckDB file, or the path of a new one"),
+        ("warehouse", "x" * 300, "a path that this machine can resolve (File name too long)"),
+        ("warehouse", "~nobody-here/w", "a path that this machine can resolve (Could not determine home directory.)"),
+        ("source", "nul\0", "a path that this machine can resolve (embedded null byte)"),
         ("mapping", "\udcff", "a path in UTF-8"),
         ("home", "/dev/null", "a directory"),
     ],
@@ -288,7 +288,7 @@ def test_what_is_no_file_is_refused_before_anything_is_written(
     done = plant_assets("run", "--source", store, PLANT_HOME=str(home))
     assert done.returncode == 2
     assert one_sentence(done).startswith(f"{path} of the table {place[:6].rstrip('/.')}")
-    assert "is no regular file: expected a" in done.stderr
+    assert "is not a regular file: expected a" in done.stderr
     assert not home.exists()
 
 
@@ -333,7 +333,7 @@ def test_sample_refuses_a_folder_with_other_things(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     done = plant_assets("sample", tmp_path)
     assert done.returncode == 2
-    assert "is not empty and holds no sample store" in one_sentence(done)
+    assert "is not empty and has no sample store" in one_sentence(done)
 
 
 def test_what_the_commands_write_is_for_its_owner_only(ran: Ran, tmp_path: Path) -> None:

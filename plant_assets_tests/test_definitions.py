@@ -177,7 +177,7 @@ def test_a_runs_config_changes_no_setting(defs: dg.Definitions, instance: dg.Dag
     job = defs.resolve_job_def("check")
     with pytest.raises(dg.DagsterResourceFunctionError) as raised:
         job.execute_in_process(run_config=config, instance=instance)
-    assert "a run's config changes no setting" in str(raised.value.__cause__)
+    assert "a run's config cannot change a setting" in str(raised.value.__cause__)
 
 
 @pytest.mark.parametrize(

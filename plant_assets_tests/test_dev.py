@@ -68,7 +68,7 @@ def test_a_second_one_is_told_where_the_first_is(server: Server) -> None:
         "dev", "--source", settings.source, "--warehouse", settings.warehouse_path, "--port", free_port()
     )
     assert done.returncode == 2
-    assert one_sentence(done).startswith(f"already at http://127.0.0.1:{server.port}")
+    assert one_sentence(done).startswith(f"plant-assets dev already runs at http://127.0.0.1:{server.port}")
 
 
 def test_no_process_listens_beside_the_web_server(server: Server) -> None:
@@ -131,7 +131,7 @@ def test_one_that_dies_ends_all_with_one_sentence(built: Settings) -> None:
         web.kill()
         assert _end(server, processes) == 1
     last = server.log.read_text().splitlines()[-1]
-    assert last.startswith("plant-assets: the web server ended with -9, and the others were ended")
+    assert last.startswith("plant-assets: the web server ended with -9, so the other services were ended")
 
 
 def test_killed_it_leaves_no_process_and_its_place_to_the_next(built: Settings) -> None:

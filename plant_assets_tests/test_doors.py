@@ -189,7 +189,7 @@ def test_a_refusal_is_one_sentence(doors: Doors) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(doors.ours.address("/graphql?query=%7Bversion%7D"), timeout=30)
     assert refused.value.code == 403
-    sentence = "plant-assets: GraphQL is asked by POST with Content-Type application/json, not by GET\n"
+    sentence = "plant-assets: send GraphQL by POST with Content-Type application/json, not by GET\n"
     assert refused.value.read().decode() == sentence
 
 
@@ -202,7 +202,7 @@ def test_a_refused_websocket_is_no_error_of_the_server(doors: Doors) -> None:
         connection.request("GET", "/graphql", headers=headers)
         answer = connection.getresponse()
         assert answer.status == 403
-        assert "http://evil.example may not ask this" in answer.read().decode()
+        assert "http://evil.example may not send this request" in answer.read().decode()
     assert "ERROR" not in doors.log.read_text()
 
 

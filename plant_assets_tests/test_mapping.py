@@ -45,7 +45,7 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         ),
         ("columns:\n  events:\n    session_id: none", 3, "columns.events.session_id: must be there: a row without"),
         ("tables: {orders: none}\ncolumns:\n  orders: {}", 3, "columns.orders: the table orders is none"),
-        ("constants:\n  events:\n    event_id: 1", 3, "constants.events.event_id: tells rows apart: it cannot"),
+        ("constants:\n  events:\n    event_id: 1", 3, "constants.events.event_id: identifies rows: it cannot"),
         ("constants:\n  events: {url: x}", 2, f"constants.events.url: not known; allowed: {COLUMNS}"),
         ("constants:\n  events: {user_id: [1]}", 2, "constants.events.user_id: input should be a valid string"),
         (
@@ -65,8 +65,8 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         ),
         ("time:\n  form: x", 2, "time.form: not known; allowed: format, zone"),
         ("tables:\n  events: a\n  events: b", 3, "events: given twice, first in line 2"),
-        ("tables:\n\tevents: clicks", 2, "no YAML: found character '\\t' that cannot start any token"),
-        ("tables: {events: clicks", 1, "no YAML: expected ',' or '}'"),
+        ("tables:\n\tevents: clicks", 2, "not valid YAML: found character '\\t' that cannot start any token"),
+        ("tables: {events: clicks", 1, "not valid YAML: expected ',' or '}'"),
         ("columns: &all\n  events: *all", 2, "columns.events.events: "),
         ("- tables", 1, "expected the sections tables, columns, constants, event_types, time"),
     ],
@@ -100,10 +100,10 @@ MERGES = "\n".join(f"k{n}: &k{n} {{<<: [{', '.join([f'*k{n - 1}'] * 9)}]}}" for 
         ("tables: " + 3_000 * "[" + 3_000 * "]", "nested too deeply"),
         ("tables: " + 3_000 * "{a: " + 3_000 * "}", "nested too deeply"),
         ("#" + 1_000_000 * " ", "cannot be read: it is larger than 1,000,000 bytes"),
-        (f"k0: &k0 [lol]\n{LAUGHS}\nevent_types: {{view: *k9}}", "names more than 100,000 things"),
-        (f"k0: &k0 {{a: b}}\n{MERGES}", "names more than 100,000 things"),
-        ("tables: {events: 2001-13-45}", "no YAML: month must be in 1..12"),
-        ("tables: {events: " + 5_000 * "9" + "}", "no YAML: Exceeds the limit"),
+        (f"k0: &k0 [lol]\n{LAUGHS}\nevent_types: {{view: *k9}}", "has more than 100,000 values"),
+        (f"k0: &k0 {{a: b}}\n{MERGES}", "has more than 100,000 values"),
+        ("tables: {events: 2001-13-45}", "not valid YAML: month must be in 1..12"),
+        ("tables: {events: " + 5_000 * "9" + "}", "not valid YAML: Exceeds the limit"),
     ],
     ids=["list", "sections", "large", "laughs", "merges", "date", "number"],
 )
@@ -127,7 +127,7 @@ def test_a_name_is_shown_in_part_where_it_is_long(tmp_path: Path) -> None:
 def test_a_mapping_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mapping.yaml")
     for path in (tmp_path / "mapping.yaml", tmp_path, Path("/dev/zero")):
-        with pytest.raises(MappingError, match="cannot be read: it is no regular file"):
+        with pytest.raises(MappingError, match="cannot be read: it is not a regular file"):
             read_mapping(path)
 
 

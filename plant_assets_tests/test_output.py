@@ -87,7 +87,7 @@ def test_a_reader_who_leaves_has_enough(built_once: Settings, command: str, read
 def test_answers_that_a_full_disk_does_not_take_are_a_failure(built_once: Settings) -> None:
     done = in_shell(built_once, "answers --json", ">/dev/full")
     assert done.returncode == 1
-    assert done.stderr == "plant-assets: not all could be printed: No space left on device\n"
+    assert done.stderr == "plant-assets: not all output could be written: No space left on device\n"
 
 
 def test_what_has_no_letter_in_the_terminals_encoding_is_escaped(built: Settings) -> None:

@@ -376,8 +376,8 @@ def test_the_command_makes_a_page_that_is_not_there(built: Settings) -> None:
 def test_the_command_refuses_what_it_cannot_show(built: Settings, tmp_path: Path) -> None:
     for arguments, message in (
         (["--week", "2020-01-06"], "no figures of the week 2020-01-06: there are 2026-09-21 to 2026-10-12"),
-        (["--week", "2026-10-13"], "2026-10-13 is no Monday; its week is 2026-10-12"),
-        (["--week", "soon"], "--week soon is not allowed: a Monday, as 2021-02-08"),
+        (["--week", "2026-10-13"], "2026-10-13 is not a Monday; its week begins on 2026-10-12"),
+        (["--week", "soon"], "--week soon is not allowed: a Monday, like 2021-02-08"),
         (["--warehouse", str(tmp_path / "none.duckdb")], "no answers yet in"),
     ):
         given = arguments if "--warehouse" in arguments else [*arguments, "--warehouse", str(built.warehouse_path)]

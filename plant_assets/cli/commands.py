@@ -52,7 +52,7 @@ def run(
                 outcome = run_refresh(settings, instance, steps, chosen, weeks == "all", accept_source, debug, instant)
         report(outcome.problems)
         if outcome.has_stopped:
-            fail("the run has stopped; the answers remain those of the last whole run", FAILED)
+            fail("the run stopped; the answers are still those of the last complete run", FAILED)
         print_answers(settings, as_json=False)
         leave(FAILED if outcome.failed_errors else 0)
 
@@ -152,7 +152,7 @@ def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
 @click.option("--sessions", default=5_000, show_default=True, help="Sessions per 12 weeks.")
 @click.option("--weeks", default=12, show_default=True, help="Weeks before the end.")
 @click.option("--products", default=30, show_default=True, help="Products, at least 3.")
-@click.option("--seed", default=1, show_default=True, help="Another seed, another store.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the random draws.")
 @click.option("--format", "file_format", default="csv", show_default=True, help="csv or parquet.")
 @click.option("--end", metavar="INSTANT", help="Where the store ends, UTC; default now.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")

@@ -32,11 +32,11 @@ def one_sentence(debug: bool) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split("\n[SQL:")[0].split("\n(Background")[0].split())
         where = "the database of PLANT_RECORDS: " if type(error).__module__.startswith("dagster_postgres") else ""
-        fail(f"{where}{reason}; what was not finished is as it was, run again to go on", FAILED)
+        fail(f"{where}{reason}; unfinished tables are unchanged, run again to continue", FAILED)
     except KeyboardInterrupt:
-        fail("stopped; what was not finished is as it was, run again to go on", 130)
+        fail("stopped; unfinished tables are unchanged, run again to continue", 130)
     if lost := lost_output():
-        fail(f"not all could be printed: {lost.strerror}", FAILED)
+        fail(f"not all output could be written: {lost.strerror}", FAILED)
 
 
 def machine_errors() -> tuple[type[Exception], ...]:

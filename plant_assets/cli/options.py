@@ -34,7 +34,7 @@ allow_host = click.option(
 )
 
 
-def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08") -> dt.date:
+def parse_week(option: str, text: str, allowed: str = "a Monday, like 2021-02-08") -> dt.date:
     """Return the Monday that an option names.
 
     Raises:
@@ -47,7 +47,9 @@ def parse_week(option: str, text: str, allowed: str = "a Monday, as 2021-02-08")
     if not is_known(week):
         raise UsageError(f"{option} {text} is not allowed: {KNOWN_WEEKS}")
     if week != monday_of(week):
-        raise UsageError(f"{option} {text} is not allowed: {week} is no Monday; its week is {monday_of(week)}")
+        raise UsageError(
+            f"{option} {text} is not allowed: {week} is not a Monday; its week begins on {monday_of(week)}"
+        )
     return week
 
 
@@ -58,7 +60,7 @@ def parse_weeks(text: str) -> tuple[dt.date, dt.date]:
         UsageError: the text names no weeks, or the last one is before the first.
     """
     first, _dots, last = text.partition("..")
-    allowed = "a Monday, two as 2021-02-08..2021-03-01, or all"
+    allowed = "a Monday, two like 2021-02-08..2021-03-01, or all"
     weeks = parse_week("--weeks", first, allowed), parse_week("--weeks", last or first, allowed)
     if weeks[1] < weeks[0]:
         raise UsageError(f"--weeks {text} is not allowed: it ends before it begins")

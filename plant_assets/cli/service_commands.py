@@ -43,7 +43,7 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int, names
                     ended = run_together(settings, address, allowed, lambda: ERR.say(f"ready: {url} (Ctrl-C ends)"))
                 except KeyboardInterrupt:
                     return
-        fail(f"{ended}, and the others were ended: see above and {log}, then start again", FAILED)
+        fail(f"{ended}, so the other services were ended: see above and {log}, then start again", FAILED)
 
 
 @main.command()
@@ -52,9 +52,9 @@ def dev(source: str | None, warehouse: str | None, debug: bool, port: int, names
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that code or web listens on.")
 @click.option("--port", type=click.INT, help="Port that it listens on; default 4000 for code, 3000 for web.")
 @click.option("--code", "code_server", default="127.0.0.1:4000", show_default=True, help="Where the code server is.")
-@click.option("--read-only", is_flag=True, help="A web server that shows, and starts or changes nothing.")
+@click.option("--read-only", is_flag=True, help="A web server that starts and changes nothing.")
 @allow_host
-@click.option("--i-have-a-login-in-front", "has_login", is_flag=True, help="Let --host be more than this machine.")
+@click.option("--i-have-a-login-in-front", "has_login", is_flag=True, help="Allow a --host that other machines reach.")
 def serve(
     service: str,
     source: str | None,

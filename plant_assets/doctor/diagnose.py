@@ -35,7 +35,7 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diag
         diagnosis.odd.append(str(error))
     is_mismatch = bool(diagnosis.error)
     if settings.alert_url and not is_known_address(settings.alert_url.get_secret_value()):
-        diagnosis.odd.append("PLANT_ALERT_URL is no URL that Apprise knows, so nobody is told of failed runs")
+        diagnosis.odd.append("PLANT_ALERT_URL is not a URL that Apprise supports, so nobody is told of failed runs")
     published = look_at_warehouse(settings, diagnosis)
     does = "run"
     if isinstance(diagnosis.error, SourceError) or (diagnosis.error and not is_mismatch):

@@ -40,7 +40,7 @@ def only_one(settings: Settings, url: str) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise UsageError(f"already at {shown.read_text()}: open that, or end it first") from None
+        raise UsageError(f"plant-assets dev already runs at {shown.read_text()}: open it, or end it first") from None
     with lock:
         shown.write_text(url)
         yield

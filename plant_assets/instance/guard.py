@@ -92,17 +92,17 @@ def refusal(scope: Scope, allowed_hosts: Collection[str]) -> Refusal | None:
     if not host or not (is_loopback(host.name) or host.name in allowed_hosts):
         return Refusal(
             400,
-            f"{', '.join(hosts) or 'no Host'} is not a name of this server; if it should be, name it by --allow-host",
+            f"{', '.join(hosts) or 'no Host'} is not a name of this server; if it should be, add it with --allow-host",
         )
     if scope["path"].startswith(NOTEBOOKS):
-        return Refusal(403, "notebooks, which may hold scripts, are not shown; no asset here is one")
+        return Refusal(403, "notebooks are not shown, because they may contain scripts; no asset here is a notebook")
     if scope["type"] == "http" and scope["method"] in READS:
         return _refusal_of_query(scope)
     if not _is_same_origin(headers, hosts[0]):
         return Refusal(
             403,
-            f"{', '.join(headers.getlist('origin')) or 'another site'} may not ask this of {hosts[0]}; if it is the UI"
-            " behind a proxy, set there: proxy_set_header Host $http_host",
+            f"{', '.join(headers.getlist('origin')) or 'another site'} may not send this request to {hosts[0]}; if it"
+            " is the UI behind a proxy, set in the proxy: proxy_set_header Host $http_host",
         )
     return _refusal_of_body(scope, headers) if scope["type"] == "http" else None
 
@@ -110,7 +110,7 @@ def refusal(scope: Scope, allowed_hosts: Collection[str]) -> Refusal | None:
 def _refusal_of_query(scope: Scope) -> Refusal | None:
     """Reject queries by GET: a page can send them as images, and older browsers do not say from which site."""
     if scope["path"].startswith(GRAPHQL) and "query" in QueryParams(scope["query_string"]):
-        return Refusal(403, f"GraphQL is asked by POST with Content-Type {JSON}, not by GET")
+        return Refusal(403, f"send GraphQL by POST with Content-Type {JSON}, not by GET")
     return None
 
 

@@ -92,8 +92,8 @@ def _require_records(settings: Settings, is_at_warehouse: bool) -> None:
     if settings.records is None:
         if facts:
             raise UsageError(
-                f"the records of {settings.warehouse_path} are in the database {facts['database']}: set PLANT_RECORDS;"
-                f" or remove {facts_path}, and new ones are kept beside the warehouse"
+                f"the records of {settings.warehouse_path} are in the database {facts['database']}: set PLANT_RECORDS,"
+                f" or remove {facts_path} to start new records next to the warehouse"
             )
         return
     if not find_spec("dagster_postgres"):

@@ -75,7 +75,7 @@ def fail_dead_runs(settings: Settings, instance: dg.DagsterInstance, log: loggin
         try:
             # Without the file there is no lock that a process could hold.
             with filelock.FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
-                log.warning("run %s is failed: its process is gone", run.run_id)
+                log.warning("run %s failed: its process is gone", run.run_id)
                 instance.report_run_failed(run, "The run's process is gone: it was killed, or the machine stopped.")
                 dead.append(run.run_id)
         except filelock.Timeout:

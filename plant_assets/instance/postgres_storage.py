@@ -117,8 +117,8 @@ def _owner(cursor: Any, url: PostgresUrl) -> Owner | None:
     if not is_owned:
         if has_runs:
             raise UsageError(
-                f"PLANT_RECORDS: the database {url.shown} has the records of another Dagster: give the warehouse a"
-                " database of its own"
+                f"PLANT_RECORDS: the database {url.shown} has the records of another Dagster instance:"
+                " give the warehouse a database of its own"
             )
         cursor.execute("create table plant_assets_warehouse (id text, path text, host text)")
     cursor.execute("select id, path, host from plant_assets_warehouse")

@@ -52,7 +52,7 @@ def parse_address(text: str) -> Address:
     """
     host, _colon, port = text.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()):
-        raise UsageError(f"--code {text} is not allowed: the code server's host and port, as 127.0.0.1:4000")
+        raise UsageError(f"--code {text} is not allowed: the code server's host and port, like 127.0.0.1:4000")
     require_port("--code: the port", int(port))
     return Address(host, int(port))
 
@@ -68,7 +68,7 @@ def parse_names(texts: Collection[str]) -> list[str]:
         found = parse_authority(text)
         if not found or found.port or "*" in text:
             raise UsageError(
-                f"--allow-host {text} is not allowed: a name without scheme and port, as plants.example.com"
+                f"--allow-host {text} is not allowed: a name without scheme and port, like plants.example.com"
             )
         names.append(found.name)
     return names
@@ -81,7 +81,7 @@ def require_login(service: str, host: str, is_read_only: bool, has_login: bool) 
     read_only = ", give --read-only" if service == "web" else ""
     raise UsageError(
         f"--host {host} lets whoever reaches the {service} server {RISKS[service]}: listen on 127.0.0.1{read_only}, or"
-        " say --i-have-a-login-in-front if only those who logged in reach it"
+        " add --i-have-a-login-in-front if a log-in protects it"
     )
 
 

@@ -45,7 +45,7 @@ def send(settings: Settings, title: str, message: str, log: logging.Logger) -> N
         log.error("%s", message)
         return
     if problem := _send(settings.alert_url.get_secret_value(), f"plant_assets: {title}", message):
-        log.error("PLANT_ALERT_URL %s; it was to send: %s", problem, message)
+        log.error("PLANT_ALERT_URL %s; the message was: %s", problem, message)
 
 
 def is_known_address(url: str) -> bool:
@@ -70,7 +70,7 @@ def _send(url: str, title: str, message: str) -> str | None:
     """Send a message; return why that failed, or None."""
     receiver = _receiver(url)
     if receiver is None:
-        return "is no URL that Apprise knows: see https://appriseit.com"
+        return "is not a URL that Apprise supports: see https://appriseit.com"
     # Apprise sends mail as HTML: as plain text, product names are escaped.
     is_sent = receiver.notify(body=message, title=title, body_format="text")
     return None if is_sent else "could not be reached"

@@ -54,8 +54,8 @@ class _Warehouse(dg.ConfigurableResource[Warehouse]):
         given = {name: getattr(self, name) for name in Settings.model_fields}
         if {name: value for name, value in given.items() if value} != settings.shown():
             raise UsageError(
-                "a run's config changes no setting: leave the resource warehouse out of it, set the PLANT_ variable and"
-                " start Dagster again"
+                "a run's config cannot change a setting: leave the resource warehouse out of it, set the PLANT_"
+                " variable and start Dagster again"
             )
 
 

@@ -84,7 +84,7 @@ def write(
     known = read_manifest(directory)
     if known is None:
         if directory.exists() and any(directory.iterdir()):
-            raise UsageError(f"{directory} is not empty and holds no sample store: give an empty folder")
+            raise UsageError(f"{directory} is not empty and has no sample store: give an empty folder")
         given = {"sessions": sessions, "weeks": weeks, "products": products, "seed": seed}
         for name, (least, most) in ALLOWED.items():
             if not least <= given[name] <= most:

@@ -133,7 +133,7 @@ class Source(abc.ABC):
         is_told = name == "products" and HISTORY in found
         if is_told and self.mapping.makes_products:
             raise SourceError(
-                f"{self.name}: the table {HISTORY} tells of the products that PLANT_MAPPING makes from the events:"
+                f"{self.name}: the table {HISTORY} has the products that PLANT_MAPPING makes from events:"
                 f" remove `products: {NONE}` from its tables, or add `{HISTORY}: {NONE}`"
             )
         return SOURCE_TABLES[name].is_needed and bool(self.mapping.table(name)) and name not in found and not is_told

@@ -149,16 +149,16 @@ def read_mapping(path: Path) -> StoreMapping:
     try:
         root = yaml.compose(text, yaml.SafeLoader)
         if _things(root, {}) > MOST_THINGS:
-            raise MappingError(f"{path}: names more than {MOST_THINGS:,} things once its aliases are written out")
+            raise MappingError(f"{path}: has more than {MOST_THINGS:,} values once its aliases are expanded")
         given = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}" if mark else ""
-        raise MappingError(f"{path}{place}: no YAML: {error.problem}") from error
+        raise MappingError(f"{path}{place}: not valid YAML: {error.problem}") from error
     except RecursionError as error:
         raise MappingError(f"{path}: nested too deeply: a mapping has three levels") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise MappingError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        raise MappingError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     lines = _Lines(path, root)
     if given is not None and not isinstance(given, dict):
         raise lines.error((), f"expected the sections {', '.join(StoreMapping.model_fields)}")
@@ -176,7 +176,7 @@ def _text_of(path: Path) -> str:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is no regular file")
+            raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is not a regular file")
         if status.st_size > MOST_BYTES:
             raise MappingError(f"PLANT_MAPPING={path} cannot be read: it is larger than {MOST_BYTES:,} bytes")
         return path.read_text(encoding="utf-8")
@@ -273,6 +273,6 @@ def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
                     if mapping.columns.get(table, {}).get(name, NONE) != NONE:
                         raise lines.error(field, "is a column already: keep one of them")
                     if name in target.key:
-                        raise lines.error(field, "tells rows apart: it cannot be the same in all")
+                        raise lines.error(field, "identifies rows: it cannot be a constant")
                 elif names[name] == NONE and name in target.required and name not in ("event_id", *constants):
                     raise lines.error(field, f"must be there: a row without {name} cannot be loaded")

@@ -216,7 +216,7 @@ BROKEN: dict[str, tuple[Callable[[Store], object], list[str]]] = {
     ),
     "two products files are of one instant": (
         lambda store: store.put("products/late/2021-02-08T00-00-00Z.csv", [product("p1")]),
-        ["products/2021-02-08.csv and ", "are of one instant, 2021-02-08 00:00:00Z; keep one of them"],
+        ["products/2021-02-08.csv and ", "have the same instant, 2021-02-08 00:00:00Z; keep one of them"],
     ),
     "a stem is no instant": (
         lambda store: store.put("products/latest.csv", [product("p1")]),

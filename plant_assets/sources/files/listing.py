@@ -111,7 +111,7 @@ def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool
     except OSError as error:
         raise SourceError(f"{path} of the table {table} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(f"{path} of the table {table} is no regular file: expected a {extension} file")
+        raise SourceError(f"{path} of the table {table} is not a regular file: expected a {extension} file")
     name = path.relative_to(directory).as_posix()
     if has_bad_bytes(name):
         raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
@@ -135,5 +135,6 @@ def _require_distinct_instants(files: list[SourceFile]) -> None:
         other = by_instant.setdefault(source_file.observed_at, source_file)
         if other is not source_file:
             raise SourceError(
-                f"{other.path} and {source_file.path} are of one instant, {source_file.observed_at}Z; keep one of them"
+                f"{other.path} and {source_file.path} have the same instant, {source_file.observed_at}Z;"
+                " keep one of them"
             )

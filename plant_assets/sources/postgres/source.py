@@ -95,7 +95,7 @@ class PostgresSource(Source):
         """Return why the server reads all events to find those of a week, if it does."""
         table = self.mapping.table("events")
         if not self._events.weeks:
-            return [f"created_at of {table} is no timestamp: all events are read by each run"]
+            return [f"created_at of {table} is not a timestamp: each run reads all events"]
         if has_index(self._snapshot, self._events.table, self._events.created_at):
             return []
         return [f"no index begins with created_at of {table}: to find a week's events, the server reads all of them"]
@@ -155,8 +155,8 @@ class PostgresSource(Source):
         return SourceError(
             f"{self.name} has no table {name}: expected {self.mapping.table(name)} in the search_path"
             f" ({schemas or 'empty'}){self._or_history(name)}; tables found:"
-            f" {', '.join(found[:MOST_SHOWN]) or 'none'}{more}; another schema is"
-            " named by ?options=-csearch_path%3Dname in PLANT_SOURCE, another table by PLANT_MAPPING"
+            f" {', '.join(found[:MOST_SHOWN]) or 'none'}{more}; name another schema"
+            " with ?options=-csearch_path%3Dname in PLANT_SOURCE, another table with PLANT_MAPPING"
         )
 
     def _part(self, table: str, week: dt.date | str | None = None) -> LiveRows:
