@@ -14,15 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from plant_assets.calendar import FAR_FUTURE, WEEK, Weeks, weeks_between
 from plant_assets.contracts import PRUNED, TABLES, VERSIONS
 from plant_assets.ingest.moves import has_lost_events, weeks_of_moves
 from plant_assets.sources import dbt_snapshot as history
 from plant_assets.sources.base import Source, SourceFile
-from plant_assets.sources.conform import column_without_uuids
-from plant_assets.sources.errors import SourceError
+from plant_assets.sources.conform import require_uuids
+from plant_assets.sources.errors import NotUuids, SourceError
 from plant_assets.sources.files.source import FileSource
 from plant_assets.sources.tables import HISTORY, NO_WEEK, SOURCE_TABLES, staged_columns, staged_uuids
 from plant_assets.warehouse.duckdb import Warehouse
@@ -215,10 +213,11 @@ class Load:
         """Stage files; again with ids as text where one of them is no UUID, as ids were stored so far."""
         while True:
             try:
-                return stage()
-            except duckdb.Error as error:
-                column = column_without_uuids(error)
-                if column is None or column not in staged_uuids(self.warehouse.connection, SOURCE_TABLES[name]):
+                with require_uuids():
+                    return stage()
+            except NotUuids as error:
+                column = error.column
+                if column not in staged_uuids(self.warehouse.connection, SOURCE_TABLES[name]):
                     raise
             self.log.info("%s of %s is stored as text, since not all are UUIDs", column, name)
             self.warehouse.keep_as_text(name, column)
