@@ -8,7 +8,9 @@ import dagster as dg
 
 from plant_assets.calendar import weeks_between
 from plant_assets.dagster_private import UnresolvedAssetJobDefinition
-from plant_assets.ingest.load import Load, Plan, RefusedLoad, plan
+from plant_assets.ingest.load import Load
+from plant_assets.ingest.plan import Plan, plan
+from plant_assets.ingest.validation import RejectedLoad
 from plant_assets.instance.liveness import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings
@@ -33,18 +35,18 @@ def plan_run(
     With `counts_weeks` a database counts the events of closed weeks, and those that differ are read again.
 
     Raises:
-        SourceError: the source cannot be read, or too much of it is refused.
+        SourceError: the source cannot be read, or too much of it is rejected.
         StoreMismatch: the warehouse is another store's.
     """
     warehouse.require_store()
     settings, running_week = warehouse.settings, warehouse.calendar.week_of(as_of)
     if weeks and weeks[1] > running_week:
-        raise RefusedLoad(f"the week {weeks[1]} has not begun: the last one is the running week, {running_week}")
+        raise RejectedLoad(f"the week {weeks[1]} has not begun: the last one is the running week, {running_week}")
     if settings.is_sample and extends_sample:
         sample.extend(settings.source_path, as_of)
     anew = (dt.date.min, dt.date.max) if every_week else weeks
     source = source_of(settings, as_of, warehouse.ledger.facts.first_week(), anew, counts_weeks)
-    # What is read is staged, and judged: the writing needs no source.
+    # What is read is staged and validated: writing needs no source.
     with contextlib.closing(source):
         load = Load(
             warehouse,
