@@ -8,7 +8,9 @@ import dagster as dg
 import ibis
 
 from plant_assets.calendar import Weeks, weeks_between
-from plant_assets.ingest.load import Load, RefusedLoad
+from plant_assets.ingest.load import Load
+from plant_assets.ingest.moves import yielding_weeks
+from plant_assets.ingest.validation import RejectedLoad
 from plant_assets.orchestration.metadata import stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import (
     as_of,
@@ -58,15 +60,15 @@ def load_source(
             context.add_asset_metadata(counted, asset_key="raw_events", partition_key=key)
         yield result("raw_events", written)
     if "raw_products_snapshot" in selected:
-        yield result("raw_products_snapshot", load.write_whole(HISTORY, run_id))
+        yield result("raw_products_snapshot", load.write(HISTORY, run_id))
     if selected & {"raw_products", "raw_observations"}:
-        added = load.write_products(run_id)
+        added = load.write("products", run_id)
         for name in ("raw_products", "raw_observations"):
             if name in selected:
-                yield result(name, added if name == "raw_products" else len(load.fresh["products"]))
+                yield result(name, added if name == "raw_products" else len(load.observations.staged.fresh))
     for name in ("orders", "order_items"):
         if SOURCE_TABLES[name].target in selected:
-            yield result(SOURCE_TABLES[name].target, load.write_whole(name, run_id))
+            yield result(SOURCE_TABLES[name].target, load.write(name, run_id))
 
 
 def staged_load(
@@ -93,30 +95,30 @@ def staged_load(
     with contextlib.closing(source):
         load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
         load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
-        _judge(load, weeks, first_week)
-    if weeks and load.find_first_week() < first_week:
+        _validate(load, weeks, first_week)
+    if weeks and load.store_weeks.first() < first_week:
         context.log.warning("the source begins earlier than %s: reload the code location", first_week)
-        first_week = load.find_first_week()
+        first_week = load.store_weeks.first()
     warehouse.remember_store(first_week, source.mapping.stages)
     return load
 
 
-def _judge(load: Load, weeks: Weeks | None, first_week: dt.date) -> None:
+def _validate(load: Load, weeks: Weeks | None, first_week: dt.date) -> None:
     """Validate the rows of the run's weeks.
 
     If the run is one of several over the weeks that are due, the runs of the other weeks load events that moved there,
     except where a stored row has to be deleted first.
 
     Raises:
-        RefusedLoad: too many rows are rejected, or other weeks have to run as well.
+        RejectedLoad: too many rows are rejected, or other weeks have to run as well.
     """
-    others = load.judge(weeks.weeks() if weeks else [], first_week)
-    if not load.is_forced:
-        others &= load.yielding_weeks()
+    others = load.validate(weeks.weeks() if weeks else [], first_week)
+    if not load.reading.is_forced:
+        others &= yielding_weeks(load.reading.warehouse)
     if weeks and others:
-        while more := load.judge(weeks_between(min(weeks.first, *others), max(weeks.last, *others)), first_week):
+        while more := load.validate(weeks_between(min(weeks.first, *others), max(weeks.last, *others)), first_week):
             others |= more
-        raise RefusedLoad(_together(weeks, others))
+        raise RejectedLoad(_together(weeks, others))
     load.require_enough_good_rows()
 
 

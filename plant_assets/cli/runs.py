@@ -104,7 +104,7 @@ def run_refresh(
         for first, last in planned.ranges:
             progress.say(f"weeks {first} to {last}")
             tags = {**range_tags(first, last), AS_OF: as_of.isoformat(), STARTED_BY: "plant-assets run"}
-            if not planned.load.is_forced:
+            if not planned.load.reading.is_forced:
                 tags[ONLY_CHANGED] = "yes"
             _execute(settings, warehouse, instance, REFRESH, tags, progress, outcome, debug)
             if outcome.has_stopped:

@@ -8,7 +8,9 @@ import dagster as dg
 
 from plant_assets.calendar import weeks_between
 from plant_assets.dagster_private import UnresolvedAssetJobDefinition
-from plant_assets.ingest.load import Load, Plan, RefusedLoad, plan
+from plant_assets.ingest.load import Load
+from plant_assets.ingest.plan import Plan, plan
+from plant_assets.ingest.validation import RejectedLoad
 from plant_assets.instance.liveness import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings
@@ -41,13 +43,13 @@ def plan_run(
 
     Raises:
         SourceError: the source cannot be read, or too many rows are rejected.
-        RefusedLoad: `weeks` ends after the running week.
+        RejectedLoad: `weeks` ends after the running week.
         StoreMismatch: the warehouse belongs to another store.
     """
     warehouse.require_store()
     settings, running_week = warehouse.settings, warehouse.calendar.week_of(as_of)
     if weeks and weeks[1] > running_week:
-        raise RefusedLoad(f"the week {weeks[1]} has not begun: the last one is the running week, {running_week}")
+        raise RejectedLoad(f"the week {weeks[1]} has not begun: the last one is the running week, {running_week}")
     if settings.is_sample and extends_sample:
         sample.extend(settings.source_path, as_of)
     anew = (dt.date.min, dt.date.max) if every_week else weeks

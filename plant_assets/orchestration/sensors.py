@@ -42,7 +42,7 @@ def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
         try:
             with open_warehouse(settings, context.log, holder="the sensor late_events", wait=False) as warehouse:
                 planned = plan_run(warehouse, at, context.log, extends_sample=False, counts_weeks=True)
-                changed = planned.load.changed_weeks() & set(planned.load.known_weeks(planned.first_week))
+                changed = planned.load.events.changed_weeks() & set(planned.load.store_weeks.known(planned.first_week))
                 late = {week for week in changed if week < ticks_do}
                 written = warehouse.ledger.loads.next_write_number()
         except (SourceError, UsageError) as error:

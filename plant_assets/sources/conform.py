@@ -3,15 +3,18 @@
 Each source brings its own statement that reads the rows. Names of columns and files reach SQL only quoted.
 """
 
+import contextlib
 import datetime as dt
 import functools
 import itertools
 import re
+from collections.abc import Iterator
 
 import duckdb
 
 from plant_assets.calendar import Calendar
 from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, STAGES, TABLES, TEXT
+from plant_assets.sources.errors import NotUuids
 from plant_assets.sources.mapping import Stage, Time
 from plant_assets.sources.tables import HISTORY, ReadTable
 from plant_assets.sql import literal
@@ -108,11 +111,21 @@ def _minus(clock: str, offset: dt.timedelta) -> str:
 _NO_UUID = "not written as a UUID is: "
 
 
-def column_without_uuids(error: duckdb.Error) -> str | None:
-    """Return the id column that has a value which is not a UUID, if that is what the error says, else None."""
-    # A full match: other messages may quote names of files.
-    found = re.fullmatch(f"Invalid Input Error: {_NO_UUID}([a-z_]+)", str(error).strip())
-    return found[1] if found else None
+@contextlib.contextmanager
+def require_uuids() -> Iterator[None]:
+    """Raise an exception of ours if a statement of `insert_typed` in the body meets an id that is no UUID.
+
+    Raises:
+        NotUuids: a column is staged as UUID, and not all of its ids are.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        # A full match: other messages may quote names of files.
+        found = re.fullmatch(f"Invalid Input Error: {_NO_UUID}([a-z_]+)", str(error).strip())
+        if found:
+            raise NotUuids(found[1]) from error
+        raise
 
 
 def _as_uuid(name: str, text: str) -> str:

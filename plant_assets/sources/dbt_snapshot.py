@@ -10,10 +10,6 @@ import datetime as dt
 import duckdb
 
 from plant_assets.contracts import FROM_HISTORY
-from plant_assets.sources.tables import HISTORY
-
-STAGED_HISTORY = f"_staged_{HISTORY}"
-BACKWARDS = "ends before it begins"
 
 
 def name_of(observed_at: dt.datetime) -> str:
@@ -24,26 +20,6 @@ def name_of(observed_at: dt.datetime) -> str:
 def is_of_history(file: str | None) -> bool:
     """Return whether a part name is that of an observation made from dbt's history."""
     return file is not None and file.startswith(FROM_HISTORY)
-
-
-def judge_intervals(connection: duckdb.DuckDBPyConnection, until: dt.datetime) -> None:
-    """Reject the staged rows that begin after `until`, or end before they begin."""
-    connection.execute(
-        f"update {STAGED_HISTORY} set reason = if(dbt_valid_from > ?, 'future', '{BACKWARDS}'),"
-        " column_name = if(dbt_valid_from > ?, 'dbt_valid_from', 'dbt_valid_to')"
-        " where reason is null and (dbt_valid_from > ? or dbt_valid_to < dbt_valid_from)",
-        [until, until, until],
-    )
-
-
-def judge_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
-    """Reject the staged rows that overlap a later one of their product: the latest `dbt_valid_from` wins."""
-    connection.execute(
-        f"update {STAGED_HISTORY} set reason = 'conflict', column_name = 'dbt_valid_to' from"
-        " (select rowid as staged_row, dbt_valid_to as ends_at, lead(dbt_valid_from) over"
-        f" (partition by product_id order by dbt_valid_from) as next_at from {STAGED_HISTORY} where reason is null)"
-        f" as beside where {STAGED_HISTORY}.rowid = staged_row and next_at < coalesce(ends_at, 'infinity')"
-    )
 
 
 def note_intervals(connection: duckdb.DuckDBPyConnection, rows: str, until: dt.datetime) -> None:

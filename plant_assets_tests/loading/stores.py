@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 
 from plant_assets.calendar import Weeks
 from plant_assets.contracts import ID, TABLES, WEEKLY
-from plant_assets.ingest.load import Plan
+from plant_assets.ingest.load import Load
+from plant_assets.ingest.plan import Plan
+from plant_assets.ingest.strategies.whole import ReplaceOrAppendLoad
 from plant_assets.orchestration.jobs import plan_run
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.files.listing import instant_of
@@ -162,18 +164,18 @@ class Store:
             for first, last in planned.ranges:
                 weeks = Weeks(warehouse.calendar, first, last)
                 planned.load.write_events(weeks, "run")
-                planned.load.write_whole("products_snapshot", "run")
-                planned.load.write_products("run")
+                planned.load.write("products_snapshot", "run")
+                planned.load.write("products", "run")
                 warehouse.ledger.writes.record("product_snapshots", "run")
                 for name in ("orders", "order_items"):
-                    planned.load.write_whole(name, "run")
+                    planned.load.write(name, "run")
                 for name in WEEKLY:
                     if name != "raw_events":
                         warehouse.ledger.writes.record(name, "run", weeks.weeks())
             return planned
 
     def staged(self, table: str, columns: str) -> list[tuple[Any, ...]]:
-        """What reading a table's files gives before anything is judged or loaded."""
+        """What reading a table's files gives before anything is validated or loaded."""
         source = source_of(self.settings, AS_OF)
         with contextlib.closing(source), duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
@@ -311,6 +313,11 @@ def rebuilt(store: Store, home: Path, as_of: dt.datetime = AS_OF) -> Store:
     anew = store.under(home=home, warehouse=home / "plant.duckdb")
     anew.load(as_of)
     return anew
+
+
+def appended_tables(load: Load) -> set[str]:
+    """The tables without weeks that a load only added to."""
+    return {name for name, each in load.tables.items() if isinstance(each, ReplaceOrAppendLoad) and each.appends}
 
 
 def assert_accounted(store: Store, **rows_in_files: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plant_assets.contracts import PRUNED
-from plant_assets.ingest.load import RefusedLoad
+from plant_assets.ingest.validation import RejectedLoad
 from plant_assets.warehouse.maintenance import prune
 from plant_assets_tests.loading.stores import LOG, Store, event, new_live_store
 
@@ -32,7 +32,7 @@ def store(new_either: New) -> Store:
 
 def assert_refused(store: Store, what: str) -> None:
     before = store.contents()
-    with pytest.raises(RefusedLoad, match=what) as caught:
+    with pytest.raises(RejectedLoad, match=what) as caught:
         store.load(LATER)
     assert str(caught.value).endswith(
         "less than PLANT_MIN_ROWS=0.5 allows: restore the rows, or accept the loss for one run by"
@@ -125,5 +125,5 @@ def test_pruned_rows_of_a_database_are_known_again(database: str, tmp_path: Path
     # What was pruned stays so, though the source still has the rows.
     assert store.rows("select distinct raw_text from rejected_rows") == [(PRUNED,)]
     store.put("events.csv", [*EVENTS[:2], *bad, event("worse", "2021-03-02 09:00", session_id=None)])
-    with pytest.raises(RefusedLoad, match="1 of 3 rows of the table events cannot be loaded"):
+    with pytest.raises(RejectedLoad, match="1 of 3 rows of the table events cannot be loaded"):
         later.load(LATER)

@@ -19,6 +19,7 @@ from plant_assets_tests.loading.stores import (
     LiveStore,
     Row,
     Store,
+    appended_tables,
     assert_accounted,
     csv_text,
     event,
@@ -303,8 +304,8 @@ def test_of_files_that_have_grown_only_the_new_rows_are_added(growing: Store, tm
     growing.put("order_items/a.csv", [item("o1"), item("o2"), item("o3")])
     growing.put("order_items/b.csv", [item("o4")])
     load = growing.load().load
-    assert load.kept == {LAST_WEEK, RUNNING}
-    assert load.added_to == {"orders", "order_items"}
+    assert load.weeks.kept == {LAST_WEEK, RUNNING}
+    assert appended_tables(load) == {"orders", "order_items"}
     assert growing.rows("select count(*) from raw_events where event_id = 't1'") == [(1,)]
     assert_accounted(growing, events=21, orders=2, order_items=4)
     assert_as_from_nothing(growing, tmp_path)
@@ -500,9 +501,9 @@ def test_what_a_database_holds_is_known_again_when_ids_became_text(database: str
     live.put("events/a.csv", [event(event_id(number, "uuids"), day(number)) for number in range(9)])
     live.load()
     live.put("events/b.csv", [event("own", day(8))])
-    assert live.load().load.kept >= {LAST_WEEK}
+    assert live.load().load.weeks.kept >= {LAST_WEEK}
     before = live.contents()
-    assert live.load().load.kept == {LAST_WEEK, RUNNING}
+    assert live.load().load.weeks.kept == {LAST_WEEK, RUNNING}
     live.load(every_week=True)
     assert live.contents() == before
 

@@ -18,7 +18,16 @@ from plant_assets.settings import read_settings
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.open import source_of
 from plant_assets.warehouse.open import open_warehouse
-from plant_assets_tests.loading.stores import AS_OF, LOG, LiveStore, assert_accounted, event, new_live_store, product
+from plant_assets_tests.loading.stores import (
+    AS_OF,
+    LOG,
+    LiveStore,
+    appended_tables,
+    assert_accounted,
+    event,
+    new_live_store,
+    product,
+)
 from plant_assets_tests.postgres import PASSWORD, database, execute
 
 RUNNING = dt.date(2021, 3, 1)
@@ -50,7 +59,7 @@ def add(store: LiveStore, *events: tuple[str, str]) -> None:
 
 def read_weeks(load: Load) -> list[str]:
     """The weeks that were read, in order; those of no week of the store always are."""
-    names = sorted(load.staged["events"])
+    names = sorted(load.events.staged.files)
     assert names.pop() == "events/other"
     return [name.removeprefix("events/") for name in names]
 
@@ -69,7 +78,7 @@ def test_a_tick_reads_the_running_and_the_late_weeks_alone(store: LiveStore) -> 
     url = f"{store.settings.source}?options=-cenable_seqscan%3Doff%20-cenable_bitmapscan%3Doff"
     load = later(store.under(source=url))
     assert read_weeks(load) == ["2021-02-22", "2021-03-01"]
-    assert load.kept == {weeks_ago(1), weeks_ago(0)}, "only the new row was added"
+    assert load.weeks.kept == {weeks_ago(1), weeks_ago(0)}, "only the new row was added"
     assert store.events()["new"] == "2021-03-03"
     assert_accounted(store, events=7)
 
@@ -152,7 +161,7 @@ def test_a_second_load_changes_nothing(store: LiveStore) -> None:
     store.put("order_items.csv", [{"order_id": "o1", "product_id": "p1", "quantity": "2"}])
     later(store)
     before = store.contents()
-    assert later(store).added_to == {"orders", "order_items"}, "as nothing is new of them"
+    assert appended_tables(later(store)) == {"orders", "order_items"}, "as nothing is new of them"
     assert store.contents() == before
 
 

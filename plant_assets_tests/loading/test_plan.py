@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from plant_assets.calendar import WEEK, Weeks
-from plant_assets.ingest.load import as_ranges
+from plant_assets.ingest.plan import as_ranges
 from plant_assets.orchestration.jobs import plan_run
 from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.open import open_warehouse

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
-from plant_assets.sources.conform import column_without_uuids
+from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.lines import batches, csv_records, json_records, unreadable
 from plant_assets.sources.files.listing import EXTENSIONS, extension_of, file_of, files_of, paths_below
@@ -110,14 +110,13 @@ class FileSource(Source):
         )
         connection.execute("drop table if exists refused_lines; drop table if exists refused_scans")
         try:
-            connection.execute(
-                self._insert(table, shape.types(table), shape.select(table), shape.raw_text(table)),
-                [[escape_glob(path) for path in paths]],
-            )
+            with require_uuids():
+                connection.execute(
+                    self._insert(table, shape.types(table), shape.select(table), shape.raw_text(table)),
+                    [[escape_glob(path) for path in paths]],
+                )
         except duckdb.Error as error:
             half = len(alike) // 2
-            if column_without_uuids(error):
-                raise
             if half:
                 self._stage_alike(connection, table, shape, alike[:half])
                 self._stage_alike(connection, table, shape, alike[half:])

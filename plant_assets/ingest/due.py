@@ -1,0 +1,64 @@
+"""Which weeks the store has, and which of them a run has to do."""
+
+import datetime as dt
+
+from plant_assets.calendar import WEEK, weeks_between
+from plant_assets.ingest.audit import weeks_rejected
+from plant_assets.ingest.reading import Reading
+from plant_assets.ingest.strategies.events import EventsLoad
+from plant_assets.ingest.strategies.observations import ObservationsLoad
+from plant_assets.ingest.validation import RejectedLoad
+
+
+class StoreWeeks:
+    """The weeks of a store, by what is loaded and what is staged."""
+
+    def __init__(self, reading: Reading, events: EventsLoad, observations: ObservationsLoad) -> None:
+        self._reading, self._warehouse = reading, reading.warehouse
+        self._events, self._observations = events, observations
+
+    def first(self) -> dt.date:
+        """Return the week that is set, else the first one that holds, or held, an event or an observation.
+
+        Raises:
+            RejectedLoad: the week that is set has not begun, or events before it are loaded.
+        """
+        calendar, start, running = self._warehouse.calendar, self._warehouse.settings.start, self._reading.running_week
+        loaded = {week for week, _file, _content in self._warehouse.ledger.loads.loaded_weeks()}
+        latest = min([*loaded, running])
+        if start and start > latest:
+            why = "the first week of the warehouse" if loaded else "the running week"
+            raise RejectedLoad(f"PLANT_START={start} is not allowed: at most {latest}, {why}")
+        weeks = loaded | {week for week, _file, _content in self._events.held_weeks()}
+        weeks |= {calendar.week_of(at) for at, _number in self._observations.observed()}
+        return start or min([*weeks, running])
+
+    def known(self, first_week: dt.date) -> list[dt.date]:
+        """Return all weeks from the first to the last one that holds, or held, an event or an observation."""
+        calendar, running = self._warehouse.calendar, self._reading.running_week
+        held = self._events.held_weeks() | self._warehouse.ledger.loads.loaded_weeks()
+        weeks = [week for week, _file, _content in held if week <= running]
+        weeks += [calendar.week_of(at) for at, _number in self._observations.observed()]
+        return weeks_between(first_week, min(max([*weeks, first_week]), running))
+
+    def due(self, first_week: dt.date) -> set[dt.date]:
+        """Return the weeks that bring the warehouse up to date with the source; the last one at least."""
+        due = self._events.changed_weeks()
+        due |= {self._reading.running_week - WEEK * ago for ago in range(self._warehouse.settings.late_weeks + 1)}
+        due |= weeks_rejected(self._warehouse, ["future"])
+        known = self.known(first_week)
+        return (due | self._behind(known)) & set(known) or {known[-1]}
+
+    def _behind(self, weeks: list[dt.date]) -> set[dt.date]:
+        """Return the weeks in which a weekly table was never written, or before what it is made from."""
+        calendar, writes = self._warehouse.calendar, self._warehouse.ledger.writes
+        # An observation bears on the week of the one before it and on all later ones.
+        bearing, before = [], None
+        for at, number in self._observations.observed():
+            bearing.append((calendar.week_of(before or at), number))
+            before = at
+        if self._events.ahead.bears_from:
+            # An observation that no longer counts, or counts again, bears like a new one.
+            bearing.append((self._events.ahead.bears_from, self._warehouse.ledger.loads.next_write_number()))
+        bears = {week: max([by for since, by in bearing if since <= week], default=0) for week in weeks}
+        return writes.stale_weeks(weeks, bears)

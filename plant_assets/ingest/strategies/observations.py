@@ -1,0 +1,233 @@
+"""The products as they were observed. Observations come from dated files or a live table, and from dbt's history.
+
+Both stage rows with the instant of their observation. Observations that are made from events are in `made.py`.
+"""
+
+import abc
+import datetime as dt
+import itertools
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from plant_assets.contracts import TABLES, VERSIONS
+from plant_assets.ingest.audit import Replaced, account, empty_observations, reject_empty_observation
+from plant_assets.ingest.reading import Reading
+from plant_assets.ingest.strategies.base import Listing, UnpartitionedLoad
+from plant_assets.ingest.strategies.whole import HistoryLoad
+from plant_assets.ingest.validation import Observation, find_too_few_products, reject_duplicates
+from plant_assets.sources import dbt_snapshot
+from plant_assets.sources.base import SourceFile
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.tables import HISTORY
+
+# What stands for the file of products that are made from events.
+MADE_OF_EVENTS = "(events)"
+# The tables that hold an observation: its rows, and that it was.
+OBSERVED = (TABLES["raw_products"], TABLES["raw_observations"])
+_STORED = "select observed_at, file, products from raw_observations order by observed_at"
+_COUNT_PRODUCTS = "select file, count(*) from _staged_products where reason is null group by file"
+_REJECT_TOO_FEW = """
+    update _staged_products set reason = 'too_few_products'
+    where list_contains($files::varchar[], file) and reason is null
+"""
+_OBSERVATIONS = """
+    select unnest($instants::timestamp[]) as observed_at, unnest($files::varchar[]) as file,
+        unnest($products::bigint[]) as products
+"""
+# Parameter: the instants that are loaded. One that was rejected and is not read again is gone from the source.
+_OF_INSTANTS = """
+    list_contains(?::varchar[], bucket) or bucket not in (select observed_at::varchar from raw_observations)
+"""
+
+
+class ObservationsLoad(UnpartitionedLoad):
+    """The load of the products' observations, wherever they come from."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading, "products")
+
+    @abc.abstractmethod
+    def new_instants(self, last: dt.datetime | None) -> list[dt.datetime]:
+        """Return the instants that this load observes; `last` is that of the last stored observation."""
+
+    def observed(self) -> list[tuple[dt.datetime, int]]:
+        """Return the observations that the run counts, in order, each with the number of the write that loaded it."""
+        loads = self._warehouse.ledger.loads
+        stored = dict(loads.observations(until=self._reading.until))
+        new = dict.fromkeys(self.new_instants(max(stored, default=None)), loads.next_write_number())
+        return sorted((stored | new).items())
+
+    def _replace(self, instants: list[dt.datetime], run_id: str) -> None:
+        """Delete the observations that this load writes again, and record that it writes."""
+        for table in OBSERVED:
+            self._warehouse.store.delete_observations(table, instants)
+            self._warehouse.ledger.writes.record(table.name, run_id)
+
+    def _forget_made(self, digest: str) -> None:
+        """Delete what another mapping than that of `digest` made from events, and the versions that rest on it."""
+        ledger = self._warehouse.ledger
+        made = ledger.loads.made_observations(MADE_OF_EVENTS, digest)
+        if not made:
+            return
+        for table in OBSERVED:
+            self._warehouse.store.delete_observations(table, made)
+        ledger.loads.forget_observations(made)
+        ledger.writes.forget(VERSIONS)
+
+
+class ReadObservations(ObservationsLoad):
+    """The load of observations that the source tells of: in files of the products, and in dbt's history."""
+
+    def __init__(self, reading: Reading, history: HistoryLoad) -> None:
+        super().__init__(reading)
+        self._history = history
+        self._rejected: set[str] = set()
+
+    def is_missed(self, listed: Listing) -> bool:
+        """Return whether the source has neither products nor a history of them."""
+        return super().is_missed(listed) and not listed[HISTORY]
+
+    def stage(self, listed: list[SourceFile]) -> None:
+        """Stage the files of observations that are not loaded, and a single file at every run."""
+        diff = self._begin(listed, finds_appended=False)
+        observed = self._warehouse.ledger.loads.observed_files()
+        accepted = {at: content for at, (file, content) in observed.items() if not dbt_snapshot.is_of_history(file)}
+        to_read = []
+        for each in listed:
+            if each.observed_at is None:
+                each.observed_at = self._reading.as_of.replace(microsecond=0)
+                to_read.append(each)
+            elif self._is_to_read(each, each.observed_at, accepted, each.name not in diff.unchanged):
+                to_read.append(each)
+        self.staged.read(to_read)
+
+    def _is_to_read(
+        self, file: SourceFile, at: dt.datetime, accepted: Mapping[dt.datetime, str], is_changed: bool
+    ) -> bool:
+        """Return whether a dated file is read: each once, and those that were rejected again.
+
+        Where dbt's history was read of the same instant, the file takes its place.
+
+        Raises:
+            SourceError: the observation has not come yet, or changed after it was loaded.
+        """
+        if at > self._reading.until:
+            if at in accepted:
+                return False
+            raise SourceError(f"{file.path} is an observation of {at}Z, which has not come yet: mend its name")
+        if at not in accepted:
+            return True
+        if not is_changed or file.content_hash == accepted[at]:
+            return False
+        if not self._reading.accepts_changes and not file.has_content_of(accepted[at]):
+            raise SourceError(
+                f"{file.path} changed after it was loaded as the observation of {at}Z:"
+                " restore it, or accept it with `plant-assets run --weeks all`"
+            )
+        return True
+
+    # Validation
+
+    def validate(self) -> None:
+        """Add what the validated history tells of; reject duplicates, then observations of too few products."""
+        if self._history.staged.is_read:
+            self._add_history()
+        reject_copies = partial(reject_duplicates, self._warehouse, self._source_table, "product_id")
+        self._validate_by([reject_copies, self._reject_too_few])
+
+    def _add_history(self) -> None:
+        """Stage the instants of dbt's history that are not observed, each as a file of the products.
+
+        Raises:
+            SourceError: the history differs from what was loaded of an instant.
+        """
+        connection, accepted = self._warehouse.connection, self._warehouse.ledger.loads.observed_files()
+        dbt_snapshot.note_intervals(connection, self._history.versions, self._reading.until)
+        observed = {each.observed_at for each in self.staged.listed}
+        added = [
+            each
+            for each in itertools.starmap(_file_of_history, dbt_snapshot.observations(connection))
+            if each.observed_at not in observed and self._is_to_add(each, accepted)
+        ]
+        if added:
+            dbt_snapshot.stage(connection, [each.observed_at for each in added if each.observed_at])
+            self.staged.take_up(added)
+
+    def _is_to_add(self, file: SourceFile, accepted: Mapping[dt.datetime, tuple[str, str]]) -> bool:
+        assert file.observed_at
+        stored, content = accepted.get(file.observed_at, (None, None))
+        if stored is None:
+            return True
+        if not dbt_snapshot.is_of_history(stored) or file.content_hash == content:
+            return False
+        if not self._reading.accepts_changes:
+            raise SourceError(
+                f"{self._reading.source.name}: the table {HISTORY} says otherwise of {file.observed_at}Z than when it"
+                " was loaded: restore it, or accept it with `plant-assets run --weeks all`"
+            )
+        return True
+
+    def _reject_too_few(self) -> None:
+        stored = [Observation(*row) for row in self._warehouse.rows(_STORED)]
+        least = self._warehouse.settings.min_products
+        rejected = find_too_few_products(stored, self._staged_observations(), least)
+        self._rejected = {each.file for each in rejected}
+        for each in rejected:
+            if not each.products:
+                self._reading.log.warning("%s is kept out: it holds no product, see PLANT_MIN_PRODUCTS", each.file)
+        if rejected:
+            self._warehouse.execute(_REJECT_TOO_FEW, {"files": sorted(self._rejected)})
+
+    def _staged_observations(self) -> list[Observation]:
+        if not self.staged.is_read:
+            return []
+        products = dict(self._warehouse.rows(_COUNT_PRODUCTS))
+        observations = [
+            Observation(each.observed_at, each.name, products.get(each.name, 0))
+            for each in self.staged.fresh
+            if each.observed_at
+        ]
+        return sorted(observations, key=lambda each: each.observed_at)
+
+    def _accepted_observations(self) -> list[Observation]:
+        return [each for each in self._staged_observations() if each.file not in self._rejected]
+
+    def new_instants(self, last: dt.datetime | None) -> list[dt.datetime]:
+        """Return the instants of the observations that are accepted."""
+        return [each.observed_at for each in self._accepted_observations()]
+
+    # Writing
+
+    def write(self, run_id: str) -> int:
+        """Add the accepted observations in one transaction; return the number of rows added, 0 the second time."""
+        if self.is_written:
+            return 0
+        warehouse, accepted = self._warehouse, self._accepted_observations()
+        instants = [each.observed_at for each in self.staged.fresh if each.observed_at]
+        empty_before = empty_observations(warehouse)
+        with warehouse.transaction():
+            self._forget_made("")
+            self._replace(instants, run_id)
+            noted = {
+                "instants": [each.observed_at for each in accepted],
+                "files": [each.file for each in accepted],
+                "products": [each.products for each in accepted],
+            }
+            warehouse.store.append(TABLES["raw_observations"], _OBSERVATIONS, noted)
+            replaced = Replaced(_OF_INSTANTS, ([str(at) for at in instants],))
+            account(self._reading, self.staged, self.staged.rows, replaced, run_id)
+            for each in self._staged_observations():
+                if each.file in self._rejected and not each.products:
+                    # Without a row that could be rejected, the observation itself is.
+                    since = empty_before.get(each.observed_at, self._reading.as_of)
+                    reject_empty_observation(warehouse, each.file, each.observed_at, since)
+            added = warehouse.store.append_staged(self.name, TABLES["raw_products"])
+        self.is_written = True
+        return added
+
+
+def _file_of_history(observed_at: dt.datetime, content: str) -> SourceFile:
+    """Return what stands for the file of an instant that dbt's history tells of."""
+    name = dbt_snapshot.name_of(observed_at)
+    return SourceFile("products", name, Path(name), "", 0, 0, observed_at, _hash=content)

@@ -1,0 +1,267 @@
+"""Which staged rows cannot be loaded, and which loads must not be written. A rule is a function.
+
+A rule on rows gives each row that it rejects its reason, in the staged table. A rule on loads raises `RejectedLoad`.
+Reasons that need only the row itself, like a value of the wrong type, are in `sources/conform.py`.
+"""
+
+import bisect
+import datetime as dt
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from plant_assets.calendar import FAR_FUTURE, WEEK
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, SourceTable
+from plant_assets.warehouse.store import STAGED
+from plant_assets.warehouse.warehouse import Warehouse
+
+ENDS_BEFORE = "ends before it begins"
+# Reasons that compare a row with others or with the clock: each load gives them again.
+COMPARED = ("duplicate", "conflict", "future", "before_start", "too_few_products", ENDS_BEFORE)
+# Reasons that say nothing about the source's quality: later runs look at these rows again.
+NOT_YET = ("future", "before_start", "too_few_products")
+KEYS_AT_ONCE = 60_000_000
+# If fewer rows than this are missing, that is no sign of a damaged source.
+FEWEST_MISSING = 20
+
+_HASHED_TWICE = """
+    insert into hashed_twice
+    select key_hash from (
+        select hash({key}) as key_hash from {staged}
+        where reason is null and (week is null or week in (select week from load_weeks))
+    ) {of_portion} group by key_hash having count(*) > 1
+"""
+_SEEN_TWICE = """
+    create or replace temp table seen_twice as
+    select {key} from {staged}
+    where reason is null and (week is null or week in (select week from load_weeks))
+        and hash({key}) in (from hashed_twice)
+    group by {key} having count(*) > 1
+"""
+_REJECT_COPIES = """
+    update {staged} set reason = found, column_name = $column from (
+        select staged_row, if(copy > 1, 'duplicate', 'conflict') as found from (
+            select rowid as staged_row,
+                row_number() over (partition by {key} order by {first}, file, line, rowid) as place,
+                row_number() over (partition by {key}, {columns} order by file, line, rowid) as copy
+            from {staged}
+            where reason is null and (week is null or week in (select week from load_weeks))
+                and ({key}) in (select ({key}) from seen_twice)
+        ) where place > 1
+    ) as copies where rowid = staged_row
+"""
+_REJECT_OUTSIDE = """
+    update _staged_events
+    set column_name = 'created_at', reason = if(created_at < $starts_at, 'before_start', 'future')
+    where reason is null and (created_at < $starts_at or created_at >= $ends_at or created_at > $until)
+"""
+_NOTE_STORED_TWINS = """
+    create or replace temp view stored_twins as
+    select _staged_events.rowid as staged_row, _staged_events.created_at as staged_at,
+        raw_events.created_at as stored_at
+    from _staged_events join raw_events using (event_id)
+    where reason is null and week in (select week from load_weeks)
+        and not exists (
+            select 1 from load_weeks
+            where raw_events.created_at >= starts_at and raw_events.created_at < ends_at and not is_kept
+        )
+"""
+_REJECT_STORED = """
+    update _staged_events set reason = 'conflict', column_name = 'event_id'
+    from stored_twins where _staged_events.rowid = staged_row and stored_at < created_at
+"""
+_REJECT_INTERVALS = f"""
+    update {STAGED}{HISTORY}
+    set reason = if(dbt_valid_from > $until, 'future', '{ENDS_BEFORE}'),
+        column_name = if(dbt_valid_from > $until, 'dbt_valid_from', 'dbt_valid_to')
+    where reason is null and (dbt_valid_from > $until or dbt_valid_to < dbt_valid_from)
+"""
+_REJECT_OVERLAPS = f"""
+    update {STAGED}{HISTORY} set reason = 'conflict', column_name = 'dbt_valid_to' from (
+        select rowid as staged_row, dbt_valid_to as ends_at,
+            lead(dbt_valid_from) over (partition by product_id order by dbt_valid_from) as next_at
+        from {STAGED}{HISTORY} where reason is null
+    ) as versions where {STAGED}{HISTORY}.rowid = staged_row and next_at < coalesce(ends_at, 'infinity')
+"""
+_COUNT_REJECTED = """
+    select count(*), count(*) filter (where reason <> 'duplicate' and not list_contains($not_yet::varchar[], reason))
+    from {staged}
+"""
+# Known rows are recognised by week and key: prune removes their text.
+_NEWLY_REJECTED = """
+    with staged as (
+        select file, line, column_name, reason, week, coalesce(row_key, {key}::varchar) as row_key,
+            row_number() over (partition by week, coalesce(row_key, {key}::varchar)) as copy
+        from {staged} where reason <> 'duplicate' and not list_contains($not_yet::varchar[], reason)
+    ), known as (
+        select week_start_date, row_key, row_number() over (partition by week_start_date, row_key) as copy
+        from rejected_rows where source_table = $source_table and list_contains($parts::varchar[], file)
+            and not list_contains($not_yet::varchar[], reason)
+    )
+    select count(*), min((file, line, column_name, reason)) from staged where not exists (
+        select 1 from known where known.week_start_date is not distinct from staged.week
+            and known.row_key is not distinct from staged.row_key and known.copy = staged.copy
+    )
+"""
+
+
+class RejectedLoad(SourceError):
+    """Too many rows of a table are rejected, or weeks would have to change that this run does not do."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One reading of all products: its instant, its file, and how many products of it can be loaded."""
+
+    observed_at: dt.datetime
+    file: str
+    products: int
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """How many rows of a table, or of a week of it, were loaded before, and how many this load would leave.
+
+    `is_listed` says whether the source has the table.
+    """
+
+    table: str
+    week: dt.date | None
+    before: int
+    now: int
+    is_listed: bool
+
+
+# Rows
+
+
+def reject_duplicates(warehouse: Warehouse, table: SourceTable, column: str | None, first: str | None = None) -> None:
+    """Keep the first of the rows with one key; equal ones are duplicates, others are in conflict.
+
+    Args:
+        warehouse: that holds the staged rows, and in `load_weeks` the weeks whose events are validated.
+        table: whose rows are validated.
+        column: named with the rows that are rejected.
+        first: the column whose least value is first; then all columns count, as text.
+    """
+    staged, key = STAGED + table.name, ", ".join(table.key)
+    order = [*([first] if first else []), *(f"{each}::varchar nulls first" for each in table.columns)]
+    names = {"staged": staged, "key": key, "columns": ", ".join(table.columns), "first": ", ".join(order)}
+    # Hashes of keys are grouped, in portions, as they need less memory than keys; those of equal keys are equal.
+    warehouse.execute("create or replace temp table hashed_twice (key_hash ubigint)")
+    portions = 1 + warehouse.value(f"select count(*) from {staged}") // KEYS_AT_ONCE
+    for portion in range(portions):
+        of_portion = f"where key_hash % {portions} = {portion}" if portions > 1 else ""
+        warehouse.execute(_HASHED_TWICE.format(**names, of_portion=of_portion))
+    warehouse.execute(_SEEN_TWICE.format(**names))
+    if warehouse.value("select exists (from seen_twice)"):
+        warehouse.execute(_REJECT_COPIES.format(**names), {"column": column})
+
+
+def reject_outside(warehouse: Warehouse, first_week: dt.date, as_of: dt.datetime) -> None:
+    """Reject events before the store's first week, after the running week, or over a day after the run's clock."""
+    calendar = warehouse.calendar
+    bounds = {
+        "starts_at": calendar.starts_at(first_week),
+        "ends_at": calendar.starts_at(calendar.week_of(as_of) + WEEK),
+        "until": as_of + FAR_FUTURE,
+    }
+    warehouse.execute(_REJECT_OUTSIDE, bounds)
+
+
+def note_stored_twins(warehouse: Warehouse) -> None:
+    """Show in `stored_twins` the staged events whose id is stored in a week that the load does not replace."""
+    warehouse.execute(_NOTE_STORED_TWINS)
+
+
+def reject_stored(warehouse: Warehouse) -> None:
+    """Reject events whose id is stored with an earlier instant, in a week that the load does not replace."""
+    warehouse.execute(_REJECT_STORED)
+
+
+def reject_intervals(warehouse: Warehouse, until: dt.datetime) -> None:
+    """Reject versions of dbt's history that begin after `until`, or end before they begin."""
+    warehouse.execute(_REJECT_INTERVALS, {"until": until})
+
+
+def reject_overlaps(warehouse: Warehouse) -> None:
+    """Reject versions that end after the product's next one begins: the one that dbt wrote last wins."""
+    warehouse.execute(_REJECT_OVERLAPS)
+
+
+def find_too_few_products(
+    stored: Collection[Observation], staged: Iterable[Observation], least: float
+) -> list[Observation]:
+    """Return the new observations with less than a share `least` of the products of the accepted one before.
+
+    An observation that was accepted, and is read again because it changed, is accepted again.
+    """
+    staged, accepted_before = list(staged), {each.observed_at for each in stored}
+    again = {each.observed_at for each in staged}
+    accepted = [each for each in stored if each.observed_at not in again]
+    accepted += [each for each in staged if each.observed_at in accepted_before]
+    accepted.sort(key=lambda each: each.observed_at)
+    rejected = []
+    for each in staged:
+        if each.observed_at in accepted_before:
+            continue
+        place = bisect.bisect_left(accepted, each.observed_at, key=lambda other: other.observed_at)
+        if place and each.products < least * accepted[place - 1].products:
+            rejected.append(each)
+        else:
+            accepted.insert(place, each)
+    return rejected
+
+
+# Loads
+
+
+def require_enough_rows(source: str, least: float, counts: Iterable[RowCounts]) -> None:
+    """Reject a load that leaves much less of a table, or of a week of it, than the load before.
+
+    Raises:
+        RejectedLoad: names the table, the week and both numbers.
+    """
+    for each in counts:
+        if each.now < least * each.before and each.before - each.now >= FEWEST_MISSING:
+            held = f"the week {each.week} of the table {each.table}" if each.week else f"the table {each.table}"
+            found = f"has {each.now} rows" if each.is_listed else "is gone"
+            raise RejectedLoad(
+                f"{source}: {held} {found} where {each.before} rows were loaded before, less than"
+                f" PLANT_MIN_ROWS={least} allows: restore the rows, or accept the loss for one run by"
+                " `plant-assets run --accept-fewer`"
+            )
+
+
+def require_few_rejected(
+    warehouse: Warehouse, source: str, table: str, parts: Collection[str], read_elsewhere: int
+) -> None:
+    """Reject a load of which too large a share of a table's rows is rejected.
+
+    Args:
+        warehouse: that holds the staged rows.
+        source: the source's name.
+        table: the source table's name.
+        parts: files that are read again without the rest of the table; what was rejected of them before does not count.
+        read_elsewhere: the rows that were read, and are no longer staged.
+
+    Raises:
+        RejectedLoad: names both numbers, and the first of the rejected rows.
+    """
+    most, staged = warehouse.settings.max_rejected, STAGED + table
+    not_yet = {"not_yet": list(NOT_YET)}
+    read, rejected = warehouse.rows(_COUNT_REJECTED.format(staged=staged), not_yet)[0]
+    read += read_elsewhere
+    if rejected <= most * read:
+        return
+    statement = _NEWLY_REJECTED.format(staged=staged, key=SOURCE_TABLES[table].key[-1])
+    newly, first = warehouse.rows(statement, not_yet | {"source_table": table, "parts": list(parts)})[0]
+    read -= rejected - newly
+    if newly <= most * read:
+        return
+    file, line, column, reason = first
+    place = ", ".join(str(part) for part in (file, line and f"line {line}", column) if part)
+    raise RejectedLoad(
+        f"{source}: {newly} of {read} rows of the table {table} cannot be loaded, more than"
+        f" PLANT_MAX_REJECTED={most} allows; the first is {place}: {reason}"
+    )
