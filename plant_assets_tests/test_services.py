@@ -266,10 +266,10 @@ def test_a_name_to_allow_is_a_bare_one(text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "risk"),
     [
-        (["web", "--host", "0.0.0.0"], "start, stop and delete: listen on 127.0.0.1, give --read-only, or say"),
+        (["web", "--host", "0.0.0.0"], "start, stop and delete: listen on 127.0.0.1, give --read-only, or add"),
         (["web", "--host", "::"], "start, stop and delete"),
         (["web", "--host", ""], "start, stop and delete"),
-        (["code", "--host", "0.0.0.0"], "run code as its user: listen on 127.0.0.1, or say --i-have-a-login-in-front"),
+        (["code", "--host", "0.0.0.0"], "run code as its user: listen on 127.0.0.1, or add --i-have-a-login-in-front"),
         (["code", "--host", "0.0.0.0", "--read-only"], "run code as its user"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

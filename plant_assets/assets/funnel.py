@@ -138,7 +138,7 @@ def funnel_by_product_week(
 
 
 def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
-    """What is lost from each stage to the next; one row per step."""
+    """Sessions lost from each stage to the next; one row per step."""
     return transforms.funnel_steps(funnel)
 
 
@@ -151,7 +151,7 @@ def _with_products(
 
 
 def _changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str, *sources: str) -> dt.date | None:
-    """The first week that a table has to count anew; None for all."""
+    """Return the first week that a table has to count again; None for all."""
     if not is_only_changed(context.run):
         return None
     return warehouse.ledger.writes.changed_since(name, "int_session_days", *sources)
