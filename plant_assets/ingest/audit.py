@@ -107,12 +107,12 @@ def account(reading: Reading, staged: Staged, rows: str, replaced: Replaced, run
         run_id: the run that writes.
     """
     _replace_rejected(reading, staged, rows, replaced)
-    instants = {each.name: each.observed_at for each in staged.listed}
-    files = [each for each in staged.listed if each.name in set(staged.files)]
+    names = set(staged.files)
+    files = [each for each in staged.listed if each.name in names]
     noted = {
         "files": [each.name for each in files],
         "hashes": [each.content_hash for each in files],
-        "buckets": [instants[each.name] and str(instants[each.name]) for each in files],
+        "buckets": [each.observed_at and str(each.observed_at) for each in files],
     }
     reading.warehouse.execute(_NOTE_FILES, noted)
     counts = _COUNTS.format(bucket=staged.table.bucket, rows=rows, still_stored=staged.still_stored)

@@ -30,7 +30,8 @@ class FileDiff:
     @property
     def to_read(self) -> list[SourceFile]:
         """Return the files that are not as they were, in their order."""
-        return [each for each in self.listed if each.name not in self.unchanged]
+        unchanged = self.unchanged
+        return [each for each in self.listed if each.name not in unchanged]
 
 
 def diff_files(listed: Sequence[SourceFile], known: Mapping[str, Known], finds_appended: bool = True) -> FileDiff:

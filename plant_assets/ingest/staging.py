@@ -47,8 +47,9 @@ class Staged:
     """The staged rows of a source table, and the files that they were read from.
 
     `rows` is the table of the rows, `still_stored` that of the numbers of rows that are stored as they were read, and
-    are no longer in `rows`. `listed` are the files that the source has, `fresh` those that are not as they were,
-    `appended` the names of those that only grew, `files` the names of those whose rows are staged.
+    are no longer in `rows`. `listed` are the files that the source has, `fresh` those that are read because they are
+    not as they were. `unchanged` and `appended` are names of files that are as they were, or only grew; `files` are the
+    names of those whose rows are staged.
     """
 
     def __init__(self, reading: Reading, table: SourceTable) -> None:
@@ -57,6 +58,7 @@ class Staged:
         self.listed: list[SourceFile] = []
         self.fresh: list[SourceFile] = []
         self.appended: list[str] = []
+        self.unchanged: frozenset[str] = frozenset()
         self.files: list[str] = []
         self.is_read = False
         self._reading, self._warehouse = reading, reading.warehouse
@@ -65,7 +67,7 @@ class Staged:
 
     def begin(self, diff: FileDiff) -> None:
         """Take over which files there are."""
-        self.listed = list(diff.listed)
+        self.listed, self.unchanged = list(diff.listed), diff.unchanged
         self.appended = [each.name for each in diff.listed if each.name in diff.appended]
 
     def read(self, files: Iterable[SourceFile]) -> None:

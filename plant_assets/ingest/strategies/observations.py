@@ -1,24 +1,20 @@
-"""The products as they were observed. Observations come from dated files or a live table, and from dbt's history.
+"""The products as they were observed: which observations are accepted, and how they are written.
 
-Both stage rows with the instant of their observation. Observations that are made from events are in `made.py`.
+Where observations are read is in `observed.py`; those that are made from events are in `made.py`.
 """
 
 import abc
 import datetime as dt
-import itertools
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.ingest.audit import Replaced, account, empty_observations, reject_empty_observation
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.base import Listing, UnpartitionedLoad
+from plant_assets.ingest.strategies.observed import FileObservations, HistoryObservations, ObservationSource
 from plant_assets.ingest.strategies.whole import HistoryLoad
 from plant_assets.ingest.validation import Observation, find_too_few_products, reject_duplicates
-from plant_assets.sources import dbt_snapshot
 from plant_assets.sources.base import SourceFile
-from plant_assets.sources.errors import SourceError
 from plant_assets.sources.tables import HISTORY
 
 # What stands for the file of products that are made from events.
@@ -81,7 +77,8 @@ class ReadObservations(ObservationsLoad):
 
     def __init__(self, reading: Reading, history: HistoryLoad) -> None:
         super().__init__(reading)
-        self._history = history
+        self._files: ObservationSource = FileObservations(reading, self.staged)
+        self._history: ObservationSource = HistoryObservations(reading, self.staged, history)
         self._rejected: set[str] = set()
 
     def is_missed(self, listed: Listing) -> bool:
@@ -89,84 +86,17 @@ class ReadObservations(ObservationsLoad):
         return super().is_missed(listed) and not listed[HISTORY]
 
     def stage(self, listed: list[SourceFile]) -> None:
-        """Stage the files of observations that are not loaded, and a single file at every run."""
-        diff = self._begin(listed, finds_appended=False)
-        observed = self._warehouse.ledger.loads.observed_files()
-        accepted = {at: content for at, (file, content) in observed.items() if not dbt_snapshot.is_of_history(file)}
-        to_read = []
-        for each in listed:
-            if each.observed_at is None:
-                each.observed_at = self._reading.as_of.replace(microsecond=0)
-                to_read.append(each)
-            elif self._is_to_read(each, each.observed_at, accepted, each.name not in diff.unchanged):
-                to_read.append(each)
-        self.staged.read(to_read)
-
-    def _is_to_read(
-        self, file: SourceFile, at: dt.datetime, accepted: Mapping[dt.datetime, str], is_changed: bool
-    ) -> bool:
-        """Return whether a dated file is read: each once, and those that were rejected again.
-
-        Where dbt's history was read of the same instant, the file takes its place.
-
-        Raises:
-            SourceError: the observation has not come yet, or changed after it was loaded.
-        """
-        if at > self._reading.until:
-            if at in accepted:
-                return False
-            raise SourceError(f"{file.path} is an observation of {at}Z, which has not come yet: mend its name")
-        if at not in accepted:
-            return True
-        if not is_changed or file.content_hash == accepted[at]:
-            return False
-        if not self._reading.accepts_changes and not file.has_content_of(accepted[at]):
-            raise SourceError(
-                f"{file.path} changed after it was loaded as the observation of {at}Z:"
-                " restore it, or accept it with `plant-assets run --weeks all`"
-            )
-        return True
+        """Stage the observations that files hold and that are not loaded."""
+        self._begin(listed, finds_appended=False)
+        self._files.stage()
 
     # Validation
 
     def validate(self) -> None:
         """Add what the validated history tells of; reject duplicates, then observations of too few products."""
-        if self._history.staged.is_read:
-            self._add_history()
+        self._history.stage()
         reject_copies = partial(reject_duplicates, self._warehouse, self._source_table, "product_id")
         self._validate_by([reject_copies, self._reject_too_few])
-
-    def _add_history(self) -> None:
-        """Stage the instants of dbt's history that are not observed, each as a file of the products.
-
-        Raises:
-            SourceError: the history differs from what was loaded of an instant.
-        """
-        connection, accepted = self._warehouse.connection, self._warehouse.ledger.loads.observed_files()
-        dbt_snapshot.note_intervals(connection, self._history.versions, self._reading.until)
-        observed = {each.observed_at for each in self.staged.listed}
-        added = [
-            each
-            for each in itertools.starmap(_file_of_history, dbt_snapshot.observations(connection))
-            if each.observed_at not in observed and self._is_to_add(each, accepted)
-        ]
-        if added:
-            dbt_snapshot.stage(connection, [each.observed_at for each in added if each.observed_at])
-            self.staged.take_up(added)
-
-    def _is_to_add(self, file: SourceFile, accepted: Mapping[dt.datetime, tuple[str, str]]) -> bool:
-        assert file.observed_at
-        stored, content = accepted.get(file.observed_at, (None, None))
-        if stored is None:
-            return True
-        if not dbt_snapshot.is_of_history(stored) or file.content_hash == content:
-            return False
-        if not self._reading.accepts_changes:
-            raise SourceError(
-                f"{self._reading.source.name}: the table {HISTORY} says otherwise of {file.observed_at}Z than when it"
-                " was loaded: restore it, or accept it with `plant-assets run --weeks all`"
-            )
-        return True
 
     def _reject_too_few(self) -> None:
         stored = [Observation(*row) for row in self._warehouse.rows(_STORED)]
@@ -225,9 +155,3 @@ class ReadObservations(ObservationsLoad):
             added = warehouse.store.append_staged(self.name, TABLES["raw_products"])
         self.is_written = True
         return added
-
-
-def _file_of_history(observed_at: dt.datetime, content: str) -> SourceFile:
-    """Return what stands for the file of an instant that dbt's history tells of."""
-    name = dbt_snapshot.name_of(observed_at)
-    return SourceFile("products", name, Path(name), "", 0, 0, observed_at, _hash=content)
