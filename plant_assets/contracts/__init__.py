@@ -5,7 +5,16 @@ table is for and its grain stand in its asset's docstring, not here.
 """
 
 from plant_assets.contracts import events, funnel, inventory, raw
-from plant_assets.contracts.shared import FROM_HISTORY, ORDER_STAGES, PRUNED, RATES, STAGES, UNKNOWN_PRODUCT
+from plant_assets.contracts.shared import (
+    FROM_HISTORY,
+    ORDER_STAGES,
+    PRUNED,
+    RATES,
+    STAGES,
+    THE_WEEK,
+    UNKNOWN_PRODUCT,
+    UNTIL_WEEK,
+)
 from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, SQL_TYPES, TEXT, Column, Table
 
 __all__ = [
@@ -25,7 +34,9 @@ __all__ = [
     "STAGES",
     "TABLES",
     "TEXT",
+    "THE_WEEK",
     "UNKNOWN_PRODUCT",
+    "UNTIL_WEEK",
     "WEEKLY",
     "Column",
     "Table",
@@ -34,5 +45,5 @@ __all__ = [
 TABLES = {table.name: table for table in (*raw.TABLES, *events.TABLES, *inventory.TABLES, *funnel.TABLES)}
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)
 MARTS = tuple(name for name in TABLES if not name.startswith(("raw_", "int_")))
-# The funnel of everything up to some week is a sum over int_funnel_weeks.
-PUBLISHED = (*MARTS, "int_funnel_weeks")
+# The view funnel_until_week is made from int_funnel_weeks, which has to be there before it.
+PUBLISHED = ("int_funnel_weeks", *MARTS)

@@ -6,6 +6,8 @@ STAGES = ("page_view", "add_to_cart", "checkout", "package_shipped")
 ORDER_STAGES = ("checkout", "package_shipped")
 RATES = ("page_view_rate", "add_to_cart_rate", "purchase_rate", "shipping_rate")
 UNKNOWN_PRODUCT = "(unknown)"
+# Of which sessions the steps of a week's funnel are.
+THE_WEEK, UNTIL_WEEK = "week", "until_week"
 # The text of a rejected row once `prune` has removed it.
 PRUNED = "(pruned)"
 # How the file of an observation begins that dbt's history tells of; its instant follows.

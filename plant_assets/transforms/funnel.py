@@ -27,8 +27,13 @@ def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
     """
     sums = {stage: _[stage].cast("int64").sum().coalesce(0).cast("int64") for stage in STAGES}
     counts = reached.group_by(*by).aggregate(**sums) if by else reached.aggregate(**sums)
+    return with_rates(counts).select(*by, *STAGES, *RATES)
+
+
+def with_rates(counts: ibis.Table) -> ibis.Table:
+    """Counts of the four stages, with their rates beside them."""
     rates = {rate: whole_percent(counts[stage], counts.page_view) for rate, stage in zip(RATES, STAGES, strict=True)}
-    return counts.mutate(**rates).select(*by, *STAGES, *RATES)
+    return counts.mutate(**rates)
 
 
 def funnel_weeks(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
@@ -250,28 +255,37 @@ def _named(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     return named.mutate(product_name=names)
 
 
-def funnel_steps(funnel: pd.DataFrame, stages: Sequence[str] = STAGES) -> pd.DataFrame:
-    """The steps from each of the stages to the next, with what is lost. One row per step."""
-    whole, rate_of = funnel.iloc[0], dict(zip(STAGES, RATES, strict=True))
-    rows = []
-    for start, end in pairwise(stages):
-        sessions_from, sessions_to = int(whole[start]), int(whole[end])
-        has_rates = int(whole["page_view"]) > 0
-        rows.append(
-            {
-                "from_stage": start,
-                "to_stage": end,
-                "sessions_from": sessions_from,
-                "sessions_to": sessions_to,
-                "lost": sessions_from - sessions_to,
-                "step_rate": sessions_to / sessions_from if sessions_from else None,
-                "overall_rate": sessions_to / int(whole["page_view"]) if has_rates else None,
-                "points_lost": int(whole[rate_of[start]]) - int(whole[rate_of[end]]) if has_rates else None,
-            }
+def funnel_steps(funnel: pd.DataFrame, stages: Sequence[str] = STAGES, by: Sequence[str] = ()) -> pd.DataFrame:
+    """The steps from each of the stages to the next, with what is lost. One row per step and row of `funnel`.
+
+    The columns `by` tell the rows of `funnel` apart.
+    """
+    funnels, rate_of = funnel.reset_index(drop=True), dict(zip(STAGES, RATES, strict=True))
+    rates = funnels[list(RATES)].astype("Int64")
+    parts = [
+        funnels[list(by)].assign(
+            row=funnels.index,
+            from_stage=start,
+            to_stage=end,
+            sessions_from=funnels[start].astype("int64"),
+            sessions_to=funnels[end].astype("int64"),
+            page_view=funnels["page_view"],
+            points_lost=rates[rate_of[start]] - rates[rate_of[end]],
         )
-    steps = pd.DataFrame(rows, columns=TABLES["funnel_steps"].names[:-2])
-    steps = steps.astype({"step_rate": "Float64", "overall_rate": "Float64", "points_lost": "Int64"})
-    steps["is_largest_by_count"] = steps.index == (steps["lost"].idxmax() if rows else -1)
-    has_step_rate = steps["step_rate"].notna().any()
-    steps["is_largest_by_rate"] = steps.index == (steps["step_rate"].idxmin() if has_step_rate else -1)
-    return steps[TABLES["funnel_steps"].names]
+        for start, end in pairwise(stages)
+    ]
+    if not parts:
+        return funnel_steps(funnel, STAGES, by).iloc[:0]
+    steps = pd.concat(parts).sort_values("row", kind="stable", ignore_index=True)
+    steps["lost"] = steps["sessions_from"] - steps["sessions_to"]
+    steps["step_rate"] = _share(steps["sessions_to"], steps["sessions_from"])
+    steps["overall_rate"] = _share(steps["sessions_to"], steps["page_view"])
+    has_rate = steps[steps["step_rate"].notna()]
+    steps["is_largest_by_count"] = steps.index.isin(steps.groupby("row")["lost"].idxmax())
+    steps["is_largest_by_rate"] = steps.index.isin(has_rate.groupby("row")["step_rate"].idxmin())
+    return steps[[*by, *TABLES["funnel_steps"].names]]
+
+
+def _share(part: pd.Series, whole: pd.Series) -> pd.Series:
+    """Return the part of the whole; NULL where that is 0."""
+    return (part / whole.where(whole != 0)).astype("Float64")
