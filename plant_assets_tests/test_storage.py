@@ -22,7 +22,8 @@ from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse import duckdb as storage
 from plant_assets.warehouse.duckdb import Warehouse
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.marts import open_marts
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.publish import publish_marts
 from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table
 from plant_assets_tests.conftest import need

@@ -1,12 +1,17 @@
-"""What a declaration is made of: types, columns, tables. No table is declared here."""
+"""What a declaration is made of: types, columns, tables. No table is declared here.
+
+`ibis` is imported where an expression is asked for: commands that only read need names and stages, and no expression.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
-
-import ibis
+from typing import TYPE_CHECKING
 
 from plant_assets.calendar import WEEK, Weeks
+
+if TYPE_CHECKING:
+    import ibis
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
@@ -64,7 +69,10 @@ class Table:
     is_view: bool = False
 
     @cached_property
-    def schema(self) -> ibis.Schema:
+    def schema(self) -> "ibis.Schema":
+        """The columns with their types."""
+        import ibis
+
         return ibis.schema({column.name: column.type for column in self.columns})
 
     @property
@@ -85,8 +93,10 @@ class Table:
         """The column by which a week's rows are told, also where they are not materialized by weeks."""
         return self.week_column or self.checked_by
 
-    def unbound(self) -> ibis.Table:
+    def unbound(self) -> "ibis.Table":
         """The table as an expression that knows no engine."""
+        import ibis
+
         return ibis.table(self.schema, name=self.name)
 
     def bounds(self, weeks: Weeks) -> list[dt.datetime] | list[dt.date]:
@@ -96,8 +106,10 @@ class Table:
             return [weeks.starts_at, weeks.ends_at]
         return [weeks.first, weeks.last + WEEK]
 
-    def rows_of(self, weeks: Weeks) -> ibis.Table:
+    def rows_of(self, weeks: Weeks) -> "ibis.Table":
         """Return the rows of these weeks."""
+        import ibis
+
         unbound, column = self.unbound(), self.cut_by
         low, high = (ibis.literal(bound, self.schema[column]) for bound in self.bounds(weeks))
         return unbound.filter((unbound[column] >= low) & (unbound[column] < high))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from plant_assets.doctor.found import Diagnosis, Lines
 from plant_assets.settings import Settings, UsageError
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
 
 # Where DuckDB's mark stands in its files.
 MAGIC = slice(8, 12)

@@ -9,13 +9,13 @@ from plant_assets.contracts import MARTS, SQL_TYPES, TABLES, TEXT, Column
 from plant_assets.settings import UsageError
 from plant_assets.sql import literal
 from plant_assets.text import guarded_cell
-from plant_assets.warehouse.duckdb import Warehouse
+from plant_assets.warehouse.marts import Marts
 
 FORMATS = {"parquet": "format parquet, compression zstd", "csv": "format csv, header"}
 MANIFEST = "export.json"
 
 
-def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[str, int]:
+def export_marts(marts: Marts, directory: Path, file_format: str) -> dict[str, int]:
     """Write each mart to `<directory>/<table>.<format>`, and which run they are of to `export.json`; rows per table.
 
     The directory changes as a whole: an earlier export is moved away when the new one is written to its end.
@@ -53,7 +53,7 @@ def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[st
     return rows
 
 
-def _write(marts: Warehouse, name: str, folder: Path, file_format: str) -> int:
+def _write(marts: Marts, name: str, folder: Path, file_format: str) -> int:
     table = TABLES[name]
     columns = ", ".join(_cell(column) if file_format == "csv" else column.name for column in table.columns)
     # By what the rows hold, not by what is written of it.

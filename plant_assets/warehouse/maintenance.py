@@ -32,8 +32,9 @@ from plant_assets.warehouse.database_files import (
 )
 from plant_assets.warehouse.duckdb import Warehouse
 from plant_assets.warehouse.lock import hold_lock
+from plant_assets.warehouse.marts import open_marts
 from plant_assets.warehouse.observations import forget, is_dated, is_in_history
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.publish import publish_marts
 
 BACKUPS_KEPT = 7
@@ -207,7 +208,8 @@ def prune(settings: Settings, log: logging.Logger, days: int, holder: str) -> in
             text = f"if({is_old}, '{PRUNED}', raw_text) as raw_text"
             with open_marts(settings) as marts:
                 body = f"select * replace ({text}) from warehouse.analytics.rejected_rows"
-                publish_marts(marts, marts.publisher() or holder, {"rejected_rows": body})
+                as_warehouse = Warehouse(marts.connection, settings)
+                publish_marts(as_warehouse, marts.publisher() or holder, {"rejected_rows": body})
     compact(settings, log, holder)
     return rows
 
