@@ -11,7 +11,8 @@ from jsonschema import ValidationError
 from plant_assets.contracts import STAGES
 from plant_assets.readers.page.charts import charts
 from plant_assets.readers.page.figures import Figures
-from plant_assets.readers.pictures import PICTURES, Spec
+from plant_assets.readers.pictures import PICTURES
+from plant_assets.readers.vega import Spec
 from plant_assets.settings import Settings
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.test_report import RUNNING, WHOLE, figures
