@@ -17,7 +17,7 @@ from plant_assets.contracts import TABLES
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sql import literal
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.tables import contents
 
 END = dt.datetime(2026, 10, 14, 6)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from plant_assets.contracts import PUBLISHED, TABLES
+from plant_assets.contracts import PUBLISHED, STAGES, TABLES
 from plant_assets.settings import Settings
+from plant_assets.transforms import weekly
+from plant_assets.warehouse.expressions import to_sql
 from plant_assets.warehouse.store import create_table
 
 NASTY_NAMES = [
@@ -45,6 +47,14 @@ FORMULAS = [
 ]
 # Text that it leaves as it is.
 HARMLESS = ["Fern", "a=1", "1-2", "'=1", "\u2212 5", " Caf\u00e9", "\u05e0\u05e2\u05e0\u05e2=", "5", ","]
+
+
+INVENTORY, WEEKS = TABLES["inventory"].unbound(), TABLES["weeks"].unbound()
+VIEWS = {
+    "inventory_until_week": weekly.inventory_until_week(INVENTORY, WEEKS),
+    "stockouts_by_week": weekly.stockouts_by_week(TABLES["stockouts"].unbound(), WEEKS, [(None, dt.timedelta())]),
+    "funnel_until_week": weekly.funnel_until_week(TABLES["int_funnel_weeks"].unbound(), WEEKS),
+}
 
 
 class _Tables(HTMLParser):
@@ -98,7 +108,8 @@ def marts_for_writing(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]
         connection.execute(f"attach '{settings.marts_path}' as warehouse")
         connection.execute("create schema if not exists warehouse.analytics; use warehouse.analytics")
         for name in PUBLISHED:
-            connection.execute(create_table(TABLES[name]))
+            view = f"create view if not exists {name} as {to_sql(VIEWS[name])}" if name in VIEWS else None
+            connection.execute(view or create_table(TABLES[name]))
         connection.execute("create table if not exists _meta (name varchar, value varchar)")
         yield connection
 
@@ -139,6 +150,9 @@ def write_large_marts(settings: Settings, last: dt.date, products: int, weeks: i
             " (select max(week_start_date) from w)::timestamp as out_of_stock_at, 24 as hours_out,"
             " false as is_ongoing, 0 as min_inventory from p where n % 10 = 0"
         )
+        funnels = (marts.execute(f"from {name}").df() for name in ("funnel_by_week", "funnel_until_week"))
+        marts.register("steps", weekly.funnel_steps_by_week(*funnels, STAGES))
+        marts.execute("insert into funnel_steps_by_week by name from steps")
         as_of = dt.datetime.combine(last + dt.timedelta(days=2), dt.time(6)).isoformat()
         marts.executemany(
             "insert into _meta values (?, ?)",

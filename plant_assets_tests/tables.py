@@ -4,7 +4,8 @@ from typing import Any
 
 from plant_assets.contracts import ID, TABLES
 from plant_assets.settings import Settings
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.marts import open_marts
+from plant_assets.warehouse.open import open_warehouse
 
 
 def rows(settings: Settings, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:

@@ -4,6 +4,8 @@ import dataclasses
 import datetime as dt
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 from rich.console import Console
 
 from plant_assets.cli.runs import Outcome
-from plant_assets.readers.answers import MOST_ROWS, Answers, Change, read_answers
+from plant_assets.readers.answers import Answers, Change, read_answers
+from plant_assets.readers.answers_text import MOST_ROWS, in_json, in_tables
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
+from plant_assets_tests.pages import marts_for_writing
 
 WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)
 WEEKS_END = dt.datetime(2026, 10, 11, 23, 59, 59)
@@ -26,13 +30,13 @@ def answers(settings: Settings, week: dt.date | None = None) -> Answers:
 
 
 def as_json(found: Answers) -> dict[str, Any]:
-    return json.loads(found.to_json())
+    return json.loads(in_json(found))
 
 
 def shown(found: Answers) -> str:
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(found.to_tables())
+        console.print(in_tables(found))
     return captured.get()
 
 
@@ -52,6 +56,27 @@ def test_the_latest_week_has_the_answers_without_a_week(built_once: Settings) ->
     latest, given = answers(built_once), answers(built_once, RUNNING_WEEK)
     assert as_json(given) == as_json(latest)
     assert given.funnel_before == latest.funnel_before == answers(built_once, WEEK).funnel
+
+
+def test_answers_import_nothing_that_makes_tables(built_once: Settings) -> None:
+    # These take most of a second to import.
+    heavy = ("dagster", "ibis", "numpy", "pandas", "pyarrow", "sqlalchemy", "sqlglot")
+    script = (
+        "import sys; from plant_assets.cli import main; main(sys.argv[1:], standalone_mode=False);"
+        f"print(sorted(set(sys.modules) & set({heavy})), file=sys.stderr)"
+    )
+    for options in ([], ["--json"], ["--week", str(WEEK)]):
+        command = ["answers", "--source", built_once.source, "--warehouse", str(built_once.warehouse), *options]
+        done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True)
+        assert str(RUNNING_WEEK if "--week" not in options else WEEK) in done.stdout
+        assert done.stderr == "[]\n"
+
+
+def test_marts_of_an_earlier_version_are_to_be_published_anew(built: Settings) -> None:
+    with marts_for_writing(built) as marts:
+        marts.execute("drop view inventory_until_week")
+    with pytest.raises(UsageError, match=r"inventory_until_week.*: publish it anew with `plant-assets run`"):
+        answers(built)
 
 
 def test_a_week_without_inventory_is_refused(built_once: Settings) -> None:

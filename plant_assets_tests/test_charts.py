@@ -11,7 +11,8 @@ from jsonschema import ValidationError
 from plant_assets.contracts import STAGES
 from plant_assets.readers.page.charts import charts
 from plant_assets.readers.page.figures import Figures
-from plant_assets.readers.pictures import PICTURES, Spec
+from plant_assets.readers.pictures import PICTURES
+from plant_assets.readers.vega import Spec
 from plant_assets.settings import Settings
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.test_report import RUNNING, WHOLE, figures
@@ -57,7 +58,7 @@ def test_a_materializations_chart_keeps_to_the_schema(name: str, built_once: Set
     picture = PICTURES[name]
     statement = (picture.charted or picture.rows).replace("$week", f"date '{WHOLE}'")
     with open_warehouse(built_once) as warehouse:
-        spec = picture.chart(warehouse.execute(statement).df(), warehouse.stages())
+        spec = picture.chart(warehouse.execute(statement).df(), warehouse.ledger.facts.stages())
     assert spec["data"]["values"]
     keep_to_the_schema(spec)
 

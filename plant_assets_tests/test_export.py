@@ -14,7 +14,7 @@ import pytest
 from plant_assets.contracts import MARTS, TABLES
 from plant_assets.readers.export import MANIFEST, export_marts
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.pages import FORMULAS, HARMLESS, marts_for_writing
 from plant_assets_tests.test_commands import one_sentence, plant_assets
 

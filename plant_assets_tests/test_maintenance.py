@@ -19,7 +19,8 @@ from plant_assets.contracts import PRUNED, TABLES
 from plant_assets.definitions import build_defs
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.warehouse.maintenance import back_up, backups_path, compact, import_observations, prune, restore
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.marts import open_marts
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.publish import publish_marts
 from plant_assets_tests.conftest import need
 from plant_assets_tests.tables import contents, mart_rows, rows

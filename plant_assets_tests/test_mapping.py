@@ -13,9 +13,10 @@ from plant_assets.contracts import STAGES
 from plant_assets.definitions import build_defs
 from plant_assets.orchestration.partitions import AS_OF as AS_OF_TAG
 from plant_assets.readers.answers import read_answers
+from plant_assets.readers.answers_text import in_json, in_lines
 from plant_assets.settings import read_settings
 from plant_assets.sources.mapping import MappingError, StoreMapping, mapping_of, read_mapping
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
 from plant_assets_tests.loading.stores import AS_OF
 from plant_assets_tests.tables import contents, mart_rows, rows
@@ -149,7 +150,7 @@ def test_a_store_of_clicks_has_the_four_answers(tmp_path: Path, refresh: Callabl
     with open_marts(shop.settings) as marts:
         answers = read_answers(marts)
         assert marts.stages() == ("page_view", "add_to_cart", "checkout")
-    assert answers.to_text().splitlines() == [
+    assert in_lines(answers).splitlines() == [
         "Week 2021-03-01 to 2021-03-07; it is not complete",
         "Inventory changed      none",
         "Most fluctuating       none",
@@ -158,7 +159,7 @@ def test_a_store_of_clicks_has_the_four_answers(tmp_path: Path, refresh: Callabl
         "Largest drop-offs      page_view to add_to_cart: 2 lost (67 points);"
         " add_to_cart to checkout: 0 lost (0 points)",
     ]
-    printed = json.loads(answers.to_json())
+    printed = json.loads(in_json(answers))
     assert printed["funnel"]["package_shipped"] == 0
     assert len(printed["largest_drop_offs"]) == 3
     by_product = "select product_id, product_name, page_view, add_to_cart, checkout from funnel_by_product order by 1"

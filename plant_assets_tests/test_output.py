@@ -14,9 +14,10 @@ import pytest
 
 from plant_assets.cli.console import Lines, Steps, Voice
 from plant_assets.readers.answers import read_answers
+from plant_assets.readers.answers_text import in_tables
 from plant_assets.settings import Settings, read_settings
 from plant_assets.text import printable
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.pages import marts_for_writing
 from plant_assets_tests.tables import mart_rows, rows
 
@@ -158,7 +159,7 @@ def nasty(built: Settings) -> Settings:
 def as_tables(settings: Settings) -> str:
     voice = Voice(width=200, force_terminal=True, color_system=None)
     with open_marts(settings) as marts, voice.capture() as captured:
-        voice.print(read_answers(marts).to_tables())
+        voice.print(in_tables(read_answers(marts)))
     return captured.get()
 
 

@@ -16,6 +16,7 @@ from plant_assets.readers.pictures import FIRST_ROWS, PICTURES, pictured
 from plant_assets.settings import Settings
 from plant_assets.transforms.events import events_with_products
 from plant_assets.transforms.funnel import funnel_by_product
+from plant_assets.warehouse.marts import Marts
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.warehouse import Warehouse
 from plant_assets_tests.tables import rows
@@ -30,9 +31,13 @@ def warehouse(built_once: Settings) -> Iterator[Warehouse]:
         yield opened
 
 
+def stored(warehouse: Warehouse) -> Marts:
+    return Marts(warehouse.connection, warehouse.settings)
+
+
 @pytest.mark.parametrize("name", CHARTED)
 def test_a_mart_shows_rows_and_an_image(name: str, warehouse: Warehouse) -> None:
-    found = pictured(warehouse, name, WEEK)
+    found = pictured(stored(warehouse), name, WEEK)
     assert 0 < len(found["first_rows"].records) <= FIRST_ROWS
     start, image = found["chart"].md_str.removesuffix(")").split(",", 1)
     assert start == f"![{name}](data:image/svg+xml;base64"
@@ -58,7 +63,7 @@ def test_products_of_one_name_have_a_bar_each_and_a_long_name_is_cut(built: Sett
             "update inventory set product_name = 'Very long ' || repeat('plant ', 40) where product_id ="
             " (select min(product_id) from inventory)"
         )
-        found = pictured(warehouse, "inventory", WEEK)
+        found = pictured(stored(warehouse), "inventory", WEEK)
     image = found["chart"].md_str.removesuffix(")").split(",", 1)[1]
     assert {"Fern & <b>moss</b>", "Very long plant plant pla…"} <= texts(image)
     bars = ET.fromstring(base64.b64decode(image)).findall(".//{*}path[@aria-roledescription='bar']")
@@ -74,7 +79,7 @@ def test_a_name_of_any_characters_is_drawn(built: Settings) -> None:
     with open_warehouse(built) as warehouse:
         names = "update inventory set product_name = ?[1 + (hash(product_id) % 3)::bigint]"
         warehouse.execute(names, [list(shown)])
-        found = pictured(warehouse, "inventory", WEEK)
+        found = pictured(stored(warehouse), "inventory", WEEK)
     image = found["chart"].md_str.removesuffix(")").split(",", 1)[1]
     products = {record.data["product"] for record in found["first_rows"].records}
     assert len(products) > 1
@@ -83,24 +88,24 @@ def test_a_name_of_any_characters_is_drawn(built: Settings) -> None:
 
 def test_numbers_are_those_of_the_tables(warehouse: Warehouse) -> None:
     funnel = warehouse.rows("select page_view, checkout, purchase_rate from funnel")[0]
-    found = pictured(warehouse, "funnel", is_drawn=False)
+    found = pictured(stored(warehouse), "funnel", is_drawn=False)
     assert (found["page_view"], found["checkout"], found["purchase_rate"]) == funnel
     out = warehouse.value("select count(*) from stockouts where is_ongoing")
-    assert pictured(warehouse, "stockouts", is_drawn=False)["products_out_of_stock"] == out
+    assert pictured(stored(warehouse), "stockouts", is_drawn=False)["products_out_of_stock"] == out
     sessions = warehouse.value(
         "select count(distinct session_id) from int_session_days where event_date between ? and ?",
         [WEEK, WEEK + dt.timedelta(days=6)],
     )
-    assert pictured(warehouse, "int_session_days", WEEK)["sessions"] == sessions > 0
+    assert pictured(stored(warehouse), "int_session_days", WEEK)["sessions"] == sessions > 0
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_week_without_anything_shows_no_chart(name: str, warehouse: Warehouse) -> None:
     if TABLES[name].week_column:
-        found = pictured(warehouse, name, dt.date(2020, 1, 6))
+        found = pictured(stored(warehouse), name, dt.date(2020, 1, 6))
         assert set(found.values()) == {0}
     else:
-        assert pictured(warehouse, name, is_drawn=False).keys() <= pictured(warehouse, name).keys()
+        assert pictured(stored(warehouse), name, is_drawn=False).keys() <= pictured(stored(warehouse), name).keys()
 
 
 def test_a_run_notes_each_week_and_draws_the_last(

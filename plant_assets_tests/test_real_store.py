@@ -10,7 +10,7 @@ import pytest
 from plant_assets.cli.runs import Outcome, run_refresh
 from plant_assets.readers.answers import read_answers
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.conftest import Silence, need
 from plant_assets_tests.tables import contents, mart_rows, rows
 

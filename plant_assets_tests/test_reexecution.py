@@ -10,7 +10,8 @@ from plant_assets.definitions import build_defs
 from plant_assets.readers.page import verdicts
 from plant_assets.readers.page.render import page_path
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.marts import open_marts
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.tables import rows
 
 WEEK = {"dagster/partition": "2026-10-05"}

@@ -23,7 +23,7 @@ from selenium.webdriver.common.by import By
 from plant_assets.readers.page.render import CheckResult, page_path, show_banner, write_pages
 from plant_assets.settings import Settings, read_settings
 from plant_assets.text import FORMULA
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.conftest import need
 from plant_assets_tests.pages import (
     FORMULAS,

@@ -25,9 +25,11 @@ from plant_assets.calendar import Weeks
 from plant_assets.cli.runs import Outcome, run_checks, run_refresh
 from plant_assets.contracts import TABLES
 from plant_assets.readers.answers import read_answers
+from plant_assets.readers.answers_text import in_json
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.marts import open_marts
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.store import EngineFailed
 from plant_assets_tests.conftest import END, Silence, need
 from plant_assets_tests.tables import contents, rows
@@ -135,7 +137,7 @@ def test_a_build_that_loses_a_worker_has_the_tables_of_one_on_duckdb(made: Setti
     for name in TABLES:
         assert found[name] == expected[name], name
     with open_marts(made) as marts, open_marts(built_once) as others:
-        assert read_answers(marts).to_json() == read_answers(others).to_json()
+        assert in_json(read_answers(marts)) == in_json(read_answers(others))
 
 
 def test_late_and_new_rows_change_what_they_change_on_duckdb(

@@ -22,7 +22,8 @@ from plant_assets.settings import Settings, UsageError, read_settings, size_in_b
 from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
 from plant_assets.warehouse import duckdb as storage
-from plant_assets.warehouse.open import compose, open_marts, open_warehouse
+from plant_assets.warehouse.marts import open_marts
+from plant_assets.warehouse.open import compose, open_warehouse
 from plant_assets.warehouse.publish import publish_marts
 from plant_assets.warehouse.store import STAGED, Since, WrongShape, create_table
 from plant_assets.warehouse.warehouse import Warehouse

@@ -10,6 +10,7 @@ from plant_assets.contracts import UNKNOWN_PRODUCT
 from plant_assets.orchestration.partitions import is_only_changed, offsets_of
 from plant_assets.sources.mapping import mapping_of
 from plant_assets.transforms import funnel as transforms
+from plant_assets.transforms import steps, weekly
 from plant_assets.transforms.events import products_of_events
 from plant_assets.warehouse.store import Since
 from plant_assets.warehouse.warehouse import Warehouse
@@ -139,7 +140,22 @@ def funnel_by_product_week(
 
 def funnel_steps(funnel: pd.DataFrame) -> pd.DataFrame:
     """Sessions lost from each stage to the next; one row per step."""
-    return transforms.funnel_steps(funnel)
+    return steps.funnel_steps(funnel)
+
+
+def funnel_until_week(int_funnel_weeks: ibis.Table, weeks: ibis.Table) -> ibis.Table:
+    """Sessions that reached each stage in all weeks up to a week's end; one row per week."""
+    return weekly.funnel_until_week(int_funnel_weeks, weeks)
+
+
+def funnel_steps_by_week(
+    warehouse: dg.ResourceParam[Warehouse], funnel_by_week: pd.DataFrame, funnel_until_week: pd.DataFrame
+) -> pd.DataFrame:
+    """What is lost from each stage to the next, in a week and up to its end; one row per week, period and step.
+
+    The period `week` is the week's funnel, `until_week` that of all weeks up to its end.
+    """
+    return weekly.funnel_steps_by_week(funnel_by_week, funnel_until_week, warehouse.ledger.facts.stages())
 
 
 def _with_products(
@@ -187,4 +203,6 @@ ASSETS = (
     funnel_by_week,
     funnel_by_product_week,
     funnel_steps,
+    funnel_until_week,
+    funnel_steps_by_week,
 )

@@ -10,7 +10,7 @@ from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.orchestration.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
 from plant_assets.transforms import inventory as transforms
-from plant_assets.transforms import snapshots
+from plant_assets.transforms import snapshots, weekly
 from plant_assets.warehouse.store import Since
 from plant_assets.warehouse.warehouse import Warehouse
 
@@ -106,6 +106,30 @@ def product_snapshot_dbt(product_snapshots: ibis.Table) -> ibis.Table:
     return snapshots.as_dbt_names_them(product_snapshots)
 
 
+def inventory_until_week(
+    warehouse: dg.ResourceParam[Warehouse], inventory: ibis.Table, weeks: ibis.Table
+) -> ibis.Table:
+    """How often and how far stock moved up to a week's end, and where it ran out; one row per week and product.
+
+    Counts the weeks that inventory_fluctuations counts, as far as they were over. Products are out of stock lately if
+    they were in one of the last three weeks with an inventory.
+    """
+    return weekly.inventory_until_week(inventory, weeks, warehouse.settings.fluctuation_weeks)
+
+
+def stockouts_by_week(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    stockouts: ibis.Table,
+    weeks: ibis.Table,
+) -> ibis.Table:
+    """Times without stock as they were known at a week's end; one row per week and episode.
+
+    Has the episodes that touch the week or the seven before it.
+    """
+    return weekly.stockouts_by_week(stockouts, weeks, offsets_of(context, warehouse.settings))
+
+
 def _in_run(context: dg.AssetExecutionContext, warehouse: Warehouse, weeks: ibis.Table) -> ibis.Table:
     run = run_weeks(context, warehouse.settings)
     return weeks.filter(weeks.week_start_date.between(run.first, run.last))
@@ -121,4 +145,6 @@ ASSETS = (
     inventory_changes,
     inventory_fluctuations,
     stockouts,
+    inventory_until_week,
+    stockouts_by_week,
 )

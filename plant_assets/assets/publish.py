@@ -18,8 +18,8 @@ from plant_assets.readers.page import verdicts
 from plant_assets.readers.page.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
 from plant_assets.readers.page.render import page_path, write_pages
 from plant_assets.warehouse import publish
+from plant_assets.warehouse.marts import open_marts
 from plant_assets.warehouse.observations import end_of_counted
-from plant_assets.warehouse.open import open_marts
 from plant_assets.warehouse.warehouse import Warehouse
 
 MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.

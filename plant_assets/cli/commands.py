@@ -76,7 +76,7 @@ def export(directory: Path, source: str | None, warehouse: str | None, debug: bo
     """Write the marts of the last complete run to DIRECTORY, a file per table."""
     with one_sentence(debug):
         from plant_assets.readers.export import export_marts
-        from plant_assets.warehouse.open import open_marts
+        from plant_assets.warehouse.marts import open_marts
 
         with open_marts(read_settings(source=source, warehouse=warehouse)) as marts:
             rows = export_marts(marts, directory, file_format)

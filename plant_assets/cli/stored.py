@@ -23,16 +23,17 @@ def stored_settings(source: str | None, warehouse: str | None) -> Settings:
 def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None) -> None:
     """Print the answers of the last complete run: as JSON, as tables on a terminal, else as lines."""
     from plant_assets.readers.answers import read_answers
-    from plant_assets.warehouse.open import open_marts
+    from plant_assets.readers.answers_text import in_json, in_lines, in_tables
+    from plant_assets.warehouse.marts import open_marts
 
     with open_marts(settings) as marts:
         found = read_answers(marts, week)
     if as_json:
-        OUT.print(found.to_json(), markup=False)
+        OUT.print(in_json(found), markup=False)
     elif OUT.is_terminal:
-        OUT.print(found.to_tables())
+        OUT.print(in_tables(found))
     else:
-        OUT.print(found.to_text(), markup=False)
+        OUT.print(in_lines(found), markup=False)
 
 
 def find_page(settings: Settings, week: dt.date | None) -> Path:
@@ -42,7 +43,7 @@ def find_page(settings: Settings, week: dt.date | None) -> Path:
         UsageError: no marts were published, or they have no figures of the week.
     """
     from plant_assets.readers.page.render import page_path, write_pages
-    from plant_assets.warehouse.open import open_marts
+    from plant_assets.warehouse.marts import open_marts
 
     path = page_path(settings, week)
     if path.exists():

@@ -5,7 +5,17 @@ purpose and grain of a table are in the docstring of its asset.
 """
 
 from plant_assets.contracts import events, funnel, inventory, raw
-from plant_assets.contracts.shared import FROM_HISTORY, ORDER_STAGES, PRUNED, RATES, STAGES, UNKNOWN_PRODUCT, VERSIONS
+from plant_assets.contracts.shared import (
+    FROM_HISTORY,
+    ORDER_STAGES,
+    PRUNED,
+    RATES,
+    STAGES,
+    THE_WEEK,
+    UNKNOWN_PRODUCT,
+    UNTIL_WEEK,
+    VERSIONS,
+)
 from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, SQL_TYPES, TEXT, Column, Table
 
 __all__ = [
@@ -26,7 +36,9 @@ __all__ = [
     "STAGES",
     "TABLES",
     "TEXT",
+    "THE_WEEK",
     "UNKNOWN_PRODUCT",
+    "UNTIL_WEEK",
     "VERSIONS",
     "WEEKLY",
     "Column",
@@ -38,5 +50,5 @@ TABLES = {table.name: table for table in (*raw.TABLES, *events.TABLES, *inventor
 LOADED = tuple(table.name for table in raw.TABLES)
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)
 MARTS = tuple(name for name, table in TABLES.items() if table.layer == "mart")
-# The funnel up to any week is a sum over int_funnel_weeks.
-PUBLISHED = (*MARTS, "int_funnel_weeks")
+# The view funnel_until_week is made from int_funnel_weeks, which has to be there before it.
+PUBLISHED = ("int_funnel_weeks", *MARTS)

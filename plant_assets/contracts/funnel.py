@@ -1,7 +1,7 @@
 """Contracts of the funnels: of everything, and by date, week and product."""
 
-from plant_assets.contracts.shared import UNKNOWN_PRODUCT, WEEK
-from plant_assets.contracts.types import COUNT, DATE, FLAG, FRACTION, PERCENT, TEXT, Table, may, must
+from plant_assets.contracts.shared import THE_WEEK, UNKNOWN_PRODUCT, UNTIL_WEEK, WEEK
+from plant_assets.contracts.types import COUNT, DATE, FLAG, FRACTION, PERCENT, TEXT, Partition, Table, may, must
 
 _FUNNEL = (
     must("page_view", COUNT, "Distinct sessions with a page_view event"),
@@ -12,6 +12,18 @@ _FUNNEL = (
     may("add_to_cart_rate", PERCENT, "add_to_cart over page_view, whole percent, halves away from zero"),
     may("purchase_rate", PERCENT, "checkout over page_view, whole percent, halves away from zero"),
     may("shipping_rate", PERCENT, "package_shipped over page_view, whole percent, halves away from zero"),
+)
+_STEP = (
+    must("from_stage", TEXT, "Stage that the step begins at"),
+    must("to_stage", TEXT, "Stage that it leads to"),
+    must("sessions_from", COUNT, "Sessions in from_stage"),
+    must("sessions_to", COUNT, "Sessions in to_stage"),
+    must("lost", COUNT, "sessions_from less sessions_to"),
+    may("step_rate", FRACTION, "sessions_to over sessions_from; NULL on zero"),
+    may("overall_rate", FRACTION, "sessions_to over page_view; NULL on zero"),
+    may("points_lost", COUNT, "Difference of the stages' whole-percent rates"),
+    must("is_largest_by_count", FLAG, "Loses the most sessions; a tie marks the earlier step"),
+    must("is_largest_by_rate", FLAG, "Has the smallest step_rate; a tie marks the earlier step"),
 )
 
 TABLES = (
@@ -49,17 +61,24 @@ TABLES = (
     Table(
         "funnel_steps",
         ("from_stage",),
+        _STEP,
+    ),
+    Table(
+        "funnel_until_week",
+        ("week_start_date",),
+        (WEEK, *_FUNNEL),
+        partition=Partition("week_start_date", is_written=False),
+        kind="view",
+    ),
+    Table(
+        "funnel_steps_by_week",
+        ("week_start_date", "period", "from_stage", "to_stage"),
         (
-            must("from_stage", TEXT, "Stage that the step begins at"),
-            must("to_stage", TEXT, "Stage that it leads to"),
-            must("sessions_from", COUNT, "Sessions in from_stage"),
-            must("sessions_to", COUNT, "Sessions in to_stage"),
-            must("lost", COUNT, "sessions_from less sessions_to"),
-            may("step_rate", FRACTION, "sessions_to over sessions_from; NULL on zero"),
-            may("overall_rate", FRACTION, "sessions_to over page_view; NULL on zero"),
-            may("points_lost", COUNT, "Difference of the stages' whole-percent rates"),
-            must("is_largest_by_count", FLAG, "Loses the most sessions; a tie marks the earlier step"),
-            must("is_largest_by_rate", FLAG, "Has the smallest step_rate; a tie marks the earlier step"),
+            WEEK,
+            must("period", TEXT, f"{THE_WEEK}: sessions of the week; {UNTIL_WEEK}: of all weeks up to its end"),
+            *_STEP,
+            must("is_in_store", FLAG, "The store has both stages; steps of others are never the largest"),
         ),
+        partition=Partition("week_start_date", is_written=False),
     ),
 )

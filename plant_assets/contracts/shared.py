@@ -8,6 +8,8 @@ RATES = ("page_view_rate", "add_to_cart_rate", "purchase_rate", "shipping_rate")
 UNKNOWN_PRODUCT = "(unknown)"
 # The table of product versions, which bear on weekly tables.
 VERSIONS = "product_snapshots"
+# Of which sessions the steps of a week's funnel are.
+THE_WEEK, UNTIL_WEEK = "week", "until_week"
 # The text of a rejected row once `prune` has removed it.
 PRUNED = "(pruned)"
 # The start of the file name of an observation that is made from dbt's history; its instant follows.

@@ -1,13 +1,17 @@
-"""The types of which contracts are made: column types, columns, tables. No table is declared here."""
+"""The types of which contracts are made: column types, columns, tables. No table is declared here.
+
+Methods that return expressions import ibis: commands that only read need names and stages, and no expression.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
-
-import ibis
+from typing import TYPE_CHECKING, Literal
 
 from plant_assets.calendar import WEEK, Weeks
+
+if TYPE_CHECKING:
+    import ibis
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
@@ -89,8 +93,10 @@ class Table:
     instant: str | None = None
 
     @cached_property
-    def schema(self) -> ibis.Schema:
+    def schema(self) -> "ibis.Schema":
         """The columns with their ibis types."""
+        import ibis
+
         return ibis.schema({column.name: column.type for column in self.columns})
 
     @property
@@ -133,8 +139,10 @@ class Table:
         """The weekly table whose same week is the only input of a week; None if there are others, or none."""
         return self.upstream[0] if len(self.upstream) == 1 and not self.reads_versions else None
 
-    def unbound(self) -> ibis.Table:
+    def unbound(self) -> "ibis.Table":
         """Return the table as an expression without an engine."""
+        import ibis
+
         return ibis.table(self.schema, name=self.name)
 
     def bounds(self, weeks: Weeks) -> list[dt.datetime] | list[dt.date]:
@@ -144,8 +152,10 @@ class Table:
             return [weeks.starts_at, weeks.ends_at]
         return [weeks.first, weeks.last + WEEK]
 
-    def rows_of(self, weeks: Weeks) -> ibis.Table:
+    def rows_of(self, weeks: Weeks) -> "ibis.Table":
         """Return the rows of these weeks."""
+        import ibis
+
         assert self.partition, f"{self.name} has no weeks"
         unbound, column = self.unbound(), self.partition.column
         low, high = (ibis.literal(bound, self.schema[column]) for bound in self.bounds(weeks))

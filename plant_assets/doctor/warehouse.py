@@ -5,7 +5,8 @@ from pathlib import Path
 
 from plant_assets.doctor.found import Diagnosis, Lines
 from plant_assets.settings import Settings, UsageError
-from plant_assets.warehouse.open import open_marts
+from plant_assets.warehouse.ledger.writes import Writes
+from plant_assets.warehouse.marts import open_marts
 
 # Where DuckDB's mark stands in its files.
 MAGIC = slice(8, 12)
@@ -34,12 +35,10 @@ def look_at_warehouse(settings: Settings, diagnosis: Diagnosis) -> dt.datetime |
         return None
     published = dt.datetime.fromtimestamp(settings.marts_path.stat().st_mtime, dt.UTC)
     with open_marts(settings) as marts:
-        weeks, last_week = marts.rows(
-            "select count(distinct week), max(week) from _writes where table_name = 'raw_events' and week is not null"
-        )[0]
-        run_id = marts.value("select run_id from _writes order by write_number desc limit 1")
+        writes = Writes(marts.connection, settings.calendar)
+        weeks, run_id = writes.weeks(["raw_events"]), writes.last_run()
     lines += [
-        ("published", f"{published:%Y-%m-%d %H:%M:%S} UTC, {weeks} weeks, the last {last_week}"),
+        ("published", f"{published:%Y-%m-%d %H:%M:%S} UTC, {len(weeks)} weeks, the last {max(weeks, default=None)}"),
         ("last run", str(run_id)),
     ]
     return published

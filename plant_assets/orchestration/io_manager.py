@@ -20,6 +20,7 @@ from plant_assets.orchestration.metadata import stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import as_of_run, is_only_changed, request_id, run_weeks
 from plant_assets.readers.pictures import pictured
 from plant_assets.sql import identifier
+from plant_assets.warehouse.marts import Marts
 from plant_assets.warehouse.observations import counted
 from plant_assets.warehouse.store import Since
 from plant_assets.warehouse.warehouse import Warehouse
@@ -43,6 +44,7 @@ class WarehouseIOManager(IOManager):
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
+        self._stored = Marts(warehouse.connection, warehouse.settings)
         self._frames = DuckDBPandasTypeHandler()
 
     def handle_output(self, context: OutputContext, obj: ibis.Table | Since | pd.DataFrame) -> None:
@@ -62,7 +64,7 @@ class WarehouseIOManager(IOManager):
             metadata = {**metadata, "dagster/column_lineage": column_lineage(name, data)}
         # The frame handler has already added the row count.
         given = context.consume_logged_metadata() if is_frame else {}
-        context.add_output_metadata({**given, **metadata, **({} if weeks else pictured(self._warehouse, name))})
+        context.add_output_metadata({**given, **metadata, **({} if weeks else pictured(self._stored, name))})
         if weeks:
             self._note_weeks(context.step_context, name)
 
@@ -71,7 +73,7 @@ class WarehouseIOManager(IOManager):
         weeks = run_weeks(context, self._warehouse.settings)
         for key, counted_rows in week_metadata(self._warehouse, name, weeks):
             week = dt.date.fromisoformat(key)
-            shown = pictured(self._warehouse, name, week, is_drawn=week == weeks.last)
+            shown = pictured(self._stored, name, week, is_drawn=week == weeks.last)
             context.add_asset_metadata({**counted_rows, **shown}, partition_key=key)
 
     def load_input(self, context: InputContext) -> ibis.Table | pd.DataFrame:

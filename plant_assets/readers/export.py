@@ -9,13 +9,13 @@ from plant_assets.contracts import MARTS, SQL_TYPES, TABLES, TEXT, Column
 from plant_assets.settings import UsageError
 from plant_assets.sql import literal
 from plant_assets.text import guarded_cell
-from plant_assets.warehouse.warehouse import Warehouse
+from plant_assets.warehouse.marts import Marts
 
 FORMATS = {"parquet": "format parquet, compression zstd", "csv": "format csv, header"}
 MANIFEST = "export.json"
 
 
-def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[str, int]:
+def export_marts(marts: Marts, directory: Path, file_format: str) -> dict[str, int]:
     """Write each mart to `<directory>/<table>.<format>`, and which run they are of to `export.json`; rows per table.
 
     The directory changes as a whole: an earlier export is moved away when the new one is written to its end.
@@ -39,7 +39,7 @@ def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[st
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        rows = {name: _write(marts, name, fresh, file_format) for name in MARTS if marts.catalog.has(name)}
+        rows = {name: _write(marts, name, fresh, file_format) for name in MARTS if marts.has(name)}
         manifest = {"published_by": marts.publisher(), "tables": rows}
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         if directory.exists():
@@ -53,7 +53,7 @@ def export_marts(marts: Warehouse, directory: Path, file_format: str) -> dict[st
     return rows
 
 
-def _write(marts: Warehouse, name: str, folder: Path, file_format: str) -> int:
+def _write(marts: Marts, name: str, folder: Path, file_format: str) -> int:
     table = TABLES[name]
     columns = ", ".join(_cell(column) if file_format == "csv" else column.name for column in table.columns)
     # By what the rows hold, not by what is written of it.

@@ -1,11 +1,9 @@
-"""The open funnel: over everything, by date, week and product, and its steps."""
+"""The open funnel: over everything, by date, week and product. `steps.py` has its steps."""
 
 import datetime as dt
 from collections.abc import Sequence
-from itertools import pairwise
 
 import ibis
-import pandas as pd
 from ibis import _
 
 from plant_assets.contracts import RATES, STAGES, TABLES, UNKNOWN_PRODUCT
@@ -27,8 +25,13 @@ def funnel(reached: ibis.Table, by: Sequence[str] = ()) -> ibis.Table:
     """
     sums = {stage: _[stage].cast("int64").sum().coalesce(0).cast("int64") for stage in STAGES}
     counts = reached.group_by(*by).aggregate(**sums) if by else reached.aggregate(**sums)
+    return with_rates(counts).select(*by, *STAGES, *RATES)
+
+
+def with_rates(counts: ibis.Table) -> ibis.Table:
+    """Add the rates of the four stages to their counts."""
     rates = {rate: whole_percent(counts[stage], counts.page_view) for rate, stage in zip(RATES, STAGES, strict=True)}
-    return counts.mutate(**rates).select(*by, *STAGES, *RATES)
+    return counts.mutate(**rates)
 
 
 def funnel_weeks(session_days: ibis.Table, since: dt.date | None = None) -> ibis.Table:
@@ -261,35 +264,3 @@ def _named(counts: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     is_known = named.product_id != UNKNOWN_PRODUCT
     names = is_known.ifelse(ibis.coalesce(named.product_name, named.product_id), UNKNOWN_PRODUCT)
     return named.mutate(product_name=names)
-
-
-def funnel_steps(funnel: pd.DataFrame, stages: Sequence[str] = STAGES) -> pd.DataFrame:
-    """Return the steps from each stage to the next. One row per step: columns of funnel_steps.
-
-    Args:
-        funnel: the one row of the whole funnel.
-        stages: the stages that the store has, in order.
-    """
-    whole, rate_of = funnel.iloc[0], dict(zip(STAGES, RATES, strict=True))
-    rows = []
-    for start, end in pairwise(stages):
-        sessions_from, sessions_to = int(whole[start]), int(whole[end])
-        has_rates = int(whole["page_view"]) > 0
-        rows.append(
-            {
-                "from_stage": start,
-                "to_stage": end,
-                "sessions_from": sessions_from,
-                "sessions_to": sessions_to,
-                "lost": sessions_from - sessions_to,
-                "step_rate": sessions_to / sessions_from if sessions_from else None,
-                "overall_rate": sessions_to / int(whole["page_view"]) if has_rates else None,
-                "points_lost": int(whole[rate_of[start]]) - int(whole[rate_of[end]]) if has_rates else None,
-            }
-        )
-    steps = pd.DataFrame(rows, columns=TABLES["funnel_steps"].names[:-2])
-    steps = steps.astype({"step_rate": "Float64", "overall_rate": "Float64", "points_lost": "Int64"})
-    steps["is_largest_by_count"] = steps.index == (steps["lost"].idxmax() if rows else -1)
-    has_step_rate = steps["step_rate"].notna().any()
-    steps["is_largest_by_rate"] = steps.index == (steps["step_rate"].idxmin() if has_step_rate else -1)
-    return steps[TABLES["funnel_steps"].names]

@@ -33,8 +33,9 @@ from plant_assets.warehouse.database_files import (
 )
 from plant_assets.warehouse.ledger.facts import Facts, require_same_store, source_of_other
 from plant_assets.warehouse.lock import hold_lock
+from plant_assets.warehouse.marts import open_marts
 from plant_assets.warehouse.observations import forget, is_dated, is_in_history
-from plant_assets.warehouse.open import open_marts, open_warehouse
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.publish import publish_marts
 
 BACKUPS_KEPT = 7

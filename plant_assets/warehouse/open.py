@@ -1,4 +1,4 @@
-"""Open a warehouse for writing, or its marts for reading. Nothing else chooses the engine.
+"""Open a warehouse for writing. Nothing else chooses the engine. `marts.py` opens the published marts.
 
 What an engine does is in `duckdb.py` and `spark/`, what a file is in `database_files.py`.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import duckdb
 
-from plant_assets.settings import Settings, UsageError
+from plant_assets.settings import Settings
 from plant_assets.sql import identifier
 from plant_assets.warehouse.aside import set_aside_other_store
 from plant_assets.warehouse.database_files import connect
@@ -97,21 +97,3 @@ def open_warehouse(
                 opened.engine.close()
             finally:
                 connection.close()
-
-
-@contextlib.contextmanager
-def open_marts(settings: Settings) -> Iterator[Warehouse]:
-    """Open the published marts, read-only. This never waits for a run and never holds one up.
-
-    Raises:
-        UsageError: no run of the whole job has published any yet.
-    """
-    path = settings.marts_path
-    if not path.exists():
-        raise UsageError(f"no answers yet in {settings.warehouse_path}: start with `plant-assets run`")
-    connection = connect(path, settings, logging.getLogger(__name__), read_only=True)
-    try:
-        connection.execute("use warehouse.analytics")
-        yield compose(connection, settings)
-    finally:
-        connection.close()

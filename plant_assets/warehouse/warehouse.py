@@ -17,7 +17,6 @@ from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets.warehouse.catalog import Catalog
-from plant_assets.warehouse.expressions import to_sql
 from plant_assets.warehouse.ledger.facts import require_same_store
 from plant_assets.warehouse.ledger.ledger import Ledger
 from plant_assets.warehouse.store import QueryEngine, Since, TableStore, require_shape
@@ -56,18 +55,6 @@ class Warehouse:
         """Return the first value of a query of DuckDB's; None where it has no row."""
         found = self.execute(statement, parameters).fetchone()
         return found[0] if found else None
-
-    def frame(self, expression: ibis.Table) -> Any:
-        return self.execute(to_sql(expression)).df()
-
-    def stages(self) -> tuple[str, ...]:
-        return self.ledger.facts.stages()
-
-    def meta(self, name: str) -> str | None:
-        return self.ledger.facts.get(name)
-
-    def publisher(self) -> str | None:
-        return self.catalog.comment("weeks")
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """Keep all of the body's writes, or none."""

@@ -1,6 +1,6 @@
 """The same transforms on other engines: DataFusion and Spark answer as DuckDB does.
 
-`funnel_steps` is not here: it is pandas on the one row of the funnel, whatever engine that row came from.
+`funnel_steps` and `funnel_steps_by_week` are not here: they are pandas on a few rows, whatever engine those came from.
 """
 
 import datetime as dt
@@ -12,6 +12,7 @@ import pytest
 from plant_assets.calendar import Calendar
 from plant_assets.contracts import TABLES
 from plant_assets.transforms import inventory as stock
+from plant_assets.transforms import weekly
 from plant_assets.transforms.events import events_with_products, session_days
 from plant_assets.transforms.funnel import (
     funnel_by_date,
@@ -46,12 +47,15 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "inventory_changes": stock.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, WEEKS, OFFSETS),
     "inventory_fluctuations": stock.inventory_fluctuations(VERSIONS, OBSERVATIONS),
     "stockouts": stock.stockouts(VERSIONS, OBSERVATIONS),
+    "inventory_until_week": weekly.inventory_until_week(table("inventory"), WEEKS),
+    "stockouts_by_week": weekly.stockouts_by_week(table("stockouts"), WEEKS, OFFSETS),
     "int_funnel_weeks": funnel_weeks(DAYS),
     "int_product_funnel_weeks": product_funnel_weeks(table("int_events"), VERSIONS),
     "int_product_funnel_repeats": product_funnel_repeats(
         table("int_events").semi_join(spanning_sessions(DAYS), "session_id"), VERSIONS
     ),
     "funnel": whole_funnel(table("int_funnel_weeks")),
+    "funnel_until_week": weekly.funnel_until_week(table("int_funnel_weeks"), WEEKS),
     "funnel_by_date": funnel_by_date(DAYS),
     "funnel_by_product": funnel_by_product(table("int_product_funnel_weeks"), VERSIONS),
     "funnel_to_date": funnel_to_date(DAYS),

@@ -16,7 +16,6 @@ from plant_assets.transforms.funnel import (
     funnel_by_product,
     funnel_by_product_week,
     funnel_by_week,
-    funnel_steps,
     funnel_to_date,
     funnel_weeks,
     of_portion,
@@ -28,6 +27,7 @@ from plant_assets.transforms.funnel import (
     whole_funnel,
     whole_percent,
 )
+from plant_assets.transforms.steps import funnel_steps
 from plant_assets_tests.transforms.engines import ENGINE, Row, frame, over, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")

@@ -13,22 +13,33 @@ from plant_assets.readers.page.cells import STAGE_WORDS
 from plant_assets.readers.page.figures import Figures
 from plant_assets.readers.page.intervals import FEWEST, wilson
 from plant_assets.readers.page.tables import store_share
+from plant_assets.readers.vega import (
+    COLORS,
+    EACH_DAY,
+    FEW_TICKS,
+    GREY,
+    SCHEMA,
+    WHOLE_NUMBERS,
+    Spec,
+    colored,
+    instants,
+    midnight,
+    names,
+    numbers,
+    row_of,
+    rows,
+)
 
-Spec = dict[str, Any]
 # The rows of a chart by the name of their dataset, and the one that most charts have.
 Records = dict[str, list[dict[str, Any]]]
 ROWS = "rows"
 Drawn = tuple[Spec, Records]
 
-# Told apart by the colour-blind, and readable on white and on black.
-COLORS = ["#3b82c4", "#d9822b", "#2a9d6f", "#b0579b"]
 ROW_HEIGHT, MOST_ROWS = 26, 20
 INK = "currentColor"
 # A date is young while packages of its orders may still be shipped.
 SHIP_LIMIT = dt.timedelta(days=7)
-# Instants are handed over as read off the store's clock and marked as UTC, so that the reader's zone plays no part.
-STORES_CLOCK = {"type": "utc"}
-WHOLE_NUMBERS = {"tickMinStep": 1, "tickCount": 5}
+DATE_LABELS = {"format": "%d %b", "labelOverlap": True}
 CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -51,7 +62,7 @@ CONFIG = {
 
 
 def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
-    """The specifications by the name of their place; those without data are left out."""
+    """Return the specifications by the name of their place; those without data are left out."""
     found = {
         "funnel": _funnel(figures) if figures.has_events else None,
         "dates": _dates(figures, calendar) if len(figures.dates) else None,
@@ -62,40 +73,21 @@ def charts(figures: Figures, calendar: Calendar) -> dict[str, Spec]:
     return {name: _finished(*drawn) for name, drawn in found.items() if drawn is not None}
 
 
-def _finished(drawn: Spec, rows: Records) -> Spec:
+def _finished(drawn: Spec, records: Records) -> Spec:
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "$schema": SCHEMA,
         "config": CONFIG,
         "width": "container",
         "autosize": {"type": "fit-x", "contains": "padding"},
         "data": {"name": ROWS},
         **drawn,
-        "datasets": rows,
+        "datasets": records,
     }
 
 
-def _names(field: str, **how: Any) -> Spec:
-    return {"field": field, "type": "nominal", **how}
-
-
-def _numbers(field: str, **how: Any) -> Spec:
-    return {"field": field, "type": "quantitative", **how}
-
-
-def _instants(field: str, **axis: Any) -> Spec:
-    shown = {"format": "%d %b", "labelOverlap": True, **axis}
-    return {"field": field, "type": "temporal", "title": None, "scale": STORES_CLOCK, "axis": shown}
-
-
-def _rows() -> Spec:
-    # Two products may have one name: each row's text begins with its number, which is not shown.
-    hides_number = {"labelExpr": "slice(datum.label, indexof(datum.label, ' ') + 1)"}
-    return _names("row", sort=None, title=None, axis=hides_number)
-
-
-def _height(rows: int) -> int:
+def _height(number: int) -> int:
     # Not a step per row, of which Vega-Lite warns where the width is the page's.
-    return ROW_HEIGHT * rows
+    return ROW_HEIGHT * number
 
 
 def _funnel(figures: Figures) -> Drawn:
@@ -111,23 +103,23 @@ def _funnel(figures: Figures) -> Drawn:
         for stage in figures.stages
     ]
     order = [STAGE_WORDS[stage] for stage in figures.stages]
-    names = [week for week, _counts in weeks]
-    colors = {"domain": names, "range": [COLORS[0], "#8b98a5"][: len(names)]}
-    color = _names("week", scale=colors, legend={} if len(names) > 1 else None)
+    compared = [week for week, _counts in weeks]
+    colors = colored(compared, [COLORS[0], GREY][: len(compared)])
+    color = names("week", scale=colors, legend={} if len(compared) > 1 else None)
     drawn = {
         "description": "Sessions that reached each stage of the funnel.",
         "height": _height(len(records)),
         "encoding": {
-            "y": _names("stage", sort=order, title=None),
-            "yOffset": _names("week", sort=names),
-            "x": _numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
-            "tooltip": [_names("week"), _names("stage"), _numbers("sessions")],
+            "y": names("stage", sort=order, title=None),
+            "yOffset": names("week", sort=compared),
+            "x": numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
+            "tooltip": [names("week"), names("stage"), numbers("sessions")],
         },
         "layer": [
             {"mark": {"type": "bar", "cornerRadiusEnd": 2}, "encoding": {"color": color}},
             {
                 "mark": {"type": "text", "align": "left", "dx": 4, "color": INK},
-                "encoding": {"text": _numbers("sessions", format=",")},
+                "encoding": {"text": numbers("sessions", format=",")},
             },
         ],
     }
@@ -142,7 +134,7 @@ def _dates(figures: Figures, calendar: Calendar) -> Drawn:
         is_young = calendar.starts_at(date + dt.timedelta(days=1)) + SHIP_LIMIT > known_until
         records += [
             {
-                "date": f"{date}T00:00:00Z",
+                "date": midnight(date),
                 "day": str(date),
                 "stage": STAGE_WORDS[stage],
                 "sessions": int(row[stage]),
@@ -151,15 +143,15 @@ def _dates(figures: Figures, calendar: Calendar) -> Drawn:
             for stage in figures.stages
         ]
     order = [STAGE_WORDS[stage] for stage in figures.stages]
-    days = {"interval": "day", "step": 1} if len(figures.dates) <= 10 else 8
+    days = EACH_DAY if len(figures.dates) <= 10 else 8
     drawn = {
         "description": "Sessions that reached each stage, by date.",
         "height": 240,
         "encoding": {
-            "x": _instants("date", tickCount=days),
-            "y": _numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
-            "color": _names("stage", sort=order, scale={"domain": order}, legend={"columns": 2}),
-            "tooltip": [_names("day"), _names("stage"), _numbers("sessions"), _names("is")],
+            "x": instants("date", **DATE_LABELS, tickCount=days),
+            "y": numbers("sessions", title="sessions", axis=WHOLE_NUMBERS),
+            "color": names("stage", sort=order, scale={"domain": order}, legend={"columns": 2}),
+            "tooltip": [names("day"), names("stage"), numbers("sessions"), names("is")],
         },
         "layer": [
             {"mark": "line"},
@@ -185,12 +177,12 @@ def _products(figures: Figures) -> Drawn | None:
             rate = int(row["checkout"]) / int(row["page_view"])
             name = row["product_name"]
             bounds = {"rate": rate, "low": interval[0], "high": interval[1]}
-            records.append({"row": f"{number} {name}", "product": name, **bounds})
+            records.append({"row": row_of(number, name), "product": name, **bounds})
     if not records:
         return None
-    shares = [_numbers(name, format=".1%") for name in ("rate", "low", "high")]
-    base = {"y": _rows(), "tooltip": [_names("product"), *shares]}
-    low = _numbers("low", title="purchase rate, 95 % interval", axis={"format": "%", "tickCount": 5})
+    shares = [numbers(name, format=".1%") for name in ("rate", "low", "high")]
+    base = {"y": rows(), "tooltip": [names("product"), *shares]}
+    low = numbers("low", title="purchase rate, 95 % interval", axis={"format": "%", **FEW_TICKS})
     drawn = {
         "description": "Purchase rate of the products, with the average as a line.",
         "height": _height(len(records)),
@@ -201,12 +193,12 @@ def _products(figures: Figures) -> Drawn | None:
             },
             {
                 "mark": {"type": "point", "filled": True, "size": 50, "opacity": 1, "color": COLORS[0]},
-                "encoding": {**base, "x": _numbers("rate")},
+                "encoding": {**base, "x": numbers("rate")},
             },
             {
                 "data": {"name": "store"},
                 "mark": {"type": "rule", "strokeDash": [4, 4], "color": INK},
-                "encoding": {"x": _numbers("average")},
+                "encoding": {"x": numbers("average")},
             },
         ],
     }
@@ -217,7 +209,7 @@ def _changes(figures: Figures) -> Drawn | None:
     frame = figures.changes[figures.changes["change"].fillna(0) != 0].head(MOST_ROWS)
     records = [
         {
-            "row": f"{number} {row['product_name']}",
+            "row": row_of(number, row["product_name"]),
             "product": row["product_name"],
             "change": int(row["change"]),
             "is": "more" if row["change"] > 0 else "less",
@@ -231,10 +223,10 @@ def _changes(figures: Figures) -> Drawn | None:
         "height": _height(len(records)),
         "mark": {"type": "bar", "cornerRadiusEnd": 2},
         "encoding": {
-            "y": _rows(),
-            "x": _numbers("change", title="units", axis={**WHOLE_NUMBERS, "format": "+,d"}),
-            "tooltip": [_names("product"), _numbers("change")],
-            "color": _names("is", scale={"domain": ["more", "less"], "range": [COLORS[2], COLORS[1]]}, legend=None),
+            "y": rows(),
+            "x": numbers("change", title="units", axis={**WHOLE_NUMBERS, "format": "+,d"}),
+            "tooltip": [names("product"), numbers("change")],
+            "color": names("is", scale=colored(["more", "less"], [COLORS[2], COLORS[1]]), legend=None),
         },
     }
     return drawn, {ROWS: records}
@@ -260,17 +252,17 @@ def _stockouts(figures: Figures, calendar: Calendar) -> Drawn:
         }
         for row in frame.to_dict("records")
     ]
-    colors = {"domain": ["still out", "restocked or gone"], "range": [COLORS[1], "#8b98a5"]}
+    colors = colored(["still out", "restocked or gone"], [COLORS[1], GREY])
     drawn = {
         "description": "Times without stock.",
         "height": _height(len(shown)),
         "mark": {"type": "bar", "height": 10, "minBandSize": 2},
         "encoding": {
-            "y": _names("product", sort=None, title=None),
-            "x": _instants("from", tickCount=6),
+            "y": names("product", sort=None, title=None),
+            "x": instants("from", **DATE_LABELS, tickCount=6),
             "x2": {"field": "to"},
-            "color": _names("is", scale=colors),
-            "tooltip": [_names("product"), _names("out since"), _names("until"), _numbers("hours")],
+            "color": names("is", scale=colors),
+            "tooltip": [names("product"), names("out since"), names("until"), numbers("hours")],
         },
     }
     return drawn, {ROWS: records}

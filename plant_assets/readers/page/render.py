@@ -20,7 +20,7 @@ from plant_assets.atomic import write_atomically
 from plant_assets.calendar import WEEK, Calendar
 from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
 from plant_assets.settings import Settings
-from plant_assets.warehouse.warehouse import Warehouse
+from plant_assets.warehouse.marts import Marts
 
 if TYPE_CHECKING:
     import jinja2
@@ -53,7 +53,7 @@ def page_path(settings: Settings, week: dt.date | None = None) -> Path:
 
 def write_pages(
     settings: Settings,
-    marts: Warehouse,
+    marts: Marts,
     weeks: list[dt.date],
     checks: list[CheckResult],
     publisher: str,

@@ -1,0 +1,179 @@
+"""The answers as they are written: JSON for programs, lines for files, tables for a terminal.
+
+Nothing is read here, and `rich` is imported for a terminal only.
+"""
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+from plant_assets.contracts import RATES, STAGES
+from plant_assets.readers.answers import Answers
+from plant_assets.text import printable, printable_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+STOCKOUT_WEEKS = 3
+# On a terminal; programs and files get them all.
+MOST_ROWS = 30
+BAR_WIDTH = 24
+
+
+def in_json(answers: Answers) -> str:
+    """Return one JSON object, for programs."""
+    found = {
+        "week": answers.week and answers.week.isoformat(),
+        "previous_week": answers.previous_week and answers.previous_week.isoformat(),
+        "inventory_changed": _names(answers.inventory_changed),
+        "most_fluctuating": _names(answers.most_fluctuating),
+        "out_of_stock": {"weeks": STOCKOUT_WEEKS, "products": _names(answers.out_of_stock)},
+        "funnel": answers.funnel,
+        "largest_drop_offs": answers.largest_drop_offs,
+    }
+    return printable_json(json.dumps(found, ensure_ascii=False))
+
+
+def in_lines(answers: Answers) -> str:
+    """Return the answers as lines, without the stages that the store does not have."""
+    stages = ", ".join(
+        f"{stage} {answers.funnel[stage]}{_percent(answers.funnel[rate])}"
+        for stage, rate in zip(STAGES, RATES, strict=True)
+        if stage in answers.stages
+    )
+    steps = "; ".join(
+        f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
+        for step in _steps_in_store(answers)
+    )
+    return "\n".join(
+        [
+            _week_in_words(answers),
+            f"Inventory changed      {_listed(answers.inventory_changed)}",
+            f"Most fluctuating       {_listed(answers.most_fluctuating)}",
+            f"Out of stock, {STOCKOUT_WEEKS} weeks  {_listed(answers.out_of_stock)}",
+            f"Funnel, sessions       {stages}",
+            f"Largest drop-offs      {steps or 'none'}",
+        ]
+    )
+
+
+def in_tables(answers: Answers) -> "RenderableType":
+    """Return tables for a terminal, with bars and what changed since the week before."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts = (_changes(answers), _fluctuations(answers), _stockouts(answers), _funnel(answers), _steps(answers))
+    spaced = [each for part in parts for each in (Text(), part)]
+    return Group(Text(_week_in_words(answers), style="bold"), *spaced)
+
+
+def _changes(answers: Answers) -> "Table":
+    table = _table("Inventory changed", "product", "before", "now", "change", "", "state")
+    most = max((abs(each.change) for each in answers.inventory_changed), default=0)
+    for each in answers.inventory_changed[:MOST_ROWS]:
+        state = each.state if each.state not in ("up", "down") else ""
+        bar = _bar(abs(each.change), most, "green" if each.change > 0 else "red")
+        units = f"{each.previous:,}", f"{each.inventory:,}", f"{each.change:+,}"
+        table.add_row(_cell(each.name), *units, bar, state)
+    return _ended(table, len(answers.inventory_changed))
+
+
+def _fluctuations(answers: Answers) -> "Table":
+    table = _table("Most fluctuating", "product", "changes", "units moved")
+    for each in answers.most_fluctuating[:MOST_ROWS]:
+        table.add_row(_cell(each.name), f"{each.changes:,}", f"{each.volume:,}")
+    return _ended(table, len(answers.most_fluctuating))
+
+
+def _stockouts(answers: Answers) -> "Table":
+    table = _table(f"Out of stock in the last {STOCKOUT_WEEKS} weeks", "product", "hours", "", "")
+    most = max((each.hours for each in answers.out_of_stock), default=0.0)
+    for each in answers.out_of_stock[:MOST_ROWS]:
+        said = [word for word, holds in (("out now", each.is_out), ("new this week", each.is_new)) if holds]
+        table.add_row(_cell(each.name), f"{each.hours:,.0f}", _bar(each.hours, most, "red"), ", ".join(said))
+    return _ended(table, len(answers.out_of_stock))
+
+
+def _funnel(answers: Answers) -> "Table":
+    table = _table("Funnel", "stage", "sessions", "rate", "", "since the week before")
+    most = max(answers.funnel[stage] or 0 for stage in STAGES)
+    for stage, rate in zip(STAGES, RATES, strict=True):
+        if stage not in answers.stages:
+            continue
+        sessions, percent = answers.funnel[stage] or 0, answers.funnel[rate]
+        more = "" if answers.funnel_before is None else f"{sessions - (answers.funnel_before[stage] or 0):+,}"
+        shown = "" if percent is None else f"{percent} %"
+        table.add_row(stage, f"{sessions:,}", shown, _bar(sessions, most, "blue"), more)
+    return table
+
+
+def _steps(answers: Answers) -> "Table":
+    table = _table("Largest drop-offs", "step", "sessions lost", "points")
+    for step in _steps_in_store(answers):
+        points = "" if step["points_lost"] is None else str(step["points_lost"])
+        table.add_row(f"{step['from']} to {step['to']}", f"{step['lost']:,}", points)
+    return table
+
+
+def _steps_in_store(answers: Answers) -> list[dict[str, Any]]:
+    return [step for step in answers.largest_drop_offs if {step["from"], step["to"]} <= set(answers.stages)]
+
+
+def _week_in_words(answers: Answers) -> str:
+    if answers.week is None:
+        return "No product has been observed yet."
+    last_day = answers.week + dt.timedelta(days=6)
+    against = f" against the week of {answers.previous_week}" if answers.previous_week else ""
+    running = "" if answers.is_complete else "; it is not complete"
+    return f"Week {answers.week} to {last_day}{against}{running}"
+
+
+def _names(found: list[Any]) -> list[str]:
+    # Two products may have one name.
+    return sorted({each.name for each in found})
+
+
+def _listed(found: list[Any]) -> str:
+    return ", ".join(map(printable, _names(found))) or "none"
+
+
+def _percent(rate: int | None) -> str:
+    return "" if rate is None else f" ({rate} %)"
+
+
+def _points(points: int | None) -> str:
+    return "" if points is None else f" ({points} points)"
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        is_number = column not in ("", "state", "step") and place
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    return table
+
+
+def _cell(name: str) -> "Text":
+    from rich.text import Text
+
+    return Text(printable(name))
+
+
+def _bar(part: float, most: float, colour: str) -> "RenderableType":
+    from rich.bar import Bar
+
+    return Bar(size=max(most, 1), begin=0, end=part, width=BAR_WIDTH, color=colour)
+
+
+def _ended(table: "Table", rows: int) -> "Table":
+    if not rows:
+        table.add_row("none")
+    elif rows > MOST_ROWS:
+        table.caption = f"and {rows - MOST_ROWS:,} more: see --json"
+        table.caption_justify = "left"
+    return table
