@@ -10,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from rich.console import Console
 
 from plant_assets.cli.runs import Outcome
 from plant_assets.readers.answers import Answers, Change, read_answers
-from plant_assets.readers.answers_text import MOST_ROWS, in_json, in_tables
+from plant_assets.readers.answers_text import MOST_ROWS, STOCKOUT_WEEKS, in_json, in_tables
 from plant_assets.settings import Settings, UsageError, read_settings
+from plant_assets.transforms.weekly import OUT_WEEKS
 from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.pages import marts_for_writing
 
@@ -70,6 +72,15 @@ def test_answers_import_nothing_that_makes_tables(built_once: Settings) -> None:
         done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True)
         assert str(RUNNING_WEEK if "--week" not in options else WEEK) in done.stdout
         assert done.stderr == "[]\n"
+
+
+def test_out_of_stock_lately_means_the_weeks_that_answers_name() -> None:
+    assert STOCKOUT_WEEKS == OUT_WEEKS
+
+
+def test_marts_cannot_be_written_to(built_once: Settings) -> None:
+    with open_marts(built_once) as marts, pytest.raises(duckdb.InvalidInputException, match="read-only"):
+        marts.rows("delete from funnel")
 
 
 def test_marts_of_an_earlier_version_are_to_be_published_anew(built: Settings) -> None:

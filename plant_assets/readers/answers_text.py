@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+# As `weekly.OUT_WEEKS`, whose import would bring `ibis`; a test compares them.
 STOCKOUT_WEEKS = 3
 # On a terminal; programs and files get them all.
 MOST_ROWS = 30

@@ -24,34 +24,40 @@ def inventory_until_week(inventory: ibis.Table, weeks: ibis.Table, most_weeks: i
     Moves are those of all weeks until then or, with `most_weeks`, of so many, the week itself the last. A product that
     was held in no week that is looked at has no row.
     """
-    ends = _ends(inventory, weeks)
-    rows = ends.join(inventory, inventory.week_start_date <= ends.until)
-    is_lately, is_last = rows.week_start_date >= rows.lately_since, rows.week_start_date == rows.latest
-    if most_weeks:
-        is_counted = rows.week_start_date > rows.until - ibis.interval(days=7 * most_weeks)
-        rows = rows.filter(is_counted | is_lately)
-    was_out = (rows.min_inventory <= 0).fill_null(False) & is_lately
-    valued = rows.mutate(
-        is_counted=is_counted if most_weeks else True,
-        is_lately=is_lately,
-        was_out=was_out,
-        was_out_before=was_out & ~is_last,
-        is_out=(rows.closing_inventory <= 0).fill_null(False) & (rows.week_start_date == rows.until),
-    )
-    is_counted = valued.is_counted if most_weeks else None
-    products = valued.group_by("until", "product_id").aggregate(
-        product_name=valued.product_name.argmax(valued.week_start_date, where=valued.product_name.notnull()),
-        **{name: _total(valued[name], is_counted) for name in ("changes", "inflow", "outflow")},
-        range=valued.max_inventory.max(where=is_counted) - valued.min_inventory.min(where=is_counted),
-        hours_out_lately=valued.hours_out_of_stock.sum(where=valued.is_lately).coalesce(0.0),
-        was_out_lately=valued.was_out.any(),
-        is_out=valued.is_out.any(),
-        was_out_before=valued.was_out_before.any(),
+    rows = _looked_at(inventory, weeks, most_weeks)
+    is_counted = rows.is_counted if most_weeks else None
+    products = rows.group_by("until", "product_id").aggregate(
+        product_name=rows.product_name.argmax(rows.week_start_date, where=rows.product_name.notnull()),
+        **{name: _total(rows[name], is_counted) for name in ("changes", "inflow", "outflow")},
+        range=rows.max_inventory.max(where=is_counted) - rows.min_inventory.min(where=is_counted),
+        hours_out_lately=rows.hours_out_of_stock.sum(where=rows.is_lately).coalesce(0.0),
+        was_out_lately=rows.was_out.any(),
+        is_out=rows.is_out.any(),
+        was_out_before=rows.was_out_before.any(),
     )
     rank = ibis.dense_rank().over(group_by="until", order_by=ibis.desc("changes")) + 1
     is_newly_out = _.was_out_lately & ~_.was_out_before
     ranked = products.mutate(rank=rank, volume=_.inflow + _.outflow, is_newly_out=is_newly_out)
+    # Renamed last: DataFusion would order the names above by a group's column of that name.
     return ranked.rename(week_start_date="until").select(TABLES["inventory_until_week"].names)
+
+
+def _looked_at(inventory: ibis.Table, weeks: ibis.Table, most_weeks: int | None) -> ibis.Table:
+    """The rows of `inventory` that a week, `until`, looks back at. One row per week, product and week looked at."""
+    ends = _ends(inventory, weeks)
+    rows = ends.join(inventory, inventory.week_start_date <= ends.until)
+    is_lately, is_counted = rows.week_start_date >= rows.lately_since, ibis.literal(True)
+    if most_weeks:
+        is_counted = rows.week_start_date > rows.until - ibis.interval(days=7 * most_weeks)
+        rows = rows.filter(is_counted | is_lately)
+    was_out = (rows.min_inventory <= 0).fill_null(False) & is_lately
+    return rows.mutate(
+        is_counted=is_counted,
+        is_lately=is_lately,
+        was_out=was_out,
+        was_out_before=was_out & (rows.week_start_date < rows.latest),
+        is_out=(rows.closing_inventory <= 0).fill_null(False) & (rows.week_start_date == rows.until),
+    )
 
 
 def _ends(inventory: ibis.Table, weeks: ibis.Table) -> ibis.Table:
