@@ -9,7 +9,7 @@ from plant_assets.contracts import RATES, STAGES, TABLES
 
 
 def funnel_steps(funnel: pd.DataFrame, stages: Sequence[str] = STAGES, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the steps from each stage to the next. One row per step and row of `funnel`: `by`, columns of funnel_steps.
+    """Return the steps from each stage to the next. One row per step and row of `funnel`.
 
     Args:
         funnel: funnels with counts and rates.
