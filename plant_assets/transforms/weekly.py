@@ -1,7 +1,4 @@
-"""What a week is told by at its end: numbers of the week, numbers up to it, and what was known then.
-
-Made from tables that have weeks already. What makes their weeks is in `inventory.py` and `funnel.py`.
-"""
+"""Numbers of a week as of its end: up to it, and as they were known then. They are made from tables with weeks."""
 
 from collections.abc import Sequence
 
@@ -19,72 +16,89 @@ OUT_WEEKS, STOCKOUT_WEEKS = 3, 8
 
 
 def inventory_until_week(inventory: ibis.Table, weeks: ibis.Table, most_weeks: int | None = None) -> ibis.Table:
-    """How often and how far stock moved up to a week's end, and where it ran out. One row per week and product.
+    """Return how often and how far stock moved up to a week's end, and where it ran out. One row per week and product.
 
-    Moves are those of all weeks until then or, with `most_weeks`, of so many, the week itself the last. A product that
-    was held in no week that is looked at has no row.
+    A product has a row from the first week that holds it, as long as one of the weeks looked at does.
+
+    Args:
+        inventory: all weeks of the table.
+        weeks: the calendar.
+        most_weeks: how many weeks to count moves in, the week itself the last; default all up to it.
     """
-    rows = _looked_at(inventory, weeks, most_weeks)
-    is_counted = rows.is_counted if most_weeks else None
-    products = rows.group_by("until", "product_id").aggregate(
-        product_name=rows.product_name.argmax(rows.week_start_date, where=rows.product_name.notnull()),
-        **{name: _total(rows[name], is_counted) for name in ("changes", "inflow", "outflow")},
-        range=rows.max_inventory.max(where=is_counted) - rows.min_inventory.min(where=is_counted),
-        hours_out_lately=rows.hours_out_of_stock.sum(where=rows.is_lately).coalesce(0.0),
-        was_out_lately=rows.was_out.any(),
-        is_out=rows.is_out.any(),
-        was_out_before=rows.was_out_before.any(),
+    held = _every_week(inventory, weeks)
+    counted = ibis.window(
+        group_by="product_id", order_by="until", preceding=most_weeks - 1 if most_weeks else None, following=0
     )
-    rank = ibis.dense_rank().over(group_by="until", order_by=ibis.desc("changes")) + 1
-    is_newly_out = _.was_out_lately & ~_.was_out_before
-    ranked = products.mutate(rank=rank, volume=_.inflow + _.outflow, is_newly_out=is_newly_out)
+    so_far = ibis.window(group_by="product_id", order_by="until", preceding=None, following=0)
+    moved = held.select(
+        "until",
+        "product_id",
+        **{name: _total(held[name], counted) for name in ("changes", "inflow", "outflow")},
+        range=held.max_inventory.max().over(counted) - held.min_inventory.min().over(counted),
+        is_held=held.week_start_date.count().over(counted) > 0,
+        is_out=(held.closing_inventory <= 0).fill_null(False),
+        named_in=held.product_name.notnull().ifelse(held.until, ibis.null("date")).max().over(so_far),
+    )
+    lately = _lately(inventory, weeks)
+    names = inventory.select("product_id", "product_name", named_in="week_start_date")
+    rows = moved.left_join(lately, ["until", "product_id"], rname="{name}_lately").left_join(
+        names, ["product_id", "named_in"], rname="{name}_named"
+    )
+    seen = rows.filter(rows.is_held | rows.was_out_lately.notnull()).mutate(
+        hours_out_lately=_.hours_out_lately.coalesce(0.0),
+        was_out_lately=_.was_out_lately.fill_null(False),
+        is_newly_out=_.is_newly_out.fill_null(False),
+        volume=_.inflow + _.outflow,
+        rank=ibis.dense_rank().over(group_by="until", order_by=ibis.desc("changes")) + 1,
+    )
     # Renamed last: DataFusion would order the names above by a group's column of that name.
-    return ranked.rename(week_start_date="until").select(TABLES["inventory_until_week"].names)
+    return seen.rename(week_start_date="until").select(TABLES["inventory_until_week"].names)
 
 
-def _looked_at(inventory: ibis.Table, weeks: ibis.Table, most_weeks: int | None) -> ibis.Table:
-    """The rows of `inventory` that a week, `until`, looks back at. One row per week, product and week looked at."""
-    ends = _ends(inventory, weeks)
-    rows = ends.join(inventory, inventory.week_start_date <= ends.until)
-    is_lately, is_counted = rows.week_start_date >= rows.lately_since, ibis.literal(True)
-    if most_weeks:
-        is_counted = rows.week_start_date > rows.until - ibis.interval(days=7 * most_weeks)
-        rows = rows.filter(is_counted | is_lately)
-    was_out = (rows.min_inventory <= 0).fill_null(False) & is_lately
-    return rows.mutate(
-        is_counted=is_counted,
-        is_lately=is_lately,
-        was_out=was_out,
-        was_out_before=was_out & (rows.week_start_date < rows.latest),
-        is_out=(rows.closing_inventory <= 0).fill_null(False) & (rows.week_start_date == rows.until),
-    )
+def _every_week(inventory: ibis.Table, weeks: ibis.Table) -> ibis.Table:
+    """Return the inventory with rows of NULLs for later weeks that do not hold a product. One row per week and product.
+
+    The week is `until`; `week_start_date` is NULL where the product is not held.
+    """
+    first = inventory.group_by("product_id").aggregate(first=_.week_start_date.min())
+    ends = weeks.select(until="week_start_date")
+    grid = ends.join(first, first.first <= ends.until).drop("first")
+    of_week = [grid.product_id == inventory.product_id, grid.until == inventory.week_start_date]
+    return grid.left_join(inventory, of_week).drop("product_id_right")
 
 
-def _ends(inventory: ibis.Table, weeks: ibis.Table) -> ibis.Table:
-    """Each week with the first and last of the `OUT_WEEKS` weeks up to it that have an inventory."""
+def _lately(inventory: ibis.Table, weeks: ibis.Table) -> ibis.Table:
+    """Return what was out of stock in the last `OUT_WEEKS` weeks with an inventory. One row per week and product."""
     with_stock = inventory.select("week_start_date").distinct()
     numbered = with_stock.mutate(number=ibis.row_number().over(order_by="week_start_date"))
     ends = weeks.select(until="week_start_date")
     before = ends.join(numbered, numbered.week_start_date <= ends.until)
-    first_number = ibis.greatest(_.number.max() - (OUT_WEEKS - 1), 0)
-    latest = before.group_by("until").aggregate(latest=_.week_start_date.max(), number=first_number)
-    return latest.join(numbered.select("number", lately_since="week_start_date"), "number").drop("number")
+    last = before.group_by("until").aggregate(last=_.number.max())
+    near = last.join(numbered, (numbered.number <= last.last) & (numbered.number > last.last - OUT_WEEKS))
+    rows = near.join(inventory, "week_start_date")
+    was_out, is_last = (rows.min_inventory <= 0).fill_null(False), rows.number == rows.last
+    products = rows.group_by("until", "product_id").aggregate(
+        hours_out_lately=rows.hours_out_of_stock.sum().coalesce(0.0),
+        was_out_lately=was_out.any(),
+        was_out_before=(was_out & ~is_last).any(),
+    )
+    return products.mutate(is_newly_out=_.was_out_lately & ~_.was_out_before).drop("was_out_before")
 
 
-def _total(counts: ibis.Value, where: ibis.Value | None = None) -> ibis.Value:
-    """Add up counts, 0 without any.
+def _total(counts: ibis.Value, window: ibis.Value | None = None) -> ibis.Value:
+    """Return the sum of counts, in a group or over a window; 0 if there is none.
 
     DuckDB's sum of BIGINT is a HUGEINT, and a view keeps that. Ibis assumes int64 and leaves out a cast to it, so the
     cast goes by way of a decimal.
     """
-    return counts.sum(where=where).coalesce(0).cast("decimal(38,0)").cast("int64")
+    total = counts.sum() if window is None else counts.sum().over(window)
+    return total.coalesce(0).cast("decimal(38,0)").cast("int64")
 
 
 def stockouts_by_week(stockouts: ibis.Table, weeks: ibis.Table, offsets: Offsets) -> ibis.Table:
-    """Times without stock as they were known at a week's end. One row per week and episode.
+    """Return times without stock as they were known at a week's end. One row per week and episode.
 
-    Episodes are those that touch the last `STOCKOUT_WEEKS` weeks, the week itself the last. `offsets` are those of
-    the weeks' zone.
+    Episodes touch the last `STOCKOUT_WEEKS` weeks, the week itself the last. `offsets` are those of the store's zone.
     """
     begun = weeks.join(stockouts, stockouts.out_of_stock_at < weeks.ends_at)
     seconds = (begun.hours_out * 3600).round().cast("int64")
@@ -103,7 +117,7 @@ def stockouts_by_week(stockouts: ibis.Table, weeks: ibis.Table, offsets: Offsets
 
 
 def funnel_until_week(funnel_weeks: ibis.Table, weeks: ibis.Table) -> ibis.Table:
-    """The funnel of all weeks up to a week's end. One row per week of the calendar."""
+    """Return the funnel of all weeks up to a week's end. One row per week of the calendar."""
     ends = weeks.select(until="week_start_date")
     counted = ends.left_join(funnel_weeks, funnel_weeks.week_start_date <= ends.until)
     totals = counted.group_by(week_start_date="until").aggregate(**{stage: _total(counted[stage]) for stage in STAGES})
@@ -113,9 +127,9 @@ def funnel_until_week(funnel_weeks: ibis.Table, weeks: ibis.Table) -> ibis.Table
 def funnel_steps_by_week(
     funnel_by_week: pd.DataFrame, funnel_until_week: pd.DataFrame, stages: Sequence[str]
 ) -> pd.DataFrame:
-    """The steps of both funnels, from each stage to the next. One row per week, period and step.
+    """Return the steps of both funnels, from each stage to the next. One row per week, period and step.
 
-    Steps are those between the `stages` of the store, and those from or to a stage that it does not have.
+    There are steps between the `stages` of the store, and steps from or to a stage that it does not have.
     """
     both = ((THE_WEEK, funnel_by_week), (UNTIL_WEEK, funnel_until_week))
     steps = pd.concat([_steps(counts, stages).assign(period=period) for period, counts in both], ignore_index=True)

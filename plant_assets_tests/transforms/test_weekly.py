@@ -143,7 +143,7 @@ def expected_until(inventory: list[Row], most_weeks: int | None) -> list[Row]:
             least = [row["min_inventory"] for row in moved if row["min_inventory"] is not None]
             out = [row for row in recent if (row["min_inventory"] or 0) <= 0 and row["min_inventory"] is not None]
             ended = [row["closing_inventory"] for row in mine if row["week_start_date"] == week]
-            names = [row["product_name"] for row in mine if row["product_name"]]
+            names = [row["product_name"] for row in before if row["product_id"] == product_id and row["product_name"]]
             inflow, outflow = sum(row["inflow"] for row in moved), sum(row["outflow"] for row in moved)
             expected.append(
                 {
