@@ -287,7 +287,7 @@ def test_a_store_with_other_names_is_read_by_its_mapping(database: str, tmp_path
         source=database, mapping=mapping, warehouse=home / "w.duckdb", max_rejected=1, timezone="Europe/Berlin"
     )
     store = LiveStore(tmp_path, settings)
-    assert later(store).staged["events"][:2] == ["Shop.Click log/2021-02-22", "Shop.Click log/2021-03-01"]
+    assert later(store).events.staged.files[:2] == ["Shop.Click log/2021-02-22", "Shop.Click log/2021-03-01"]
     assert store.rows("select created_at, event_type from raw_events order by 1") == [
         (dt.datetime(2021, 2, 28, 22, 30), "page_view"),
         (dt.datetime(2021, 2, 28, 23, 30), "page_view"),
