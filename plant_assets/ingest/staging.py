@@ -1,6 +1,6 @@
-"""The rows of a source table that a load has read, in tables of the engine that are gone when it is closed.
+"""The staged rows of a source table: reading them, reading them by line, and forgetting those that are stored already.
 
-What the rows are worth is decided elsewhere: here they are read, read again by line, and forgotten if they are stored.
+The tables are dropped when the warehouse closes. `validation.py` decides which rows can be loaded.
 """
 
 import datetime as dt
@@ -66,7 +66,7 @@ class Staged:
     # Reading
 
     def begin(self, diff: FileDiff) -> None:
-        """Take over which files there are."""
+        """Note which files the source lists, and which are unchanged or have only grown."""
         self.listed, self.unchanged = list(diff.listed), diff.unchanged
         self.appended = [each.name for each in diff.listed if each.name in diff.appended]
 
@@ -105,7 +105,7 @@ class Staged:
         self._warehouse.execute(_NOTE_FOUND.format(name=self.name, rows=self.rows), noted)
 
     def take_up(self, files: list[SourceFile]) -> None:
-        """Take over files whose rows are staged already."""
+        """Add files whose rows are staged already."""
         self.listed += files
         self.fresh += files
         self.files += [each.name for each in files]
@@ -120,7 +120,7 @@ class Staged:
         self.files = files
 
     def read_rejected_by_line(self) -> bool:
-        """Read the files again, line by line, that have rejected rows whose line is unknown; whether there were any."""
+        """Read files line by line if rejected rows of them have no line; return whether there were any."""
         without_line = {
             file
             for (file,) in self._warehouse.rows(
@@ -135,7 +135,7 @@ class Staged:
         return bool(again)
 
     def clear_reasons(self, reasons: Collection[str]) -> None:
-        """Take these reasons back."""
+        """Clear these reasons."""
         self._warehouse.execute(
             f"update {self.rows} set reason = null, column_name = null"
             " where list_contains($reasons::varchar[], reason)",

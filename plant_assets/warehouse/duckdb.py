@@ -55,13 +55,13 @@ class DuckDBEngine:
         return found[0] if found else None
 
     def require(self) -> None:
-        """Refuse nothing: DuckDB is here."""
+        """Do nothing: DuckDB is here."""
 
     def close(self) -> None:
-        """Let go of nothing: the connection is the warehouse's."""
+        """Do nothing: the warehouse closes the connection."""
 
     def limit_memory(self, is_staged: bool = False) -> None:
-        """Take, of the memory that is allowed, what the stored rows need, or those that are staged."""
+        """Limit the engine's memory to what the stored, or staged, rows need, up to the allowed maximum."""
         self._connection.execute(f"set memory_limit = {literal(self._settings.memory_limit)}")
         allowed = size_in_bytes(self._value("select current_setting('memory_limit')"))
         rows = self._value(_ROWS_OF_MEMORY, {"prefix": STAGED if is_staged else ""})

@@ -98,7 +98,7 @@ class QueryEngine(Protocol):
         """Let go of what was held for this warehouse alone."""
 
     def limit_memory(self, is_staged: bool = False) -> None:
-        """Take, of the memory that is allowed, what the stored rows need, or those that are staged."""
+        """Limit the engine's memory to what the stored, or staged, rows need, up to the allowed maximum."""
 
     def portions(self, name: str) -> int:
         """Return in how many portions to group a table's sessions and products, to need less memory."""

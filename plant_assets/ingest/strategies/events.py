@@ -39,7 +39,7 @@ _ROWS_BY_WEEK = """
     select week::varchar, count(*) from _staged_events
     where (reason is null or reason = 'future') and week is not null group by all
 """
-# Rows of other weeks are accounted for with theirs; those of no week of the store, as of none.
+# A row of another week is counted when that week is written; a row outside the store's weeks, under no week.
 _NOTE_EVENTS_OF_RUN = """
     create or replace temp view events_of_run as
     select * exclude (week), if(week in (from run_weeks), week, null) as week from _staged_events
@@ -142,9 +142,9 @@ class EventsLoad(TableLoad):
         return known & self.changed_weeks() - self._weeks.chosen
 
     def _stage_others(self, weeks: set[dt.date]) -> bool:
-        """Where events are lost, read the files of other weeks that are known, but not loaded; whether there were any.
+        """If events would be lost, stage the known files of other weeks; return whether any were added.
 
-        A load of other weeks has noted them.
+        A load of other weeks has noted what these files hold.
         """
         if self._reading.source.is_asked_for_weeks or not weeks or not has_lost_events(self._warehouse):
             return False
@@ -153,7 +153,7 @@ class EventsLoad(TableLoad):
         return len(self.staged.files) > before
 
     def _keep(self, weeks: set[dt.date]) -> None:
-        """Stage what is needed where only `weeks` keep their stored rows: of these, the rows of new files."""
+        """Stage what a load needs that keeps the stored rows of `weeks` only; of these weeks, the rows of fresh files."""
         self._weeks.keep(weeks)
         if self.staged.count_forgotten():
             self.staged.read(self.staged.fresh)
@@ -173,7 +173,7 @@ class EventsLoad(TableLoad):
         self._left_out += self._leave_out_kept()
 
     def _note_changed(self, files: list[SourceFile]) -> None:
-        """Of files that were taken as known and are read after all, note those that are others by now."""
+        """Mark as fresh the files that were assumed unchanged and turn out to have changed."""
         known = self._warehouse.ledger.loads.known_files(self.name)
         changed = [each for each in files if each.content_hash != known[each.name][2]]
         if changed:
@@ -181,7 +181,7 @@ class EventsLoad(TableLoad):
             self.staged.note_found(changed)
 
     def _leave_out_kept(self) -> int:
-        """Leave out of what is staged the rows of kept weeks that files other than new ones hold; the rows."""
+        """Delete staged rows of kept weeks that do not come from fresh files; return how many."""
         if not self._weeks.kept:
             return 0
         return int(self._warehouse.value(_LEAVE_OUT_KEPT, {"fresh": [each.name for each in self.staged.fresh]}))

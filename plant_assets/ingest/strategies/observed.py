@@ -97,7 +97,7 @@ class HistoryObservations(ObservationSource):
             self._staged.take_up(list(itertools.starmap(_file_of, added)))
 
     def _is_to_add(self, observed_at: dt.datetime, content: str, file: str, loaded: str) -> bool:
-        """Return whether an instant is loaded: one that is not, or that the history tells of otherwise.
+        """Return whether to load an instant: it is not loaded yet, or the history now differs from what was loaded.
 
         Args:
             observed_at: the instant.

@@ -75,7 +75,7 @@ class ReplaceOrAppendLoad(UnpartitionedLoad):
         return written
 
     def _first_changed_event(self) -> dt.datetime | None:
-        """Return the instant of the first stored event that the new rows bear on; None where they bear on none."""
+        """Return the instant of the earliest stored event that the new rows bear on; None if there is none."""
         return None
 
 
@@ -83,7 +83,7 @@ class OrderItemsLoad(ReplaceOrAppendLoad):
     """The load of the products of orders, which say which products an event is about."""
 
     def _first_changed_event(self) -> dt.datetime | None:
-        """Return the instant of the first stored event whose products are other ones, or may be, by what was read."""
+        """Return the instant of the earliest stored event whose products the new order items may change."""
         of_orders = f"semi join {self.staged.rows} using (order_id)" if self.appends else ""
         first: dt.datetime | None = self._warehouse.value(f"select min(created_at) from raw_events {of_orders}")
         return first

@@ -73,10 +73,12 @@ class Writes:
         return [week for (week,) in found]
 
     def stale_weeks(self, weeks: Iterable[dt.date], bears: Mapping[dt.date, int]) -> set[dt.date]:
-        """Return weeks of which a weekly table was never written, or before one of its upstream tables.
+        """Return weeks of which a weekly table was never written, or is older than one of its inputs.
 
-        `bears` has, for each week, the number of the last write of an observation that bears on it: tables that read
-        product versions were made with that one or a later.
+        Args:
+            weeks: the weeks to look at.
+            bears: per week, the number of the last write of an observation that bears on it. A table that reads product
+                versions is stale if it was made with older ones.
         """
         written: dict[tuple[str, dt.date], tuple[int, int]] = {}
         for name, week, number, made_with in self._rows(
@@ -102,7 +104,7 @@ class Writes:
         return Weeks(self._calendar, first or weeks.first, last or weeks.first - WEEK)
 
     def changed_since(self, name: str, *upstream: str) -> dt.date | None:
-        """Return the first week of `upstream` tables that was written after a table; None if that was never written.
+        """Return the first week of `upstream` tables written after `name` was last written; None if that never was.
 
         Where no week was, return the week after all that were ever written.
         """
