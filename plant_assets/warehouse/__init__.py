@@ -1,1 +1,1 @@
-"""The warehouse: its file, its tables, and everything that is done to them. Nothing here knows Dagster, or reads a source."""
+"""The warehouse: its file, its tables, and all that is done to them. Nothing here knows Dagster or reads a source."""

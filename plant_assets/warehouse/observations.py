@@ -98,7 +98,7 @@ def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
 
 
 def forget_writes(warehouse: Warehouse, weeks: Collection[dt.date], bears_from: dt.date | None) -> None:
-    """Mark for rewriting: unpartitioned tables, `weeks` of weekly ones, and tables that read versions from `bears_from` on."""
+    """Have unpartitioned tables written again, `weeks` of weekly ones, and the stock from `bears_from` on."""
     writes = warehouse.ledger.writes
     writes.forget_whole()
     writes.forget_weeks(MADE_BY_WEEK, weeks)

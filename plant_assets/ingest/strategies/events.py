@@ -153,7 +153,7 @@ class EventsLoad(TableLoad):
         return len(self.staged.files) > before
 
     def _keep(self, weeks: set[dt.date]) -> None:
-        """Stage what a load needs that keeps the stored rows of `weeks` only; of these weeks, the rows of fresh files."""
+        """Stage what is needed if only `weeks` keep their stored rows: of these, the rows of fresh files."""
         self._weeks.keep(weeks)
         if self.staged.count_forgotten():
             self.staged.read(self.staged.fresh)
