@@ -4,7 +4,7 @@ import os
 
 import dagster as dg
 
-from plant_assets.assets.build import load_assets
+from plant_assets.assets.build import load_assets, tables_read
 from plant_assets.checks.build import load_checks
 from plant_assets.orchestration.io_manager import WarehouseIOManager
 from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
@@ -43,9 +43,10 @@ def build_defs(
     def io_manager(context: dg.InitResourceContext) -> WarehouseIOManager:
         return WarehouseIOManager(context.resources.warehouse)
 
+    assets = load_assets(weekly_partitions(settings), settings.engine)
     return dg.Definitions(
-        assets=load_assets(weekly_partitions(settings), settings.engine),
-        asset_checks=load_checks(),
+        assets=assets,
+        asset_checks=load_checks(tables_read(assets)),
         jobs=[*jobs(), *maintenance_jobs(settings)],
         schedules=[six_hourly_schedule(settings)],
         sensors=[

@@ -1,7 +1,7 @@
 """Builds the assets from their functions and contracts, and assigns each module a group."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +19,7 @@ GROUPS: dict[str, ModuleType] = {
 }
 OWNERS = ["team:analytics"]
 LAYER = "plant/layer"
+PUBLISHED_KEY = dg.AssetKey("marts")
 
 
 def load_assets(weeks: dg.PartitionsDefinition, engine: str) -> Sequence[Any]:
@@ -32,6 +33,13 @@ def load_assets(weeks: dg.PartitionsDefinition, engine: str) -> Sequence[Any]:
         # In Dagster 1.13, the backfill policy and the links to code are beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.with_source_code_references(_load_assets(weeks, engine))
+
+
+def tables_read(assets: Iterable[Any]) -> set[str]:
+    """Return the tables that an asset reads, publication apart."""
+    made = (each for each in assets if isinstance(each, dg.AssetsDefinition))
+    deps = (found for each in made for key, found in each.asset_deps.items() if key != PUBLISHED_KEY)
+    return {key.to_user_string() for keys in deps for key in keys}
 
 
 def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
@@ -51,7 +59,7 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsD
         )(events.load_source)
     )
     published = dg.AssetSpec(
-        "marts",
+        PUBLISHED_KEY,
         description=publish.MARTS,
         group_name="publish",
         owners=OWNERS,
