@@ -25,6 +25,7 @@ from plant_assets.orchestration.partitions import STARTED_BY, is_of_daemon
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
+from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows
 
 LOG = logging.getLogger("test")
