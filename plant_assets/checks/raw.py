@@ -9,6 +9,7 @@ from ibis import _
 from plant_assets.calendar import FAR_FUTURE
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import STAGES, TABLES, Table
+from plant_assets.sources.mapping import mapping_of
 from plant_assets.sources.tables import NO_WEEK, SOURCE_TABLES
 from plant_assets.transforms.events import local_date, monday
 from plant_assets.warehouse.ledger import tables as ledger
@@ -160,7 +161,8 @@ def _unknown_products_of_events(scope: Scope) -> ibis.Table:
 
 
 def _unknown_orders_of_events(scope: Scope) -> ibis.Table:
-    events = scope.table("raw_events").filter(_.order_id.notnull())
+    # Without order items no order can have any: a mapping that says so is right.
+    events = scope.table("raw_events").filter(_.order_id.notnull() & mapping_of(scope.settings).has_order_items)
     known = scope.of_events(scope.whole("raw_order_items")).select("order_id").distinct()
     return keys(events.anti_join(known, "order_id"), "event_id", "order_id")
 

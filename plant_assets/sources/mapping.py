@@ -102,7 +102,7 @@ class StoreMapping(_Section):
 
     @property
     def has_order_items(self) -> bool:
-        """Whether order items give the products of an order; without them, each event names its own product."""
+        """Whether the store has order items; without them, each event counts for the product that it names."""
         return self.table("order_items") is not None
 
     @property
