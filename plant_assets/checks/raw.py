@@ -26,6 +26,8 @@ def _unaccounted(source_table: str, target: Table, stored_by_bucket: Callable[[S
         sums = loads.group_by("bucket").aggregate(
             read=_.rows_read.sum(),
             loaded=_.rows_loaded.sum(),
+            # Accounts of earlier versions have no merged rows.
+            merged=_.rows_merged.sum().coalesce(0),
             dropped=_.rows_dropped.sum(),
             rejected=_.rows_rejected.sum(),
         )
@@ -34,7 +36,7 @@ def _unaccounted(source_table: str, target: Table, stored_by_bucket: Callable[[S
         both = sums.left_join(stored, "bucket").left_join(refused, sums.bucket == refused.rejected_bucket)
         rows, refusals = both.stored.coalesce(0), both.refused.coalesce(0)
         wrong = both.filter(
-            (both.read != both.loaded + both.dropped + both.rejected)
+            (both.read != both.loaded + both.merged + both.dropped + both.rejected)
             | ((both.bucket != NO_WEEK) & (both.loaded != rows))
             | (both.rejected != refusals)
         )
@@ -51,7 +53,7 @@ def _unaccounted(source_table: str, target: Table, stored_by_bucket: Callable[[S
     return Check(
         target.name,
         "rows_are_accounted_for",
-        "Rows read = rows loaded + identical duplicates dropped + rows in rejected_rows, in each week or"
+        "Rows read = rows loaded + merged + identical duplicates dropped + rows in rejected_rows, in each week or"
         " observation and in the files; the rows loaded are the rows stored; each refused one has its reason.",
         offending,
     )
