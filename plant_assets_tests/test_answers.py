@@ -16,7 +16,7 @@ from rich.console import Console
 
 from plant_assets.cli.runs import Outcome
 from plant_assets.readers.answers import Answers, Change, read_answers
-from plant_assets.readers.answers_text import MOST_ROWS, STOCKOUT_WEEKS, in_json, in_tables
+from plant_assets.readers.answers_text import MOST_ROWS, STOCKOUT_WEEKS, in_json, in_lines, in_tables
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.transforms.weekly import OUT_WEEKS
 from plant_assets.warehouse.marts import open_marts
@@ -35,10 +35,10 @@ def as_json(found: Answers) -> dict[str, Any]:
     return json.loads(in_json(found))
 
 
-def shown(found: Answers) -> str:
+def shown(found: Answers, most: int | None = MOST_ROWS) -> str:
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(in_tables(found))
+        console.print(in_tables(found, most))
     return captured.get()
 
 
@@ -90,8 +90,8 @@ def test_marts_of_an_earlier_version_are_to_be_published_anew(built: Settings) -
         answers(built)
 
 
-def test_a_week_without_inventory_is_refused(built_once: Settings) -> None:
-    with pytest.raises(UsageError, match=r"no inventory of the week 2026-08-03: there is of 2026-09-21 to 2026-10-12"):
+def test_a_week_without_figures_is_refused(built_once: Settings) -> None:
+    with pytest.raises(UsageError, match=r"no figures of the week 2026-08-03: there are 2026-09-21 to 2026-10-12"):
         answers(built_once, dt.date(2026, 8, 3))
 
 
@@ -114,9 +114,19 @@ def test_a_terminal_sees_what_changed_and_by_how_much(built_once: Settings) -> N
 def test_a_long_list_says_how_many_more_there_are(built_once: Settings) -> None:
     many = [Change(f"plant {number:03}", 1, 2, 1, "up") for number in range(MOST_ROWS + 4)]
     text = shown(dataclasses.replace(answers(built_once), inventory_changed=many))
-    assert "and 4 more: see --json" in text
-    assert "plant 029" in text
-    assert "plant 030" not in text
+    assert "and 4 more: see --all" in text
+    assert "plant 009" in text
+    assert "plant 010" not in text
+    assert "plant 013" in shown(dataclasses.replace(answers(built_once), inventory_changed=many), most=None)
+
+
+def test_a_line_names_ten_and_says_how_many_more_there_are(built_once: Settings) -> None:
+    many = [Change(f"plant {number:02}", 1, 2, 1, "up") for number in range(29)]
+    found = dataclasses.replace(answers(built_once), inventory_changed=many)
+    [line] = [line for line in in_lines(found).splitlines() if line.startswith("Inventory changed")]
+    assert line.endswith("plant 08, plant 09 and 19 more")
+    assert "plant 28" in in_lines(found, most=None)
+    assert len(as_json(found)["inventory_changed"]) == 29
 
 
 def test_an_empty_list_says_so(built_once: Settings) -> None:

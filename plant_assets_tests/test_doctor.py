@@ -101,7 +101,7 @@ def test_what_is_odd(tmp_path: Path) -> None:
     assert lines(found, "Source")["events"] == "1 file, 4 rows, 1 of them refused"
     assert lines(found, "Source")["observations"] == "one at each run: the file is not dated"
     assert found.odd == [
-        "there is no order_items: checkout and package_shipped count for no product",
+        "there is no order_items: checkout and package_shipped count for the product that each event names, if any",
         "no stage, and in no funnel: wish (1); event_types of PLANT_MAPPING makes stages of them",
         "no event is of the stage add_to_cart or checkout or package_shipped: its counts are 0; event_types of"
         " PLANT_MAPPING says which stages there are",

@@ -17,10 +17,11 @@ from plant_assets.orchestration.alerts import mark_page
 from plant_assets.readers.answers import read_answers
 from plant_assets.readers.answers_text import in_lines
 from plant_assets.readers.page.cells import count_change, names, rate_change
-from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
+from plant_assets.readers.page.figures import Figures, read_figures
 from plant_assets.readers.page.headline import headline
 from plant_assets.readers.page.intervals import newcombe, wilson
 from plant_assets.readers.page.render import CheckResult, page_path, report_folder, vega_script, write_pages
+from plant_assets.readers.weeks import weeks_with_figures
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.marts import open_marts
 from plant_assets.warehouse.open import open_warehouse

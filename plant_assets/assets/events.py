@@ -20,7 +20,6 @@ from plant_assets.orchestration.partitions import (
     request_id,
     run_weeks,
 )
-from plant_assets.sources.mapping import mapping_of
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
 from plant_assets.transforms import events as transforms
@@ -148,11 +147,11 @@ def int_events(
 ) -> ibis.Table:
     """Every event with its date, step and products; one row per event and product.
 
-    A checkout or package_shipped event has a row per product of its order, any other event one row. In a store whose
-    mapping says that it has no order items, each event has its own product.
+    A checkout or package_shipped event has a row per product of its order, any other event one row. An event whose
+    order is unknown or has no items keeps the product that it names itself.
     """
-    offsets, has_items = offsets_of(context, warehouse.settings), mapping_of(warehouse.settings).has_order_items
-    return transforms.events_with_products(raw_events, raw_order_items, product_snapshots, offsets, has_items)
+    offsets = offsets_of(context, warehouse.settings)
+    return transforms.events_with_products(raw_events, raw_order_items, product_snapshots, offsets)
 
 
 def int_session_days(

@@ -8,7 +8,6 @@ import pandas as pd
 
 from plant_assets.contracts import UNKNOWN_PRODUCT
 from plant_assets.orchestration.partitions import is_only_changed, offsets_of
-from plant_assets.sources.mapping import mapping_of
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms import steps, weekly
 from plant_assets.transforms.events import products_of_events
@@ -162,8 +161,7 @@ def _with_products(
     context: dg.AssetExecutionContext, warehouse: Warehouse, events: ibis.Table, order_items: ibis.Table
 ) -> ibis.Table:
     """Return events with products, as int_events without names: the view would look up a name for every event."""
-    offsets, has_items = offsets_of(context, warehouse.settings), mapping_of(warehouse.settings).has_order_items
-    return products_of_events(events, order_items, offsets, has_items)
+    return products_of_events(events, order_items, offsets_of(context, warehouse.settings))
 
 
 def _changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str, *sources: str) -> dt.date | None:

@@ -15,11 +15,11 @@ from plant_assets.orchestration.partitions import (
     run_weeks,
 )
 from plant_assets.readers.page import verdicts
-from plant_assets.readers.page.figures import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL
 from plant_assets.readers.page.render import page_path, write_pages
+from plant_assets.readers.weeks import AS_OF, EVENTS_UNTIL, LATEST_WEEK, OBSERVED_UNTIL, weeks_with_figures
 from plant_assets.warehouse import publish
 from plant_assets.warehouse.marts import open_marts
-from plant_assets.warehouse.observations import end_of_counted
+from plant_assets.warehouse.observations import end_of_counted, has_own_date
 from plant_assets.warehouse.warehouse import Warehouse
 
 MARTS = """The marts of one run in a file of their own, which readers open while runs write; one file per run.
@@ -28,8 +28,8 @@ A run replaces the file once every blocking check has passed. A run of a part of
 """
 REPORT = """The weekly page, a file that opens without a server; one file per week.
 
-It is made from the published marts. The last week with figures is also `latest.html`. A run over the weeks that are
-due writes the last 8 of them, any other run all of its weeks.
+It is made from the published marts. The latest week is also `latest.html`. A run over the weeks that are due writes
+the last 8 of them that have figures, any other run all of its weeks.
 """
 MOST_WEEKS = 8
 
@@ -57,13 +57,32 @@ def publish_marts(
 
 
 def _instants(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dict[str, str]:
-    """Return what the marts are as of, and their last event and observation, as ISO instants."""
+    """Return what the marts are as of, their last event and observation, as ISO instants, and their latest week."""
     found: dict[str, dt.datetime | None] = {
         AS_OF: as_of(context),
         EVENTS_UNTIL: _last(context, warehouse, "raw_events"),
         OBSERVED_UNTIL: _last(context, warehouse, "raw_observations"),
     }
-    return {name: instant.isoformat() if instant else "" for name, instant in found.items()}
+    facts = {name: instant.isoformat() if instant else "" for name, instant in found.items()}
+    return facts | {LATEST_WEEK: _latest_week(context, warehouse, found[EVENTS_UNTIL], found[OBSERVED_UNTIL])}
+
+
+def _latest_week(
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    last_event: dt.datetime | None,
+    last_observed: dt.datetime | None,
+) -> str:
+    """Return the Monday of the last week that has an event, or an observation with a date of its own.
+
+    Products that are observed at the moment of a run count only where the store has neither: otherwise each run would
+    move the answers to a week about which the store says nothing.
+    """
+    end = end_of_counted(TABLES["raw_observations"], warehouse.calendar, as_of(context))
+    observed = warehouse.rows("select observed_at, file from raw_observations where observed_at < ?", [end])
+    dated = (at for at, file in observed if has_own_date(file))
+    latest = max((at for at in (last_event, *dated) if at), default=last_observed)
+    return str(warehouse.calendar.week_of(latest)) if latest else ""
 
 
 def _last(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str) -> dt.datetime | None:
@@ -80,10 +99,11 @@ def publish_report(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Write the pages of the run's weeks, with the results of its checks so far."""
     settings = warehouse.settings
-    weeks = run_weeks(context, settings).weeks()
-    if is_only_changed(context.run):
-        weeks = weeks[-MOST_WEEKS:]
+    of_run = run_weeks(context, settings)
     with open_marts(settings) as marts:
+        weeks = [week for week in weeks_with_figures(marts) if of_run.first <= week <= of_run.last]
+        if is_only_changed(context.run):
+            weeks = weeks[-MOST_WEEKS:]
         found = verdicts.of_runs(context.instance, continued_runs(context.instance, context.run))
         pages = write_pages(settings, marts, weeks, found, f"run {context.run.run_id}")
     latest = page_path(settings)

@@ -61,11 +61,14 @@ def run(
 @store_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 @click.option("--week", metavar="MONDAY", help="As of the end of this week; default: the latest.")
-def answers(source: str | None, warehouse: str | None, debug: bool, as_json: bool, week: str | None) -> None:
+@click.option("--all", "lists_all", is_flag=True, help="Print lists whole, not only their first ten names.")
+def answers(
+    source: str | None, warehouse: str | None, debug: bool, as_json: bool, week: str | None, lists_all: bool
+) -> None:
     """Print the four answers, from the last complete run."""
     with one_sentence(debug):
         as_of_week = parse_week("--week", week) if week is not None else None
-        print_answers(read_settings(source=source, warehouse=warehouse), as_json, as_of_week)
+        print_answers(read_settings(source=source, warehouse=warehouse), as_json, as_of_week, lists_all)
 
 
 @main.command()

@@ -20,20 +20,21 @@ def stored_settings(source: str | None, warehouse: str | None) -> Settings:
     return read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
 
 
-def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None) -> None:
+def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None, lists_all: bool = False) -> None:
     """Print the answers of the last complete run: as JSON, as tables on a terminal, else as lines."""
     from plant_assets.readers.answers import read_answers
-    from plant_assets.readers.answers_text import in_json, in_lines, in_tables
+    from plant_assets.readers.answers_text import MOST_ROWS, in_json, in_lines, in_tables
     from plant_assets.warehouse.marts import open_marts
 
     with open_marts(settings) as marts:
         found = read_answers(marts, week)
+    most = None if lists_all else MOST_ROWS
     if as_json:
         OUT.print(in_json(found), markup=False)
     elif OUT.is_terminal:
-        OUT.print(in_tables(found))
+        OUT.print(in_tables(found, most))
     else:
-        OUT.print(in_lines(found), markup=False)
+        OUT.print(in_lines(found, most), markup=False)
 
 
 def find_page(settings: Settings, week: dt.date | None) -> Path:
@@ -53,12 +54,9 @@ def find_page(settings: Settings, week: dt.date | None) -> Path:
         from plant_assets.contracts import TABLES
         from plant_assets.instance.home import prepare_home
         from plant_assets.readers.page import verdicts
-        from plant_assets.readers.page.figures import weeks_with_figures
+        from plant_assets.readers.weeks import require_figures
 
-        known = weeks_with_figures(marts)
-        if week not in known and (week or not known):
-            span = f"there are {known[0]} to {known[-1]}" if known else "no week has any yet"
-            raise UsageError(f"no figures of {f'the week {week}' if week else 'any week'}: {span}")
+        require_figures(marts, week)
         prepare_home(settings)
         with dagster_records() as instance:
             asked = [(name, check.name) for name in TABLES for check in checks_of(name)]

@@ -27,7 +27,9 @@ def oddities_of(
     """Return the oddities of the tables that were read, one sentence each."""
     odd = []
     if mapping.has_order_items and not found["order_items"].files:
-        odd.append("there is no order_items: checkout and package_shipped count for no product")
+        odd.append(
+            "there is no order_items: checkout and package_shipped count for the product that each event names, if any"
+        )
     others = {name: count for name, count in events.types.items() if name not in STAGES}
     if others:
         named = some_of([f"{name} ({count})" for name, count in list(others.items())[:MOST_SHOWN]], len(others))

@@ -1,7 +1,7 @@
-"""What became of the rows that were read: loaded, dropped as duplicates, or rejected, each with its reason.
+"""What became of the rows that were read: loaded, merged, dropped as duplicates, or rejected with a reason.
 
-Rows read = rows loaded + rows dropped + rows rejected. The ledger keeps the counts, `rejected_rows` the rejected rows.
-Both are replaced in the transaction that writes the table.
+Rows read = rows loaded + merged into another + dropped + rejected. The ledger keeps the counts, `rejected_rows` the
+rejected rows. Both are replaced in the transaction that writes the table.
 """
 
 import datetime as dt
@@ -12,6 +12,7 @@ from typing import Any
 from plant_assets.contracts import PRUNED
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.staging import Staged
+from plant_assets.ingest.validation import NOT_REJECTED
 from plant_assets.warehouse.warehouse import Warehouse
 
 _IDENTITY = ("file", "line", "column_name", "reason", "row_key")
@@ -34,7 +35,7 @@ _NOTE_REJECTED_NOW = f"""
     from (
         select file, line, column_name, reason, coalesce(row_key, {{key}}::varchar) as row_key, observed_at,
             week as week_start_date, coalesce(raw_text, to_json(struct_pack({{columns}}))::varchar) as raw_text
-        from {{rows}} where reason <> 'duplicate'
+        from {{rows}} where reason not in {NOT_REJECTED}
     ) as found
     left join rejected_before as kept on {_IS_KEPT} and found.raw_text is not distinct from kept.raw_text
     left join rejected_before as pruned on {_IS_PRUNED} and pruned.raw_text = '{PRUNED}'
@@ -56,19 +57,22 @@ _NOTE_FILES = """
     select unnest($files::varchar[]) as file, unnest($hashes::varchar[]) as content_hash,
         unnest($buckets::varchar[]) as bucket
 """
-_COUNTS = """
-    select coalesce(counts.bucket, staged_files.bucket), file, content_hash, coalesce(rows_read, 0),
-        coalesce(rows_loaded, 0), coalesce(rows_dropped, 0), coalesce(rows_rejected, 0)
+_COUNTS = f"""
+    select coalesce(counts.bucket, staged_files.bucket) as bucket, file, content_hash,
+        coalesce(rows_read, 0) as rows_read, coalesce(rows_loaded, 0) as rows_loaded,
+        coalesce(rows_merged, 0) as rows_merged, coalesce(rows_dropped, 0) as rows_dropped,
+        coalesce(rows_rejected, 0) as rows_rejected
     from staged_files left join (
-        select *, {bucket} as bucket from (
+        select *, {{bucket}} as bucket from (
             select file, week, observed_at, sum(rows) as rows_read,
                 sum(rows) filter (where reason is null) as rows_loaded,
+                sum(rows) filter (where reason = 'merged') as rows_merged,
                 sum(rows) filter (where reason = 'duplicate') as rows_dropped,
-                sum(rows) filter (where reason <> 'duplicate') as rows_rejected
+                sum(rows) filter (where reason not in {NOT_REJECTED}) as rows_rejected
             from (
-                select file, week, observed_at, reason, 1 as rows from {rows}
+                select file, week, observed_at, reason, 1 as rows from {{rows}}
                 union all
-                select file, week, null, null, rows from {still_stored} where week is null or week in (from run_weeks)
+                select file, week, null, null, rows from {{still_stored}} where week is null or week in (from run_weeks)
             ) group by all
         )
     ) as counts using (file)

@@ -10,6 +10,7 @@ from functools import partial
 from plant_assets.contracts import TABLES
 from plant_assets.ingest.diff import FileDiff
 from plant_assets.ingest.reading import Reading
+from plant_assets.ingest.validation import NOT_REJECTED
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import NotUuids
@@ -124,7 +125,7 @@ class Staged:
         without_line = {
             file
             for (file,) in self._warehouse.rows(
-                f"select distinct file from {self.rows} where reason <> 'duplicate' and line is null"
+                f"select distinct file from {self.rows} where reason not in {NOT_REJECTED} and line is null"
             )
         }
         again = [each for each in self.listed if each.name in without_line and each.has_lines]

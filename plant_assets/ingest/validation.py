@@ -17,7 +17,9 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 ENDS_BEFORE = "ends before it begins"
 # Reasons that compare a row with others or with the clock: each load gives them again.
-COMPARED = ("duplicate", "conflict", "future", "before_start", "too_few_products", ENDS_BEFORE)
+COMPARED = ("duplicate", "merged", "conflict", "future", "before_start", "too_few_products", ENDS_BEFORE)
+# Rows with these reasons are accounted for apart: their content is loaded.
+NOT_REJECTED = "('duplicate', 'merged')"
 # Reasons that say nothing about the source's quality: later runs look at these rows again.
 NOT_YET = ("future", "before_start", "too_few_products")
 KEYS_AT_ONCE = 60_000_000
@@ -49,6 +51,35 @@ _REJECT_COPIES = """
                 and ({key}) in (select ({key}) from seen_twice)
         ) where place > 1
     ) as copies where rowid = staged_row
+"""
+_MERGE_LINES = f"""
+    update {STAGED}order_items set reason = found from (
+        with lines as (
+            select order_id, product_id, file, list_sort(list(quantity)) as quantities from {STAGED}order_items
+            where reason is null and (order_id, product_id) in (select (order_id, product_id) from seen_twice)
+            group by all
+        ), firsts as (
+            select order_id, product_id, min(file) as first_file, arg_min(quantities, file) as first_quantities
+            from lines group by all
+        )
+        select staged.rowid as staged_row, case
+                when file <> first_file
+                    then if(quantities is not distinct from first_quantities, 'duplicate', 'conflict')
+                when row_number() over (partition by order_id, product_id, file order by line, staged.rowid) > 1
+                    then 'merged'
+            end as found
+        from {STAGED}order_items as staged join lines using (order_id, product_id, file)
+            join firsts using (order_id, product_id)
+        where reason is null
+    ) as merged where {STAGED}order_items.rowid = staged_row
+"""
+_ADD_QUANTITIES = f"""
+    update {STAGED}order_items as staged set quantity = total from (
+        select order_id, product_id, file, try_cast(sum(quantity) as bigint) as total from {STAGED}order_items
+        where reason is null or reason = 'merged' group by all having count(*) > 1
+    ) as lines
+    where reason is null and staged.order_id = lines.order_id and staged.product_id = lines.product_id
+        and staged.file = lines.file
 """
 _REJECT_OUTSIDE = """
     update _staged_events
@@ -84,15 +115,16 @@ _REJECT_OVERLAPS = f"""
     ) as versions where {STAGED}{HISTORY}.rowid = staged_row and next_at < coalesce(ends_at, 'infinity')
 """
 _COUNT_REJECTED = """
-    select count(*), count(*) filter (where reason <> 'duplicate' and not list_contains($not_yet::varchar[], reason))
-    from {staged}
+    select count(*), count(*) filter (
+        where reason not in {not_rejected} and not list_contains($not_yet::varchar[], reason)
+    ) from {staged}
 """
 # Known rows are recognised by week and key: prune removes their text.
 _NEWLY_REJECTED = """
     with staged as (
         select file, line, column_name, reason, week, coalesce(row_key, {key}::varchar) as row_key,
             row_number() over (partition by week, coalesce(row_key, {key}::varchar)) as copy
-        from {staged} where reason <> 'duplicate' and not list_contains($not_yet::varchar[], reason)
+        from {staged} where reason not in {not_rejected} and not list_contains($not_yet::varchar[], reason)
     ), known as (
         select week_start_date, row_key, row_number() over (partition by week_start_date, row_key) as copy
         from rejected_rows where source_table = $source_table and list_contains($parts::varchar[], file)
@@ -145,17 +177,37 @@ def reject_duplicates(warehouse: Warehouse, table: SourceTable, column: str | No
         first: the column whose least value is first; then all columns count, as text.
     """
     staged, key = STAGED + table.name, ", ".join(table.key)
+    if not _note_seen_twice(warehouse, staged, key):
+        return
     order = [*([first] if first else []), *(f"{each}::varchar nulls first" for each in table.columns)]
     names = {"staged": staged, "key": key, "columns": ", ".join(table.columns), "first": ", ".join(order)}
+    warehouse.execute(_REJECT_COPIES.format(**names), {"column": column})
+
+
+def _note_seen_twice(warehouse: Warehouse, staged: str, key: str) -> bool:
+    """Put the keys of several staged rows in `seen_twice`; return whether there are any."""
     # Hashes of keys are grouped, in portions, as they need less memory than keys; those of equal keys are equal.
     warehouse.execute("create or replace temp table hashed_twice (key_hash ubigint)")
     portions = 1 + warehouse.value(f"select count(*) from {staged}") // KEYS_AT_ONCE
     for portion in range(portions):
         of_portion = f"where key_hash % {portions} = {portion}" if portions > 1 else ""
-        warehouse.execute(_HASHED_TWICE.format(**names, of_portion=of_portion))
-    warehouse.execute(_SEEN_TWICE.format(**names))
-    if warehouse.value("select exists (from seen_twice)"):
-        warehouse.execute(_REJECT_COPIES.format(**names), {"column": column})
+        warehouse.execute(_HASHED_TWICE.format(staged=staged, key=key, of_portion=of_portion))
+    warehouse.execute(_SEEN_TWICE.format(staged=staged, key=key))
+    return bool(warehouse.value("select exists (from seen_twice)"))
+
+
+def merge_lines(warehouse: Warehouse) -> None:
+    """Mark the lines of one product in an order that merge into the first, and what another file says of them.
+
+    The lines of the first file by name count. The same lines in another file are duplicates, others in conflict.
+    """
+    if _note_seen_twice(warehouse, f"{STAGED}order_items", "order_id, product_id"):
+        warehouse.execute(_MERGE_LINES)
+
+
+def add_quantities(warehouse: Warehouse) -> None:
+    """Give the first of merged lines the sum of their quantities. Lines are marked again and again, added once."""
+    warehouse.execute(_ADD_QUANTITIES)
 
 
 def reject_outside(warehouse: Warehouse, first_week: dt.date, as_of: dt.datetime) -> None:
@@ -250,11 +302,11 @@ def require_few_rejected(
     """
     most, staged = warehouse.settings.max_rejected, STAGED + table
     not_yet = {"not_yet": list(NOT_YET)}
-    read, rejected = warehouse.rows(_COUNT_REJECTED.format(staged=staged), not_yet)[0]
+    read, rejected = warehouse.rows(_COUNT_REJECTED.format(staged=staged, not_rejected=NOT_REJECTED), not_yet)[0]
     read += read_elsewhere
     if rejected <= most * read:
         return
-    statement = _NEWLY_REJECTED.format(staged=staged, key=SOURCE_TABLES[table].key[-1])
+    statement = _NEWLY_REJECTED.format(staged=staged, key=SOURCE_TABLES[table].key[-1], not_rejected=NOT_REJECTED)
     newly, first = warehouse.rows(statement, not_yet | {"source_table": table, "parts": list(parts)})[0]
     read -= rejected - newly
     if newly <= most * read:

@@ -2,17 +2,20 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
+from plant_assets.calendar import WEEK
 from plant_assets.contracts import RATES, STAGES, UNTIL_WEEK
-from plant_assets.settings import UsageError
+from plant_assets.readers.weeks import (
+    AS_OF,
+    is_stock_observed,
+    noted_instant,
+    require_figures,
+    weeks_until_latest,
+    weeks_with_figures,
+)
 from plant_assets.warehouse.marts import Marts
 
-WEEKS = (
-    "select distinct week_start_date from inventory where week_start_date <= coalesce(?, week_start_date)"
-    " order by 1 desc limit 2"
-)
 CHANGED = (
     "select coalesce(product_name, product_id) as name, previous_inventory, inventory, change, state"
     " from inventory_changes where week_start_date = ? and change <> 0 order by name, product_id"
@@ -23,10 +26,13 @@ OUT_OF_STOCK = (
 )
 MOST_FLUCTUATING = (
     "select coalesce(product_name, product_id) as name, changes, volume from {} where {}"
-    " and rank = 1 and range is not null order by volume desc, name"
+    " and rank = 1 and changes > 0 order by volume desc, name"
 )
 COUNTS = ", ".join(STAGES + RATES)
-STEP = "from_stage, to_stage, lost, points_lost"
+DROP_OFFS = (
+    "select from_stage, to_stage, lost, points_lost from funnel_steps_by_week where week_start_date = ?"
+    f" and period = '{UNTIL_WEEK}' and is_in_store and lost > 0"
+)
 # A count for each stage, a whole percent for each rate; None without page views.
 Funnel = dict[str, int | None]
 
@@ -63,14 +69,17 @@ class OutOfStock:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the store's analysts ask, as of the end of a week that has inventory."""
+    """What the store's analysts ask, as of the end of a week that has events or stock.
+
+    The lists of products are None if no stock is known in the week.
+    """
 
     week: dt.date | None
     previous_week: dt.date | None
     is_complete: bool
-    inventory_changed: list[Change]
-    most_fluctuating: list[Fluctuation]
-    out_of_stock: list[OutOfStock]
+    inventory_changed: list[Change] | None
+    most_fluctuating: list[Fluctuation] | None
+    out_of_stock: list[OutOfStock] | None
     funnel: Funnel
     funnel_before: Funnel | None
     largest_drop_offs: list[dict[str, Any]]
@@ -81,30 +90,41 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
     """Return the answers as of the last run that was published; with `week`, as of that week's end.
 
     Raises:
-        UsageError: the marts have no inventory of the week.
+        UsageError: the marts have no figures of the week.
     """
     latest, previous = _weeks(marts, week)
+    is_observed = is_stock_observed(marts, latest)
     return Answers(
         week=latest,
         previous_week=previous,
-        is_complete=marts.value("select exists (from inventory where week_start_date = ? and is_complete)", [latest]),
-        inventory_changed=[Change(*row) for row in marts.rows(CHANGED, [latest])],
-        most_fluctuating=[Fluctuation(*row) for row in _most_fluctuating(marts, week)],
-        out_of_stock=[OutOfStock(*row) for row in marts.rows(OUT_OF_STOCK, [latest])],
+        is_complete=_is_complete(marts, latest, is_observed),
+        inventory_changed=[Change(*row) for row in marts.rows(CHANGED, [latest])] if is_observed else None,
+        most_fluctuating=[Fluctuation(*row) for row in _most_fluctuating(marts, week)] if is_observed else None,
+        out_of_stock=[OutOfStock(*row) for row in marts.rows(OUT_OF_STOCK, [latest])] if is_observed else None,
         funnel=_funnel_until(marts, week) if week else _funnel(marts.rows(f"select {COUNTS} from funnel")),
         funnel_before=_funnel_until(marts, previous) if previous else None,
-        largest_drop_offs=_drop_offs(marts, week),
+        largest_drop_offs=_drop_offs(marts, latest),
         stages=marts.stages(),
     )
 
 
 def _weeks(marts: Marts, week: dt.date | None) -> tuple[dt.date | None, dt.date | None]:
-    """Return the last week with an inventory, up to `week`, and the one before it."""
-    weeks = [row[0] for row in marts.rows(WEEKS, [week])]
-    if week and week not in weeks:
-        first, last = marts.rows("select min(week_start_date), max(week_start_date) from inventory")[0]
-        raise UsageError(f"no inventory of the week {week}: there is of {first} to {last}")
-    return (*weeks, None, None)[:2]
+    """Return the week, by default the latest, and the one with figures before it."""
+    if week is None:
+        weeks = weeks_until_latest(marts)
+    else:
+        require_figures(marts, week)
+        weeks = [each for each in weeks_with_figures(marts) if each <= week]
+    latest, previous, *_earlier = *weeks[::-1], None, None
+    return latest, previous
+
+
+def _is_complete(marts: Marts, week: dt.date | None, is_observed: bool) -> bool:
+    """Tell whether a week's stock is observed up to its end; without any stock, whether the week is over."""
+    if week and not is_observed:
+        ends_at = marts.calendar.starts_at(week + WEEK)
+        return (noted_instant(marts, AS_OF) or ends_at) >= ends_at
+    return bool(marts.value("select exists (from inventory where week_start_date = ? and is_complete)", [week]))
 
 
 def _most_fluctuating(marts: Marts, week: dt.date | None) -> list[tuple[Any, ...]]:
@@ -122,11 +142,8 @@ def _funnel(rows: list[tuple[Any, ...]]) -> Funnel:
 
 
 def _drop_offs(marts: Marts, week: dt.date | None) -> list[dict[str, Any]]:
-    """Return the steps from each stage to the next, most lost first."""
-    if week is None:
-        rows = marts.rows(f"select {STEP} from funnel_steps")
-    else:
-        of_week = f"select {STEP} from funnel_steps_by_week where week_start_date = ? and period = '{UNTIL_WEEK}'"
-        rows = marts.rows(of_week, [week])
-    by_stages = {row[:2]: dict(zip(("from", "to", "lost", "points_lost"), row, strict=True)) for row in rows}
-    return sorted((by_stages[stages] for stages in pairwise(STAGES)), key=lambda step: -step["lost"])
+    """Return the steps between the store's stages that lose sessions up to a week's end, most lost first."""
+    steps = [
+        dict(zip(("from", "to", "lost", "points_lost"), row, strict=True)) for row in marts.rows(DROP_OFFS, [week])
+    ]
+    return sorted(steps, key=lambda step: (-step["lost"], STAGES.index(step["from"])))

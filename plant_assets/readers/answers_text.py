@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # As `weekly.OUT_WEEKS`, whose import would bring `ibis`; a test compares them.
 STOCKOUT_WEEKS = 3
-# On a terminal; programs and files get them all.
-MOST_ROWS = 30
+MOST_ROWS = 10
+NOT_OBSERVED = "not observed"
 BAR_WIDTH = 24
 
 
@@ -37,8 +37,8 @@ def in_json(answers: Answers) -> str:
     return printable_json(json.dumps(found, ensure_ascii=False))
 
 
-def in_lines(answers: Answers) -> str:
-    """Return the answers as lines, without the stages that the store does not have."""
+def in_lines(answers: Answers, most: int | None = MOST_ROWS) -> str:
+    """Return the answers as lines, without the stages that the store does not have; `most` names in each list."""
     stages = ", ".join(
         f"{stage} {answers.funnel[stage]}{_percent(answers.funnel[rate])}"
         for stage, rate in zip(STAGES, RATES, strict=True)
@@ -46,55 +46,58 @@ def in_lines(answers: Answers) -> str:
     )
     steps = "; ".join(
         f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
-        for step in _steps_in_store(answers)
+        for step in answers.largest_drop_offs
     )
     return "\n".join(
         [
             _week_in_words(answers),
-            f"Inventory changed      {_listed(answers.inventory_changed)}",
-            f"Most fluctuating       {_listed(answers.most_fluctuating)}",
-            f"Out of stock, {STOCKOUT_WEEKS} weeks  {_listed(answers.out_of_stock)}",
+            f"Inventory changed      {_listed(answers.inventory_changed, most)}",
+            f"Most fluctuating       {_listed(answers.most_fluctuating, most)}",
+            f"Out of stock, {STOCKOUT_WEEKS} weeks  {_listed(answers.out_of_stock, most)}",
             f"Funnel, sessions       {stages}",
             f"Largest drop-offs      {steps or 'none'}",
         ]
     )
 
 
-def in_tables(answers: Answers) -> "RenderableType":
-    """Return tables for a terminal, with bars and what changed since the week before."""
+def in_tables(answers: Answers, most: int | None = MOST_ROWS) -> "RenderableType":
+    """Return tables for a terminal, with bars and what changed since the week before; `most` products in each."""
     from rich.console import Group
     from rich.text import Text
 
-    parts = (_changes(answers), _fluctuations(answers), _stockouts(answers), _funnel(answers), _steps(answers))
+    stock = (_changes(answers, most), _fluctuations(answers, most), _stockouts(answers, most))
+    parts = (*stock, _funnel(answers), _steps(answers))
     spaced = [each for part in parts for each in (Text(), part)]
     return Group(Text(_week_in_words(answers), style="bold"), *spaced)
 
 
-def _changes(answers: Answers) -> "Table":
+def _changes(answers: Answers, most: int | None) -> "Table":
     table = _table("Inventory changed", "product", "before", "now", "change", "", "state")
-    most = max((abs(each.change) for each in answers.inventory_changed), default=0)
-    for each in answers.inventory_changed[:MOST_ROWS]:
+    found = answers.inventory_changed or []
+    widest = max((abs(each.change) for each in found), default=0)
+    for each in found[:most]:
         state = each.state if each.state not in ("up", "down") else ""
-        bar = _bar(abs(each.change), most, "green" if each.change > 0 else "red")
+        bar = _bar(abs(each.change), widest, "green" if each.change > 0 else "red")
         units = f"{each.previous:,}", f"{each.inventory:,}", f"{each.change:+,}"
         table.add_row(_cell(each.name), *units, bar, state)
-    return _ended(table, len(answers.inventory_changed))
+    return _ended(table, answers.inventory_changed, most)
 
 
-def _fluctuations(answers: Answers) -> "Table":
+def _fluctuations(answers: Answers, most: int | None) -> "Table":
     table = _table("Most fluctuating", "product", "changes", "units moved")
-    for each in answers.most_fluctuating[:MOST_ROWS]:
+    for each in (answers.most_fluctuating or [])[:most]:
         table.add_row(_cell(each.name), f"{each.changes:,}", f"{each.volume:,}")
-    return _ended(table, len(answers.most_fluctuating))
+    return _ended(table, answers.most_fluctuating, most)
 
 
-def _stockouts(answers: Answers) -> "Table":
+def _stockouts(answers: Answers, most: int | None) -> "Table":
     table = _table(f"Out of stock in the last {STOCKOUT_WEEKS} weeks", "product", "hours", "", "")
-    most = max((each.hours for each in answers.out_of_stock), default=0.0)
-    for each in answers.out_of_stock[:MOST_ROWS]:
+    found = answers.out_of_stock or []
+    widest = max((each.hours for each in found), default=0.0)
+    for each in found[:most]:
         said = [word for word, holds in (("out now", each.is_out), ("new this week", each.is_new)) if holds]
-        table.add_row(_cell(each.name), f"{each.hours:,.0f}", _bar(each.hours, most, "red"), ", ".join(said))
-    return _ended(table, len(answers.out_of_stock))
+        table.add_row(_cell(each.name), f"{each.hours:,.0f}", _bar(each.hours, widest, "red"), ", ".join(said))
+    return _ended(table, answers.out_of_stock, most)
 
 
 def _funnel(answers: Answers) -> "Table":
@@ -112,32 +115,36 @@ def _funnel(answers: Answers) -> "Table":
 
 def _steps(answers: Answers) -> "Table":
     table = _table("Largest drop-offs", "step", "sessions lost", "points")
-    for step in _steps_in_store(answers):
+    for step in answers.largest_drop_offs:
         points = "" if step["points_lost"] is None else str(step["points_lost"])
         table.add_row(f"{step['from']} to {step['to']}", f"{step['lost']:,}", points)
-    return table
-
-
-def _steps_in_store(answers: Answers) -> list[dict[str, Any]]:
-    return [step for step in answers.largest_drop_offs if {step["from"], step["to"]} <= set(answers.stages)]
+    return _ended(table, answers.largest_drop_offs, None)
 
 
 def _week_in_words(answers: Answers) -> str:
     if answers.week is None:
-        return "No product has been observed yet."
+        return "No event was loaded and no product observed yet."
     last_day = answers.week + dt.timedelta(days=6)
     against = f" against the week of {answers.previous_week}" if answers.previous_week else ""
     running = "" if answers.is_complete else "; it is not complete"
     return f"Week {answers.week} to {last_day}{against}{running}"
 
 
-def _names(found: list[Any]) -> list[str]:
+def _names(found: list[Any] | None) -> list[str] | None:
     # Two products may have one name.
-    return sorted({each.name for each in found})
+    return None if found is None else sorted({each.name for each in found})
 
 
-def _listed(found: list[Any]) -> str:
-    return ", ".join(map(printable, _names(found))) or "none"
+def _listed(found: list[Any] | None, most: int | None) -> str:
+    names = _names(found)
+    if names is None:
+        return NOT_OBSERVED
+    more = f" {_and_more(len(names), most)}" if most and len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more or "none"
+
+
+def _and_more(number: int, most: int) -> str:
+    return f"and {number - most:,} more"
 
 
 def _percent(rate: int | None) -> str:
@@ -171,10 +178,10 @@ def _bar(part: float, most: float, colour: str) -> "RenderableType":
     return Bar(size=max(most, 1), begin=0, end=part, width=BAR_WIDTH, color=colour)
 
 
-def _ended(table: "Table", rows: int) -> "Table":
-    if not rows:
-        table.add_row("none")
-    elif rows > MOST_ROWS:
-        table.caption = f"and {rows - MOST_ROWS:,} more: see --json"
+def _ended(table: "Table", found: list[Any] | None, most: int | None) -> "Table":
+    if not found:
+        table.add_row(NOT_OBSERVED if found is None else "none")
+    elif most and len(found) > most:
+        table.caption = f"{_and_more(len(found), most)}: see --all"
         table.caption_justify = "left"
     return table

@@ -8,7 +8,7 @@ import datetime as dt
 import functools
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import duckdb
 
@@ -34,26 +34,27 @@ def insert_typed(
         prefix: the start of the engine's file names, which is cut off.
     """
     # dbt writes instants in its own warehouse's form: the mapping's form is that of the store.
-    typed, problems, clocks, time = [], [], "", Time() if table.name == HISTORY else table.mapping.time
+    typed, problems, texts, time = [], [], "", Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
+        texts += f", {_text(types[name], name, table.no_value(name))} as text_{name}"
         if kind == INSTANT and time != Time():
-            clocks += f", {_clock(types[name], name, time)}"
+            texts += f", {_clock(types[name], name, time)}"
             typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
         elif name == "event_type" and table.mapping.event_types is not None:
-            typed.append(f"{_stage(_text(types[name], name), table.mapping.event_types)} as typed_{name}")
+            typed.append(f"{_stage(f'text_{name}', table.mapping.event_types)} as typed_{name}")
         else:
             typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
         if kind != TEXT:
-            given = _text(types[name], name) if types[name] == "VARCHAR" else name
+            given = name if types[name].startswith(("TIMESTAMP", "DATE")) else f"text_{name}"
             is_wrong = f"{given} is not null and typed_{name} is null"
             problems.append((is_wrong, name, _NOT_A[kind]))
         if name in table.table.required:
             problems.append((f"typed_{name} is null", name, "missing"))
     made = {"event_id": _content_id(table)} if table.name == "events" and table.mapping.makes_event_ids else {}
     problems = [each for each in problems if each[1] not in made]
-    texts = {name: made.get(name, f"typed_{name}") for name in table.columns}
+    loaded = {name: made.get(name, f"typed_{name}") for name in table.columns}
     values = ", ".join(
-        f"{_as_uuid(name, text) if name in table.uuids else text} as {name}" for name, text in texts.items()
+        f"{_as_uuid(name, value) if name in table.uuids else value} as {name}" for name, value in loaded.items()
     )
     columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
     reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
@@ -68,7 +69,7 @@ def insert_typed(
         f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
         f"select *, case when refused is not null then null {columns} end as column_name,"
         f" case when refused is not null then refused {reasons} end as reason from ("
-        f"select *, {', '.join(typed)} from (select *{clocks} from ({select}) {paths})))"
+        f"select *, {', '.join(typed)} from (select *{texts} from ({select}) {paths})))"
     )
 
 
@@ -147,7 +148,7 @@ _WITH_OFFSET = r":[0-9]{2}([.][0-9]+)?\s*([A-Za-z]|[+-][0-9]).*$"
 
 def _clock(source_type: str, name: str, time: Time) -> str:
     """Return the SQL of two columns: `clock_`, a value's time as written, and `is_utc_`, whether that is UTC."""
-    text = _text(source_type, name)
+    text = f"text_{name}"
     clock, is_utc = f"try_cast({text} as timestamptz) at time zone 'UTC'", f"regexp_matches({text}, '{_WITH_OFFSET}')"
     if source_type in _WITH_ZONE:
         clock, is_utc = f"{name}::timestamptz at time zone 'UTC'", "true"
@@ -171,13 +172,23 @@ _WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 _NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number", FLAG: "not true or false"}
 
 
-def _text(source_type: str, name: str) -> str:
-    return f"nullif({name}, '')" if source_type == "VARCHAR" else f"nullif({name}::varchar, '')"
+# Types of which no value is a word.
+_WORDLESS = ("UUID", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "TIMESTAMP", "DATE", "BOOLEAN")
+
+
+def _text(source_type: str, name: str, no_value: Sequence[str]) -> str:
+    """Return the SQL of a value as text; NULL where it is empty, or one of the words that stand for no value."""
+    text = name if source_type == "VARCHAR" else f"{name}::varchar"
+    if not no_value or source_type.startswith(_WORDLESS):
+        return f"nullif({text}, '')"
+    words, longest = ", ".join(map(literal, ("", *no_value))), max(len(word.encode()) for word in no_value)
+    # The length comes first: it costs a fraction of the comparisons, and few values are as short as a word.
+    return f"case when strlen({text}) <= {longest} and {text} in ({words}) then null else {text} end"
 
 
 def _typed(kind: str, source_type: str, name: str) -> str:
     """Return the SQL of a value in the contract's type, NULL if it cannot be read. Instants are from 1970 to 9999."""
-    text = _text(source_type, name)
+    text = f"text_{name}"
     if kind == TEXT:
         return text
     if kind == FLAG:

@@ -33,6 +33,8 @@ from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
 
 NONE = "none"
+# Words that stand for no value in ids, numbers and instants, as an empty field does everywhere.
+NULL_WORDS = ("NULL", "null", "\\N", "NaN", "nan", "NA", "N/A", "None")
 # Limits far above any real mapping: YAML is slow to read, and a few lines of aliases can expand to billions of nodes.
 MOST_BYTES, MOST_THINGS = 1_000_000, 100_000
 # A column of events that is read only if products are made from events.
@@ -83,6 +85,7 @@ class StoreMapping(_Section):
     constants: dict[TableName, dict[str, Constant]] = {}
     event_types: Annotated[dict[str, Stage], Field(min_length=1)] | None = None
     time: Time = Time()
+    nulls: tuple[StrictStr, ...] | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -102,8 +105,13 @@ class StoreMapping(_Section):
 
     @property
     def has_order_items(self) -> bool:
-        """Whether order items give the products of an order; without them, each event names its own product."""
+        """Whether the store has order items; without them, each event counts for the product that it names."""
         return self.table("order_items") is not None
+
+    @property
+    def null_words(self) -> tuple[str, ...]:
+        """The words that stand for no value: ours and those that are given; an empty list turns all off."""
+        return NULL_WORDS + (self.nulls or ()) if self.nulls != () else ()
 
     @property
     def stages(self) -> tuple[str, ...]:

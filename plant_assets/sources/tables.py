@@ -122,6 +122,11 @@ class ReadTable:
         """Our columns that the store has, each with the store's name."""
         return self.mapping.columns_read(self.name, self.columns)
 
+    def no_value(self, name: str) -> tuple[str, ...]:
+        """Return the words that stand for no value in a column: none in names and other text."""
+        holds_words = self.columns[name] == TEXT and not name.endswith("_id")
+        return () if holds_words else self.mapping.null_words
+
     def values(self, places: dict[str, str]) -> str:
         """Return our columns as a SQL select list.
 

@@ -57,38 +57,35 @@ def events_with_products(
     order_items: ibis.Table,
     product_snapshots: ibis.Table,
     offsets: Offsets,
-    has_order_items: bool = True,
 ) -> ibis.Table:
     """Return every event with its date, step and products. One row per event and product: columns of int_events.
+
+    An event of an order has the order's items; where there are none, the product that it names itself.
 
     Args:
         events: rows of raw_events.
         order_items: rows of raw_order_items.
         product_snapshots: the product versions.
         offsets: the zone's offsets.
-        has_order_items: whether order items give the products of an order; without them an event has its own product.
     """
     names = last_known_names(product_snapshots).rename(named_product_id="product_id")
-    with_product = products_of_events(events, order_items, offsets, has_order_items)
+    with_product = products_of_events(events, order_items, offsets)
     named = with_product.left_join(names, with_product.product_id == names.named_product_id)
     return named.select(TABLES["int_events"].names)
 
 
-def products_of_events(
-    events: ibis.Table, order_items: ibis.Table, offsets: Offsets, has_order_items: bool = True
-) -> ibis.Table:
+def products_of_events(events: ibis.Table, order_items: ibis.Table, offsets: Offsets) -> ibis.Table:
     """Return `events_with_products` without product_name."""
     steps = [(events.event_type == stage, step) for step, stage in enumerate(STAGES, start=1)]
     dated = events.mutate(
         event_date=local_date(events.created_at, offsets), session_step=ibis.cases(*steps).cast("int64")
     )
     columns = [name for name in TABLES["int_events"].names if name != "product_name"]
-    if not has_order_items:
-        return dated.select(columns)
     # Only events of orders are joined: joining all events costs several times as much.
     is_of_order = dated.event_type.isin(ORDER_STAGES)
-    of_orders = dated.filter(is_of_order).drop("product_id")
-    with_items = of_orders.left_join(order_items, "order_id", rname="{name}_of_items")
+    items = order_items.select("order_id", item_id="product_id")
+    with_items = dated.filter(is_of_order).left_join(items, "order_id", rname="{name}_of_items")
+    with_items = with_items.mutate(product_id=_.item_id.coalesce(_.product_id))
     return ibis.union(dated.filter(~is_of_order).select(columns), with_items.select(columns))
 
 

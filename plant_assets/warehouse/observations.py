@@ -51,8 +51,13 @@ class Ahead:
 
 
 def is_dated(file: str) -> bool:
-    """Tell whether an observation's file is named by its instant."""
-    return file.startswith("products/")
+    """Tell whether an observation's file is named by its instant: such files are in a folder."""
+    return "/" in file
+
+
+def has_own_date(file: str) -> bool:
+    """Tell whether the source dates an observation, which otherwise has the instant of the run that made it."""
+    return is_dated(file) or file.startswith(FROM_HISTORY)
 
 
 def is_in_history(warehouse: Warehouse, observed_at: dt.datetime, file: str) -> bool:

@@ -48,7 +48,8 @@ CONTENTS = {
         if name.startswith("raw_")
     },
     "rejected_rows": ", ".join(name for name in TABLES["rejected_rows"].names if name != "rejected_at"),
-    "_loads": "source_table, bucket, file, content_hash, rows_read, rows_loaded, rows_dropped, rows_rejected",
+    "_loads": "source_table, bucket, file, content_hash, rows_read, rows_loaded, rows_merged, rows_dropped,"
+    " rows_rejected",
 }
 
 Row = dict[str, str | None]
@@ -226,7 +227,7 @@ TYPES = {
 class LiveStore(Store):
     """A store whose rows are in a database, all files of a table in one; dated products are in dbt's history there.
 
-    Text that is no value of its column is infinity among instants, and not a number among numbers. With no `types`
+    Text that is no value of its column is infinity among instants and numbers. With no `types`
     every column is text.
     """
 
@@ -269,7 +270,7 @@ class LiveStore(Store):
         postgres.execute(str(self.settings.source), "; ".join(statements), values)
 
     def _value(self, column: str, text: str | None) -> str | None:
-        none = {"timestamptz": "infinity", "numeric": "NaN"}.get(self.types.get(column, ""))
+        none = {"timestamptz": "infinity", "numeric": "Infinity"}.get(self.types.get(column, ""))
         return none if none and text and not any(letter.isdigit() for letter in text) else text
 
     def _valid(self, dated: list[str]) -> list[Row]:
@@ -324,12 +325,12 @@ def assert_accounted(store: Store, **rows_in_files: int) -> None:
     """Each row in the files of these tables was read, and is stored, dropped as a duplicate, or in rejected_rows."""
     with open_warehouse(store.settings) as warehouse:
         for name, in_files in rows_in_files.items():
-            read, loaded, dropped, rejected = warehouse.rows(
-                "select sum(rows_read), sum(rows_loaded), sum(rows_dropped), sum(rows_rejected)"
+            read, loaded, merged, dropped, rejected = warehouse.rows(
+                "select sum(rows_read), sum(rows_loaded), sum(rows_merged), sum(rows_dropped), sum(rows_rejected)"
                 " from _loads where source_table = ?",
                 [name],
             )[0]
             stored = warehouse.value(f"select count(*) from {SOURCE_TABLES[name].target}")
             refused = warehouse.value("select count(*) from rejected_rows where source_table = ?", [name])
             assert (read, loaded, rejected) == (in_files, stored, refused), name
-            assert read == loaded + dropped + rejected, name
+            assert read == loaded + merged + dropped + rejected, name

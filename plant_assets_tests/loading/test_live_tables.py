@@ -201,7 +201,7 @@ def test_rows_that_cannot_be_loaded_are_refused_one_by_one(store: LiveStore) -> 
         *(("e", "2021-03-20Z"), ("e0", "2021-03-02Z"), ("twin", "2021-03-02Z"), ("twin", "2021-03-02Z")),
     )
     execute(url, "insert into events (event_id, event_type) values (null, 'page_view')")
-    execute(url, "insert into products values ('p4', 'Fern', 'NaN', 1), (null, 'Fern', 2, 1), ('', 'Fern', 2, 1)")
+    execute(url, "insert into products values ('p4', 'Fern', 'Infinity', 1), (null, 'Fern', 2, 1), ('', 'Fern', 2, 1)")
     later(store.under(max_rejected=1), every_week=True)
     kept = "source_table, line, column_name, reason, json_extract_string(raw_text, ?)"
     found = store.rows(f"select row_key, {kept} from rejected_rows order by all", ["created_at"])
@@ -216,7 +216,7 @@ def test_rows_that_cannot_be_loaded_are_refused_one_by_one(store: LiveStore) -> 
     ]
     prices = store.rows(f"select {kept} from rejected_rows where source_table = 'products' order by all", ["price"])
     assert prices == [
-        ("products", None, "price", "not a number", "NaN"),
+        ("products", None, "price", "not a number", "Infinity"),
         ("products", None, "product_id", "missing", "2"),
         ("products", None, "product_id", "missing", "2"),
     ]

@@ -42,7 +42,7 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
         for name, table in SOURCE_TABLES.items():
             opened.execute(f"create table _staged_{name} ({staged_columns(table)})")
             for column in TABLES[table.target].ids:
-                opened.keep_as_text(name, column)
+                opened.store.keep_as_text(name, column)
         yield opened
 
 

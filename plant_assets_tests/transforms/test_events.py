@@ -47,11 +47,10 @@ def int_events(
     items: Sequence[Row] = (),
     versions: Sequence[Row] = (),
     zone: Calendar = UTC,
-    has_order_items: bool = True,
 ) -> list[Row]:
     offsets = zone.offsets(at("2021-01-01"), at("2022-01-01"))
     tables = (table(name) for name in ("raw_events", "raw_order_items", "product_snapshots"))
-    expr = events_with_products(*tables, offsets, has_order_items)
+    expr = events_with_products(*tables, offsets)
     return ENGINE.rows("int_events", expr, raw_events=events, raw_order_items=items, product_snapshots=versions)
 
 
@@ -76,9 +75,30 @@ def test_a_checkout_and_a_shipment_have_a_row_per_product_of_the_order(stage: st
 
 
 @pytest.mark.parametrize("stage", ["page_view", "checkout", "package_shipped"])
-def test_in_a_store_without_order_items_every_event_has_its_own_product(stage: str) -> None:
-    rows = int_events([event("e1", stage, order_id="o1", product_id="fern")], has_order_items=False)
-    assert picked(rows, "event_id", "order_id", "product_id") == [("e1", "o1", "fern")]
+@pytest.mark.parametrize("order_id", [None, "o9"], ids=["no order", "an unknown order"])
+def test_an_event_without_items_keeps_the_product_that_it_names(stage: str, order_id: str | None) -> None:
+    rows = int_events([event("e1", stage, order_id=order_id, product_id="palm")], FERN_AND_MOSS)
+    assert picked(rows, "event_id", "order_id", "product_id") == [("e1", order_id, "palm")]
+
+
+@pytest.mark.parametrize("stage", ["checkout", "package_shipped"])
+def test_the_orders_items_come_before_the_product_that_the_event_names(stage: str) -> None:
+    rows = int_events([event("e1", stage, order_id="o1", product_id="palm")], FERN_AND_MOSS)
+    assert picked(rows, "event_id", "product_id") == [("e1", "fern"), ("e1", "moss")]
+
+
+def test_each_event_finds_its_product_on_its_own() -> None:
+    events = [
+        event("of items", "checkout", order_id="o1", product_id="palm"),
+        event("of its own", "checkout", product_id="palm"),
+        event("of nothing", "checkout", order_id="o9"),
+    ]
+    rows = int_events(events, [{"order_id": "o1", "product_id": "fern"}])
+    assert picked(rows, "event_id", "product_id") == [
+        ("of items", "fern"),
+        ("of its own", "palm"),
+        ("of nothing", None),
+    ]
 
 
 def test_an_unknown_order_is_one_row_without_a_product() -> None:
@@ -88,11 +108,6 @@ def test_an_unknown_order_is_one_row_without_a_product() -> None:
 
 def test_a_checkout_without_an_order_is_one_row_without_a_product() -> None:
     assert picked(int_events([event("e1", "checkout")], FERN_AND_MOSS), "event_id", "product_id") == [("e1", None)]
-
-
-def test_a_checkouts_own_product_is_not_its_product() -> None:
-    rows = int_events([event("e1", "checkout", product_id="palm")])
-    assert picked(rows, "product_id") == [None]
 
 
 def test_a_view_that_names_an_order_keeps_its_own_product_and_one_row() -> None:

@@ -6,7 +6,14 @@ from functools import partial
 from plant_assets.ingest.audit import Replaced, account, has_rejected
 from plant_assets.ingest.diff import FileDiff
 from plant_assets.ingest.strategies.base import Listing, UnpartitionedLoad
-from plant_assets.ingest.validation import RowCounts, reject_duplicates, reject_intervals, reject_overlaps
+from plant_assets.ingest.validation import (
+    RowCounts,
+    add_quantities,
+    merge_lines,
+    reject_duplicates,
+    reject_intervals,
+    reject_overlaps,
+)
 from plant_assets.sources.base import SourceFile
 
 _OF_STAGED_FILES = "list_contains(?::varchar[], file)"
@@ -81,6 +88,11 @@ class ReplaceOrAppendLoad(UnpartitionedLoad):
 
 class OrderItemsLoad(ReplaceOrAppendLoad):
     """The load of the products of orders, which say which products an event is about."""
+
+    def validate(self) -> None:
+        """Merge the lines of one product in an order."""
+        self._validate_by([partial(merge_lines, self._warehouse)], self._leave_out_again)
+        add_quantities(self._warehouse)
 
     def _first_changed_event(self) -> dt.datetime | None:
         """Return the instant of the earliest stored event whose products the new order items may change."""

@@ -10,12 +10,11 @@ import pandas as pd
 
 from plant_assets.calendar import WEEK
 from plant_assets.contracts import STAGES, TABLES, THE_WEEK, UNTIL_WEEK
+from plant_assets.readers.weeks import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL, is_stock_observed, noted_instant
 from plant_assets.warehouse.marts import Marts
 
 DATES_WEEKS = 8
 MOST_FLUCTUATING = 20
-# What publishing notes of the instants that the marts speak of, by the names of the facts.
-AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL = "as_of", "events_until", "observed_until"
 
 COUNTS = ", ".join(STAGES)
 
@@ -42,6 +41,7 @@ class Figures:
     as_of: dt.datetime
     events_until: dt.datetime | None
     observed_until: dt.datetime | None
+    is_stock_observed: bool
     is_stock_complete: bool
     stages: tuple[str, ...]
     funnel: Counts
@@ -69,21 +69,12 @@ class Figures:
         return any(self.funnel.values())
 
 
-def weeks_with_figures(marts: Marts) -> list[dt.date]:
-    """Return the weeks that have an event or an inventory, in order."""
-    found = marts.rows(
-        "select distinct week_start_date from (select week_start_date from funnel_by_week"
-        " union all select week_start_date from inventory) order by 1"
-    )
-    return [row[0] for row in found]
-
-
 def read_figures(marts: Marts, week: dt.date) -> Figures:
     """Return the figures of a week that has any."""
     calendar = marts.calendar
     starts_at, ends_at = calendar.starts_at(week), calendar.starts_at(week + WEEK)
-    as_of = _noted(marts, AS_OF) or ends_at
-    events_until, observed_until = _noted(marts, EVENTS_UNTIL), _noted(marts, OBSERVED_UNTIL)
+    as_of = noted_instant(marts, AS_OF) or ends_at
+    events_until, observed_until = noted_instant(marts, EVENTS_UNTIL), noted_instant(marts, OBSERVED_UNTIL)
     until = week + WEEK - dt.timedelta(days=1)
     if as_of < ends_at:
         # Only whole days are compared: the last one is not over.
@@ -100,6 +91,7 @@ def read_figures(marts: Marts, week: dt.date) -> Figures:
         as_of=as_of,
         events_until=events_until,
         observed_until=observed_until,
+        is_stock_observed=is_stock_observed(marts, week),
         is_stock_complete=marts.value(
             "select exists (from inventory where week_start_date = ? and is_complete)", [week]
         ),
@@ -118,11 +110,6 @@ def read_figures(marts: Marts, week: dt.date) -> Figures:
         out_at_end=_out_at_end(marts, week) or 0,
         out_before=_out_at_end(marts, week - WEEK),
     )
-
-
-def _noted(marts: Marts, name: str) -> dt.datetime | None:
-    text = marts.fact(name)
-    return dt.datetime.fromisoformat(text) if text else None
 
 
 def _counts_to(marts: Marts, week: dt.date, until: dt.date) -> Counts:

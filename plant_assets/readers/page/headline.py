@@ -52,7 +52,7 @@ def headline(figures: Figures, calendar: Calendar) -> str:
             step = f"{in_words(largest['from_stage'])} and {in_words(largest['to_stage'])}"
             first += f", and most were lost between {step} ({signless(int(largest['lost']))})"
     moved = int((figures.changes["change"].fillna(0) != 0).sum())
-    if figures.products["inventory"].isna().all():
+    if not figures.is_stock_observed:
         return f"{first}. No stock was observed in it."
     stock = f"The stock of {_products(moved)} changed" if moved else "No product's stock changed"
     out = f"{_products(figures.out_at_end)} {'is' if figures.out_at_end == 1 else 'are'}"
@@ -94,6 +94,8 @@ def big_numbers(figures: Figures) -> list[Big]:
             change = rate_change(*((week["checkout"], week["page_view"]) for week in (against.now, against.before)))
         interval = wilson(part, whole)
         found.append(Big("Purchase rate", share(part, whole).text, change, between(interval) if interval else ""))
+    if not figures.is_stock_observed:
+        return [*found, Big("Products out of stock", "not observed", "")]
     before = figures.out_before
     change = "" if before is None else count_change(figures.out_at_end, before)
     found.append(Big("Products out of stock", signless(figures.out_at_end), change))

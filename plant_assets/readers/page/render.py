@@ -18,7 +18,8 @@ import platformdirs
 
 from plant_assets.atomic import write_atomically
 from plant_assets.calendar import WEEK, Calendar
-from plant_assets.readers.page.figures import Figures, read_figures, weeks_with_figures
+from plant_assets.readers.page.figures import Figures, read_figures
+from plant_assets.readers.weeks import weeks_until_latest, weeks_with_figures
 from plant_assets.settings import Settings
 from plant_assets.warehouse.marts import Marts
 
@@ -61,12 +62,11 @@ def write_pages(
 ) -> dict[dt.date, Path]:
     """Write the pages of those weeks that have figures; where they are.
 
-    With the latest, the last week with figures is written too, also as `latest.html`.
+    With the latest, the latest week is written too, also as `latest.html`.
     """
-    known = weeks_with_figures(marts)
-    last = known[-1:] if with_latest else []
+    last = weeks_until_latest(marts)[-1:] if with_latest else []
     written = {}
-    for week in sorted({*weeks, *last} & set(known)):
+    for week in sorted({*weeks, *last} & set(weeks_with_figures(marts))):
         text = render(settings, read_figures(marts, week), checks, publisher)
         written[week] = page_path(settings, week)
         write_atomically(written[week], text)

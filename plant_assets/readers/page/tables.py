@@ -50,7 +50,7 @@ def funnel_table(figures: Figures) -> PageTable:
                 share(now[stage], now[earlier]) if earlier else Cell(None, NONE),
                 share(now[stage], now["page_view"]),
                 interval_cell(wilson(now[stage], now["page_view"]) if earlier else None),
-                count(now[earlier] - now[stage]) if earlier else Cell(None, NONE),
+                _lost(now[earlier] - now[stage]) if earlier else Cell(None, NONE),
                 *([count(against.now[stage] if against else None)] if figures.is_running else []),
                 count(against.before[stage] if against else None),
                 count(whole[stage]),
@@ -76,6 +76,11 @@ def funnel_table(figures: Figures) -> PageTable:
         Column("overall_percent_all_weeks", "Of their page views"),
     )
     return PageTable("funnel", "Funnel", columns, rows)
+
+
+def _lost(sessions: int) -> Cell:
+    """Sessions lost at a step; a later stage that is larger has more."""
+    return Cell(sessions, f"{-sessions:,} more") if sessions < 0 else count(sessions)
 
 
 def dates_table(figures: Figures) -> PageTable:

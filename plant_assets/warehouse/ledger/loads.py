@@ -102,13 +102,15 @@ class Loads:
     def replace_load(
         self, table: str, is_replaced: str, parameters: Sequence[object], counts: str, run_id: str
     ) -> None:
-        """Replace the accounts of a load by `counts`, a query of bucket, file, content hash and the four row counts.
+        """Replace the accounts of a load by `counts`, a query of bucket, file, content hash and the row counts.
 
         `is_replaced` is a condition on bucket and file.
         """
         self._connection.execute(f"delete from _loads where source_table = ? and ({is_replaced})", [table, *parameters])
         self._connection.execute(
-            f"insert into _loads select ?, *, ?, ? from ({counts})", [table, self.next_write_number(), run_id]
+            "insert into _loads by name select $table as source_table, *, $number as write_number, $run_id as run_id"
+            f" from ({counts})",
+            {"table": table, "number": self.next_write_number(), "run_id": run_id},
         )
 
     def loaded_of(self, table: str, files: Sequence[str]) -> dict[tuple[str, str], tuple[int, int]]:
@@ -166,7 +168,7 @@ class Loads:
     def account_observation(self, observed_at: dt.datetime, file: str, digest: str, rows: int, run_id: str) -> None:
         """Account for an observation all of whose rows are loaded."""
         self._connection.execute(
-            "insert into _loads values ('products', ?, ?, ?, ?, ?, 0, 0, ?, ?)",
+            "insert into _loads values ('products', ?, ?, ?, ?, ?, 0, 0, ?, ?, 0)",
             [str(observed_at), file, digest, rows, rows, self.next_write_number(), run_id],
         )
 

@@ -20,6 +20,7 @@ create table if not exists _writes (
     table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
 create table if not exists _event_prices (
     week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
+alter table _loads add column if not exists rows_merged bigint;
 alter table _writes add column if not exists made_with bigint;
 """
 # Published with the marts: what readers say of the run and the store.
@@ -42,7 +43,7 @@ def loads() -> "ibis.Table":
     import ibis
 
     text = ("source_table", "bucket", "file", "content_hash")
-    counts = ("rows_read", "rows_loaded", "rows_dropped", "rows_rejected", "write_number")
+    counts = ("rows_read", "rows_loaded", "rows_merged", "rows_dropped", "rows_rejected", "write_number")
     return ibis.table(dict.fromkeys(text, "string") | dict.fromkeys(counts, "int64"), name="_loads")
 
 
