@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets.doctor.diagnose import diagnose
+from plant_assets.doctor.diagnose import CORRECT, diagnose
 from plant_assets.doctor.found import Diagnosis
 from plant_assets.settings import Settings, read_settings
+from plant_assets.sources.errors import SourceError
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
 from plant_assets_tests.conftest import END
-from plant_assets_tests.loading.stores import AS_OF, Store, csv_text, event, new_store, product
+from plant_assets_tests.loading.stores import AS_OF, Content, Store, csv_text, event, new_store, product
 from plant_assets_tests.test_commands import one_sentence, plant_assets
 
 
@@ -59,7 +60,7 @@ def test_a_source_that_changed_since_is_to_be_run(built: Settings, tmp_path: Pat
 
 def test_a_store_of_clicks(tmp_path: Path) -> None:
     found = diagnosis_of(new_shop(tmp_path), AS_OF)
-    assert found.sections["Configuration"][2:] == [
+    assert found.sections["Configuration"][3:] == [
         ("PLANT_HOME", str(tmp_path / "home")),
         ("mapping", str(tmp_path / "mapping.yaml")),
         ("stages", "page_view, add_to_cart, checkout"),
@@ -107,7 +108,8 @@ def test_what_is_odd(tmp_path: Path) -> None:
         " PLANT_MAPPING says which stages there are",
         "products.csv is not dated: stock has a history from the first run on, as fine as the runs",
         "1 event over a day ahead: refused until then",
-        "1 of 4 rows of events refused, first events.csv, line 5, created_at: not a timestamp",
+        "1 of 4 rows of events refused, first events.csv, line 5, created_at: 'soon' is not a timestamp (instants are"
+        " text like 2026-10-05T09:00:00Z, or as time.format of a mapping says)",
         "there are events before PLANT_START=2021-03-01: they are refused",
     ]
 
@@ -117,6 +119,27 @@ def test_a_store_that_a_run_would_refuse(tmp_path: Path) -> None:
     store.put("events.csv", [event("e1", "2021-03-03"), event("e2", "soon")])
     found = diagnosis_of(store)
     assert "1 of 2 rows of the table events cannot be loaded, more than PLANT_MAX_REJECTED=0.05" in str(found.error)
+    assert found.next_command == "plant-assets doctor --rejected --source 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("products", "problem"),
+    [
+        ({"products/2021-03-09.csv": [product("p1")]}, "has not come yet: mend its name"),
+        ({"products/2021-02-08.csv": [product("p1"), product("p1", inventory="3")]}, "product_id: conflict with line"),
+    ],
+)
+def test_a_run_would_refuse_what_no_row_alone_shows(tmp_path: Path, products: dict[str, Content], problem: str) -> None:
+    store = new_store(tmp_path)
+    store.put("events.csv", [event("e1", "2021-03-03")])
+    for name, content in products.items():
+        store.put(name, content)
+    found = diagnosis_of(store)
+    assert problem in str(found.error)
+    assert "run" not in found.next_command
+    with pytest.raises(SourceError) as caught:
+        store.load()
+    assert str(caught.value) == str(found.error)
 
 
 def test_dbts_history_is_known(tmp_path: Path) -> None:
@@ -143,7 +166,7 @@ def test_a_store_with_other_names_is_told_what_is_found(tmp_path: Path, name: st
     assert found.odd[0].startswith(f"{name} has the columns ")
     assert "user_session" in found.odd[0]
     assert found.odd[2].startswith("a store with other names is read by PLANT_MAPPING, which makes of them: events has")
-    assert found.next_command == "plant-assets doctor --source 'a b'"
+    assert found.next_command == CORRECT
 
 
 def test_columns_that_are_not_found_are_named(tmp_path: Path) -> None:

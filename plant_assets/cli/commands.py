@@ -125,7 +125,8 @@ def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | N
 
 @main.command()
 @store_options
-def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
+@click.option("--rejected", "lists_rejected", is_flag=True, help="List the first ten rejected rows of each reason.")
+def doctor(source: str | None, warehouse: str | None, debug: bool, lists_rejected: bool) -> None:
     """Show what is configured, what the source holds, what is odd, and which command comes next."""
     with one_sentence(debug):
         from plant_assets.cli.runs import now
@@ -137,7 +138,7 @@ def doctor(source: str | None, warehouse: str | None, debug: bool) -> None:
             source = source and settings.source_name
         given = [("--source", source), ("--warehouse", warehouse)]
         options = [part for name, value in given if value for part in (name, value)]
-        found = diagnose(settings, now(), options)
+        found = diagnose(settings, now(), options, lists_rejected)
         odd = [("-", each) for each in found.odd] or [("-", "nothing")]
         for title, lines in [*found.sections.items(), ("Missing or odd", odd)]:
             if lines:

@@ -16,9 +16,15 @@ from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
 from plant_assets.version import versions
 from plant_assets.warehouse.ledger.facts import require_same_store
 
+# What comes next where no command helps.
+CORRECT = "correct this in the source, or in what PLANT_MAPPING says of it (docs/your-own-store.md)"
 
-def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diagnosis:
-    """Look at settings, source and warehouse as of an instant; the next command repeats `options`."""
+
+def diagnose(settings: Settings, as_of: dt.datetime, options: list[str], lists_rejected: bool = False) -> Diagnosis:
+    """Look at settings, source and warehouse as of an instant; the next command repeats `options`.
+
+    With `lists_rejected`, the rejected rows are a section.
+    """
     diagnosis = Diagnosis()
     diagnosis.sections["Configuration"] = _configuration(settings)
     last_change = None
@@ -34,17 +40,19 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str]) -> Diag
         diagnosis.error = error
         diagnosis.odd.append(str(error))
     is_mismatch = bool(diagnosis.error)
+    if lists_rejected:
+        diagnosis.sections["Rejected"] = diagnosis.rejected or [("-", "nothing")]
     if settings.alert_url and not is_known_address(settings.alert_url.get_secret_value()):
         diagnosis.odd.append("PLANT_ALERT_URL is not a URL that Apprise supports, so nobody is told of failed runs")
     published = look_at_warehouse(settings, diagnosis)
     does = "run"
     if isinstance(diagnosis.error, SourceError) or (diagnosis.error and not is_mismatch):
-        does = "doctor"
+        does = "" if lists_rejected or not diagnosis.rejected else "doctor --rejected"
     elif diagnosis.error:
         does = "run --accept-source"
     elif published and (last_change is None or last_change < published):
         does = "answers"
-    diagnosis.next_command = " ".join(["plant-assets", does, *map(shlex.quote, options)])
+    diagnosis.next_command = " ".join(["plant-assets", does, *map(shlex.quote, options)]) if does else CORRECT
     return diagnosis
 
 

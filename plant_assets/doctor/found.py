@@ -3,8 +3,8 @@
 import collections
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Any
 
+from plant_assets.ingest.wording import RejectedRow
 from plant_assets.settings import UsageError
 from plant_assets.sources.errors import SourceError
 
@@ -14,22 +14,26 @@ Lines = list[tuple[str, str]]
 
 @dataclass
 class Diagnosis:
-    """Findings in sections of labels and values. If there is an `error`, a run would end with it."""
+    """Findings in sections of labels and values. If there is an `error`, a run would end with it.
+
+    `rejected` are the first rows of each reason, by their tables; there may be some where a run goes on.
+    """
 
     sections: dict[str, Lines] = field(default_factory=dict)
     odd: list[str] = field(default_factory=list)
+    rejected: Lines = field(default_factory=list)
     next_command: str = ""
     error: SourceError | UsageError | None = None
 
 
 @dataclass
 class Found:
-    """Contents of a table's files; `first_refusal` is file, line, column and reason, `instants` are dbt's."""
+    """Contents of a table's files; `instants` are dbt's."""
 
     files: int
     rows: int = 0
     refused: int = 0
-    first_refusal: tuple[Any, ...] = ()
+    first_refusal: RejectedRow | None = None
     rows_by_file: dict[str, int] = field(default_factory=dict)
     instants: list[dt.datetime] = field(default_factory=list)
 
@@ -43,12 +47,6 @@ class Events:
     sessions: int = 0
     to_come: int = 0
     types: collections.Counter[str] = field(default_factory=collections.Counter)
-
-
-def place_of(table: Found) -> str:
-    """Return the place of the first rejected row, and the reason."""
-    file, line, column, reason = table.first_refusal
-    return f"{', '.join(str(part) for part in (file, line and f'line {line}', column) if part)}: {reason}"
 
 
 def some_of(shown: list[str], count: int) -> str:

@@ -5,10 +5,9 @@ import datetime as dt
 import duckdb
 
 from plant_assets.contracts import STAGES
-from plant_assets.doctor.found import MOST_SHOWN, Events, Found, counted, place_of, some_of
+from plant_assets.doctor.found import MOST_SHOWN, Events, Found, counted, some_of
 from plant_assets.settings import Settings
 from plant_assets.sources.base import Source, SourceFile
-from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
 
@@ -49,25 +48,12 @@ def oddities_of(
     if events.to_come:
         odd.append(f"{counted(events.to_come, 'event')} over a day ahead: refused until then")
     for name, table in found.items():
-        if table.refused:
-            odd.append(f"{table.refused} of {counted(table.rows, 'row')} of {name} refused, first {place_of(table)}")
+        if table.first_refusal:
+            first = table.first_refusal.in_words()
+            odd.append(f"{table.refused} of {counted(table.rows, 'row')} of {name} refused, first {first}")
     if settings.start and events.first and events.first < settings.calendar.starts_at(settings.start):
         odd.append(f"there are events before PLANT_START={settings.start}: they are refused")
     return odd
-
-
-def require_few_refused(settings: Settings, found: dict[str, Found]) -> None:
-    """Check that a run would not reject too much of the source.
-
-    Raises:
-        SourceError: names the table and the first row that was refused.
-    """
-    for name, table in found.items():
-        if table.refused > settings.max_rejected * table.rows:
-            raise SourceError(
-                f"{settings.source_name}: {table.refused} of {table.rows} rows of the table {name} cannot be loaded,"
-                f" more than PLANT_MAX_REJECTED={settings.max_rejected} allows; the first is {place_of(table)}"
-            )
 
 
 def other_names(connection: duckdb.DuckDBPyConnection, source: Source) -> list[str]:

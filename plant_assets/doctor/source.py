@@ -5,14 +5,18 @@
 
 import contextlib
 import datetime as dt
+import logging
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, counted, some_of
-from plant_assets.doctor.oddities import oddities_of, other_names, require_few_refused
+from plant_assets.doctor.oddities import oddities_of, other_names
+from plant_assets.ingest.wording import RejectedRow, rejected_in_words
+from plant_assets.orchestration.jobs import plan_run
 from plant_assets.settings import Settings
 from plant_assets.sources import dbt_snapshot as history
 from plant_assets.sources.base import Source, SourceFile
@@ -21,8 +25,13 @@ from plant_assets.sources.mapping import NONE, StoreMapping
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
 from plant_assets.sql import literal
+from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.store import STAGED
 
+# A run's warnings are about its warehouse.
+_SILENT = logging.getLogger("plant_assets.doctor")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 PORTION_BYTES = 1 << 29
 # The size that a week of a database is taken to have, as nobody knows it before it is read.
 UNKNOWN_BYTES = PORTION_BYTES // 26
@@ -69,10 +78,31 @@ def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime
     lines += _history_in_words(found[HISTORY])
     lines += _observations_in_words(settings, mapping, listed["products"], found["products"])
     diagnosis.odd += oddities_of(settings, mapping, found, events, listed["products"], as_of)
-    require_few_refused(settings, found)
+    _rehearse(settings, as_of, diagnosis)
     changes = [each.modified_ns for files in listed.values() for each in files]
     changes += [settings.mapping.stat().st_mtime_ns] if settings.mapping and mapping.digest else []
     return dt.datetime.fromtimestamp(max(changes) / 1e9, dt.UTC)
+
+
+def _rehearse(settings: Settings, as_of: dt.datetime, diagnosis: Diagnosis) -> None:
+    """Plan a run over the whole source, into a warehouse that is removed at once; note the rows that it rejects.
+
+    Raises:
+        SourceError: a run would refuse the source.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "warehouse.duckdb"
+        tried = settings.model_copy(update={"warehouse": path, "tables": None})
+        with open_warehouse(tried, _SILENT) as warehouse:
+            try:
+                plan_run(warehouse, as_of, _SILENT, extends_sample=False)
+            finally:
+                diagnosis.rejected = [
+                    (name, words)
+                    for name in SOURCE_TABLES
+                    if warehouse.catalog.has(STAGED + name)
+                    for words in rejected_in_words(warehouse, name)
+                ]
 
 
 def _read(
@@ -95,10 +125,11 @@ def _read(
             found.rows_by_file[file] = rows
             found.rows, found.refused = found.rows + rows, found.refused + refused
         if found.refused and not found.first_refusal:
-            found.first_refusal = connection.execute(
-                f"select file, line, column_name, reason from {staged} where reason is not null"
+            first = connection.execute(
+                f"select file, line, column_name, reason, found_text from {staged} where reason is not null"
                 " order by file, line limit 1"
             ).fetchall()[0]
+            found.first_refusal = RejectedRow(*first)
         if name == "events":
             _read_events(connection, events, as_of)
         if name == HISTORY:

@@ -10,7 +10,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from plant_assets.calendar import FAR_FUTURE, WEEK
+from plant_assets.ingest.wording import RejectedRow, first_in_words
 from plant_assets.sources.errors import SourceError
+from plant_assets.sources.instants import OTHER_UNIT
+from plant_assets.sources.mapping import EPOCHS
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, SourceTable
 from plant_assets.warehouse.store import STAGED
 from plant_assets.warehouse.warehouse import Warehouse
@@ -122,7 +125,8 @@ _COUNT_REJECTED = """
 # Known rows are recognised by week and key: prune removes their text.
 _NEWLY_REJECTED = """
     with staged as (
-        select file, line, column_name, reason, week, coalesce(row_key, {key}::varchar) as row_key,
+        select file, line, column_name, reason, found_text, rowid as staged_row, week,
+            coalesce(row_key, {key}::varchar) as row_key,
             row_number() over (partition by week, coalesce(row_key, {key}::varchar)) as copy
         from {staged} where reason not in {not_rejected} and not list_contains($not_yet::varchar[], reason)
     ), known as (
@@ -130,11 +134,17 @@ _NEWLY_REJECTED = """
         from rejected_rows where source_table = $source_table and list_contains($parts::varchar[], file)
             and not list_contains($not_yet::varchar[], reason)
     )
-    select count(*), min((file, line, column_name, reason)) from staged where not exists (
+    select count(*), min((file, line, column_name, reason, found_text, staged_row)) from staged where not exists (
         select 1 from known where known.week_start_date is not distinct from staged.week
             and known.row_key is not distinct from staged.row_key and known.copy = staged.copy
     )
 """
+
+
+_UNITS = """
+    select epoch_unit, min(file) from {staged} where epoch_unit is not null group by epoch_unit order by epoch_unit
+"""
+_UNIT_WORDS = {OTHER_UNIT: "no instant from 2000 to 2100"}
 
 
 class RejectedLoad(SourceError):
@@ -268,6 +278,21 @@ def find_too_few_products(
 # Loads
 
 
+def require_one_unit(warehouse: Warehouse, source: str, table: str) -> None:
+    """Check that the numbers that are read as instants by themselves are in one unit.
+
+    Raises:
+        SourceError: names the units, each with a file that has it.
+    """
+    units = warehouse.rows(_UNITS.format(staged=STAGED + table))
+    if len(units) > 1:
+        said = " and ".join(f"{_UNIT_WORDS.get(unit, unit)} ({file})" for unit, file in units)
+        raise SourceError(
+            f"{source}: created_at of the table {table} holds numbers as {said}: give time.format in PLANT_MAPPING,"
+            f" one of {', '.join(EPOCHS)}"
+        )
+
+
 def require_enough_rows(source: str, least: float, counts: Iterable[RowCounts]) -> None:
     """Reject a load that leaves much less of a table, or of a week of it, than the load before.
 
@@ -311,9 +336,7 @@ def require_few_rejected(
     read -= rejected - newly
     if newly <= most * read:
         return
-    file, line, column, reason = first
-    place = ", ".join(str(part) for part in (file, line and f"line {line}", column) if part)
     raise RejectedLoad(
         f"{source}: {newly} of {read} rows of the table {table} cannot be loaded, more than"
-        f" PLANT_MAX_REJECTED={most} allows; the first is {place}: {reason}"
+        f" PLANT_MAX_REJECTED={most} allows; the first is {first_in_words(warehouse, table, RejectedRow(*first))}"
     )

@@ -14,8 +14,9 @@ import duckdb
 
 from plant_assets.calendar import Calendar
 from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, STAGES, TABLES, TEXT
+from plant_assets.sources import instants
 from plant_assets.sources.errors import NotUuids
-from plant_assets.sources.mapping import Stage, Time
+from plant_assets.sources.mapping import EPOCHS, Stage, Time
 from plant_assets.sources.tables import HISTORY, ReadTable
 from plant_assets.sql import literal
 
@@ -34,11 +35,17 @@ def insert_typed(
         prefix: the start of the engine's file names, which is cut off.
     """
     # dbt writes instants in its own warehouse's form: the mapping's form is that of the store.
-    typed, problems, texts, time = [], [], "", Time() if table.name == HISTORY else table.mapping.time
+    typed, problems, texts, reads, numbers, clocks, unit = [], [], "", "", "", "", ""
+    time = Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
         texts += f", {_text(types[name], name, table.no_value(name))} as text_{name}"
+        if kind == INSTANT:
+            reads += f", {instants.read_text(types[name], name)} as read_{name}"
+            numbers += f", {instants.read_number(name)} as number_{name}"
+            if name == "created_at" and not time.format:
+                unit = f", {instants.unit_of(name)} as epoch_unit"
         if kind == INSTANT and time != Time():
-            texts += f", {_clock(types[name], name, time)}"
+            clocks += f", {_clock(types[name], name, time)}"
             typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
         elif name == "event_type" and table.mapping.event_types is not None:
             typed.append(f"{_stage(f'text_{name}', table.mapping.event_types)} as typed_{name}")
@@ -58,6 +65,10 @@ def insert_typed(
     )
     columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
     reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
+    given = " ".join(
+        f"when '{name}' then {_given(name, types[name], raw_text)}"
+        for name in dict.fromkeys(name for _is_wrong, name, _reason in problems)
+    )
     week = _week_of(calendar, "typed_created_at") if table.name == "events" else "null"
     is_dated = "observed_at" in TABLES[table.table.target].names
     observed_at, key = "staged_at" if is_dated else "null", f"typed_{table.table.key[-1]}"
@@ -66,10 +77,14 @@ def insert_typed(
         f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
         f" {week} as week, substr(filename, {len(prefix) + 1}) as file, line, column_name, reason,"
         f" if(reason is null, null, {key}) as row_key,"
-        f" if(reason is null and line is null, null, {raw_text}) as raw_text from ("
+        f" if(reason is null and line is null, null, {raw_text}) as raw_text,"
+        f" if(reason is null, null, case column_name {given} end) as found_text"
+        f"{unit} from ("
         f"select *, case when refused is not null then null {columns} end as column_name,"
         f" case when refused is not null then refused {reasons} end as reason from ("
-        f"select *, {', '.join(typed)} from (select *{texts} from ({select}) {paths})))"
+        f"select *, {', '.join(typed)} from (select *{clocks} from (select *{numbers} from"
+        # A level for each, as the engine evaluates a column of the same level again at each use.
+        f" (select *{reads} from (select *{texts} from ({select}) {paths}))))))"
     )
 
 
@@ -149,15 +164,16 @@ _WITH_OFFSET = r":[0-9]{2}([.][0-9]+)?\s*([A-Za-z]|[+-][0-9]).*$"
 def _clock(source_type: str, name: str, time: Time) -> str:
     """Return the SQL of two columns: `clock_`, a value's time as written, and `is_utc_`, whether that is UTC."""
     text = f"text_{name}"
-    clock, is_utc = f"try_cast({text} as timestamptz) at time zone 'UTC'", f"regexp_matches({text}, '{_WITH_OFFSET}')"
-    if source_type in _WITH_ZONE:
-        clock, is_utc = f"{name}::timestamptz at time zone 'UTC'", "true"
+    clock = f"coalesce(read_{name}, {instants.of_number(name)})"
+    is_utc = f"(read_{name} is null or regexp_matches({text}, '{_WITH_OFFSET}'))"
+    if source_type in instants.WITH_ZONE:
+        clock, is_utc = f"read_{name}", "true"
     elif source_type.startswith(("TIMESTAMP", "DATE")):
-        clock, is_utc = f"try_cast({name} as timestamp)", "false"
+        clock, is_utc = f"read_{name}", "false"
+    elif time.format in EPOCHS:
+        clock, is_utc = instants.of_unit(name, time.format), "true"
     elif time.format:
-        clock, is_utc = f"try_strptime({text}, {literal(time.format)})", "false"
-        if "%z" in time.format or "%Z" in time.format:
-            clock, is_utc = f"{clock} at time zone 'UTC'", "true"
+        clock, is_utc = instants.of_format(text, time.format)
     return f"{clock} as clock_{name}, {is_utc} as is_utc_{name}"
 
 
@@ -168,8 +184,14 @@ def _stage(text: str, stages: dict[str, Stage]) -> str:
     return f"case {text} {cases} {others} else {text} end"
 
 
-_WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 _NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number", FLAG: "not true or false"}
+
+
+def _given(name: str, source_type: str, raw_text: str) -> str:
+    """Return the SQL of a value as it was given; instants that the engine cannot hold are only in the row's text."""
+    if source_type.startswith(("TIMESTAMP", "DATE")):
+        return f"json_extract_string({raw_text}, '$.{name}')"
+    return f"{name}::varchar"
 
 
 # Types of which no value is a word.
@@ -183,7 +205,7 @@ def _text(source_type: str, name: str, no_value: Sequence[str]) -> str:
         return f"nullif({text}, '')"
     words, longest = ", ".join(map(literal, ("", *no_value))), max(len(word.encode()) for word in no_value)
     # The length comes first: it costs a fraction of the comparisons, and few values are as short as a word.
-    return f"case when strlen({text}) <= {longest} and {text} in ({words}) then null else {text} end"
+    return f"case when strlen({text}) > {longest} then {text} when {text} in ({words}) then null else {text} end"
 
 
 def _typed(kind: str, source_type: str, name: str) -> str:
@@ -198,13 +220,10 @@ def _typed(kind: str, source_type: str, name: str) -> str:
     if kind == COUNT:
         is_whole = f"regexp_full_match({text}, '\\s*[+-]?[0-9]+([.]0*)?\\s*')"
         return f"if({is_whole}, try_cast({text} as bigint), null)"
-    if source_type in _WITH_ZONE:
-        instant = f"{name}::timestamptz at time zone 'UTC'"
-    elif source_type.startswith(("TIMESTAMP", "DATE")):
-        instant = f"try_cast({name} as timestamp)"
-    else:
-        instant = f"try_cast({text} as timestamptz) at time zone 'UTC'"
+    instant = f"coalesce(read_{name}, {instants.of_number(name)})" if name == "created_at" else f"read_{name}"
     if name == "dbt_valid_to":
         # Some adapters write an open end as the last possible instant, or as infinity.
         instant = f"least({instant}, timestamp '9999-12-31')"
-    return f"if({instant} between timestamp '1970-01-01' and timestamp '9999-12-31', {instant}, null)"
+    # Writers of no instant write 0, the first instant of 1970.
+    is_known = f"{instant} > timestamp '1970-01-01' and {instant} <= timestamp '9999-12-31'"
+    return f"if({is_known}, {instant}, null)"

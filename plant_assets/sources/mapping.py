@@ -37,6 +37,8 @@ NONE = "none"
 NULL_WORDS = ("NULL", "null", "\\N", "NaN", "nan", "NA", "N/A", "None")
 # Limits far above any real mapping: YAML is slow to read, and a few lines of aliases can expand to billions of nodes.
 MOST_BYTES, MOST_THINGS = 1_000_000, 100_000
+# Numbers since 1970, by their unit; how many of them are a second.
+EPOCHS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 # A column of events that is read only if products are made from events.
 PRICE_OF_EVENT = "price"
 
@@ -67,12 +69,18 @@ class Time(_Section):
     def _names_an_instant(cls, value: str | None) -> str | None:
         instant = dt.datetime(2001, 12, 31, tzinfo=dt.UTC)
         try:
-            if value is None or dt.datetime.strptime(instant.strftime(value), value).date() == instant.date():
+            if (
+                value is None
+                or value in EPOCHS
+                or dt.datetime.strptime(instant.strftime(value), value).date() == instant.date()
+            ):
                 return value
         except (ValueError, re.error):
             # A directive that is given twice makes strptime build an invalid pattern.
             pass
-        raise ValueError("a format of strptime that names year, month and day, like %d.%m.%Y %H:%M:%S")
+        raise ValueError(
+            f"a format of strptime that names year, month and day, like %d.%m.%Y %H:%M:%S; or {', '.join(EPOCHS)}"
+        )
 
     _known_zone = field_validator("zone")(known_zone)
 

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import itertools
+import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -139,6 +140,14 @@ def json_records(source_file: SourceFile) -> Iterator[Record]:
 
 def _replaced(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def named_fields(source_file: SourceFile, raw_text: str) -> dict[str, str | None]:
+    """Return the fields of a row's text by the names that its file gives them."""
+    if not source_file.extension.startswith("csv"):
+        return {name: None if value is None else str(value) for name, value in json.loads(raw_text).items()}
+    fields = next(csv.reader(io.StringIO(raw_text, newline="")))
+    return dict(zip(header_of(source_file), fields, strict=False))
 
 
 def has_bad_bytes(text: str) -> bool:
