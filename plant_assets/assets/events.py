@@ -8,9 +8,9 @@ import dagster as dg
 import ibis
 
 from plant_assets.calendar import Weeks, weeks_between
+from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.load import Load
 from plant_assets.ingest.moves import yielding_weeks
-from plant_assets.ingest.validation import RejectedLoad
 from plant_assets.orchestration.metadata import stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import (
     as_of,

@@ -4,10 +4,10 @@ import datetime as dt
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.ingest.audit import weeks_rejected
+from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.events import EventsLoad
 from plant_assets.ingest.strategies.observations import ObservationsLoad
-from plant_assets.ingest.validation import RejectedLoad
 
 
 class StoreWeeks:

@@ -10,13 +10,13 @@ from functools import partial
 
 from plant_assets.calendar import Weeks
 from plant_assets.ingest.due import StoreWeeks
+from plant_assets.ingest.limits import require_enough_rows, require_few_rejected
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.base import TableLoad, UnpartitionedLoad
 from plant_assets.ingest.strategies.events import EventsLoad
 from plant_assets.ingest.strategies.made import MadeObservations
 from plant_assets.ingest.strategies.observations import ObservationsLoad, ReadObservations
 from plant_assets.ingest.strategies.whole import HistoryLoad, OrderItemsLoad, ReplaceOrAppendLoad
-from plant_assets.ingest.validation import require_enough_rows, require_few_rejected
 from plant_assets.ingest.weeks import LoadWeeks
 from plant_assets.sources.base import Source
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES

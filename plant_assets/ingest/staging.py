@@ -9,8 +9,11 @@ from functools import partial
 
 from plant_assets.contracts import TABLES
 from plant_assets.ingest.diff import FileDiff
+from plant_assets.ingest.limits import require_one_unit
 from plant_assets.ingest.reading import Reading
-from plant_assets.ingest.validation import NOT_REJECTED, require_one_unit
+from plant_assets.ingest.validation import (
+    NOT_REJECTED,
+)
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import NotUuids

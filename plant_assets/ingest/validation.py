@@ -1,7 +1,7 @@
-"""Which staged rows cannot be loaded, and which loads must not be written. A rule is a function.
+"""Rules on rows: each is a function that gives the staged rows that it rejects their reason.
 
-A rule on rows gives each row that it rejects its reason, in the staged table. A rule on loads raises `RejectedLoad`.
-Reasons that need only the row itself, like a value of the wrong type, are in `sources/conform.py`.
+Reasons that need only the row itself, like a value of the wrong type, are in `sources/conform.py`; rules on whole loads
+are in `limits.py`.
 """
 
 import bisect
@@ -10,11 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from plant_assets.calendar import FAR_FUTURE, WEEK
-from plant_assets.ingest.wording import RejectedRow, first_in_words
-from plant_assets.sources.errors import SourceError
-from plant_assets.sources.instants import OTHER_UNIT
-from plant_assets.sources.mapping import EPOCHS
-from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, SourceTable
+from plant_assets.sources.tables import HISTORY, SourceTable
 from plant_assets.warehouse.store import STAGED
 from plant_assets.warehouse.warehouse import Warehouse
 
@@ -26,8 +22,6 @@ NOT_REJECTED = "('duplicate', 'merged')"
 # Reasons that say nothing about the source's quality: later runs look at these rows again.
 NOT_YET = ("future", "before_start", "too_few_products")
 KEYS_AT_ONCE = 60_000_000
-# If fewer rows than this are missing, that is no sign of a damaged source.
-FEWEST_MISSING = 20
 
 _HASHED_TWICE = """
     insert into hashed_twice
@@ -117,38 +111,6 @@ _REJECT_OVERLAPS = f"""
         from {STAGED}{HISTORY} where reason is null
     ) as versions where {STAGED}{HISTORY}.rowid = staged_row and next_at < coalesce(ends_at, 'infinity')
 """
-_COUNT_REJECTED = """
-    select count(*), count(*) filter (
-        where reason not in {not_rejected} and not list_contains($not_yet::varchar[], reason)
-    ) from {staged}
-"""
-# Known rows are recognised by week and key: prune removes their text.
-_NEWLY_REJECTED = """
-    with staged as (
-        select file, line, column_name, reason, found_text, rowid as staged_row, week,
-            coalesce(row_key, {key}::varchar) as row_key,
-            row_number() over (partition by week, coalesce(row_key, {key}::varchar)) as copy
-        from {staged} where reason not in {not_rejected} and not list_contains($not_yet::varchar[], reason)
-    ), known as (
-        select week_start_date, row_key, row_number() over (partition by week_start_date, row_key) as copy
-        from rejected_rows where source_table = $source_table and list_contains($parts::varchar[], file)
-            and not list_contains($not_yet::varchar[], reason)
-    )
-    select count(*), min((file, line, column_name, reason, found_text, staged_row)) from staged where not exists (
-        select 1 from known where known.week_start_date is not distinct from staged.week
-            and known.row_key is not distinct from staged.row_key and known.copy = staged.copy
-    )
-"""
-
-
-_UNITS = """
-    select epoch_unit, min(file) from {staged} where epoch_unit is not null group by epoch_unit order by epoch_unit
-"""
-_UNIT_WORDS = {OTHER_UNIT: "no instant from 2000 to 2100"}
-
-
-class RejectedLoad(SourceError):
-    """Too many rows of a table are rejected, or weeks would have to change that this run does not do."""
 
 
 @dataclass(frozen=True)
@@ -158,23 +120,6 @@ class Observation:
     observed_at: dt.datetime
     file: str
     products: int
-
-
-@dataclass(frozen=True)
-class RowCounts:
-    """How many rows of a table, or of a week of it, were loaded before, and how many this load would leave.
-
-    `is_listed` says whether the source has the table.
-    """
-
-    table: str
-    week: dt.date | None
-    before: int
-    now: int
-    is_listed: bool
-
-
-# Rows
 
 
 def reject_duplicates(warehouse: Warehouse, table: SourceTable, column: str | None, first: str | None = None) -> None:
@@ -273,70 +218,3 @@ def find_too_few_products(
         else:
             accepted.insert(place, each)
     return rejected
-
-
-# Loads
-
-
-def require_one_unit(warehouse: Warehouse, source: str, table: str) -> None:
-    """Check that the numbers that are read as instants by themselves are in one unit.
-
-    Raises:
-        SourceError: names the units, each with a file that has it.
-    """
-    units = warehouse.rows(_UNITS.format(staged=STAGED + table))
-    if len(units) > 1:
-        said = " and ".join(f"{_UNIT_WORDS.get(unit, unit)} ({file})" for unit, file in units)
-        raise SourceError(
-            f"{source}: created_at of the table {table} holds numbers as {said}: give time.format in PLANT_MAPPING,"
-            f" one of {', '.join(EPOCHS)}"
-        )
-
-
-def require_enough_rows(source: str, least: float, counts: Iterable[RowCounts]) -> None:
-    """Reject a load that leaves much less of a table, or of a week of it, than the load before.
-
-    Raises:
-        RejectedLoad: names the table, the week and both numbers.
-    """
-    for each in counts:
-        if each.now < least * each.before and each.before - each.now >= FEWEST_MISSING:
-            held = f"the week {each.week} of the table {each.table}" if each.week else f"the table {each.table}"
-            found = f"has {each.now} rows" if each.is_listed else "is gone"
-            raise RejectedLoad(
-                f"{source}: {held} {found} where {each.before} rows were loaded before, less than"
-                f" PLANT_MIN_ROWS={least} allows: restore the rows, or accept the loss for one run by"
-                " `plant-assets run --accept-fewer`"
-            )
-
-
-def require_few_rejected(
-    warehouse: Warehouse, source: str, table: str, parts: Collection[str], read_elsewhere: int
-) -> None:
-    """Reject a load of which too large a share of a table's rows is rejected.
-
-    Args:
-        warehouse: that holds the staged rows.
-        source: the source's name.
-        table: the source table's name.
-        parts: files that are read again without the rest of the table; what was rejected of them before does not count.
-        read_elsewhere: the rows that were read, and are no longer staged.
-
-    Raises:
-        RejectedLoad: names both numbers, and the first of the rejected rows.
-    """
-    most, staged = warehouse.settings.max_rejected, STAGED + table
-    not_yet = {"not_yet": list(NOT_YET)}
-    read, rejected = warehouse.rows(_COUNT_REJECTED.format(staged=staged, not_rejected=NOT_REJECTED), not_yet)[0]
-    read += read_elsewhere
-    if rejected <= most * read:
-        return
-    statement = _NEWLY_REJECTED.format(staged=staged, key=SOURCE_TABLES[table].key[-1], not_rejected=NOT_REJECTED)
-    newly, first = warehouse.rows(statement, not_yet | {"source_table": table, "parts": list(parts)})[0]
-    read -= rejected - newly
-    if newly <= most * read:
-        return
-    raise RejectedLoad(
-        f"{source}: {newly} of {read} rows of the table {table} cannot be loaded, more than"
-        f" PLANT_MAX_REJECTED={most} allows; the first is {first_in_words(warehouse, table, RejectedRow(*first))}"
-    )

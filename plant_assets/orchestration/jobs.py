@@ -8,9 +8,9 @@ import dagster as dg
 
 from plant_assets.calendar import weeks_between
 from plant_assets.dagster_private import UnresolvedAssetJobDefinition
+from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.load import Load
 from plant_assets.ingest.plan import Plan, plan
-from plant_assets.ingest.validation import RejectedLoad
 from plant_assets.instance.liveness import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings

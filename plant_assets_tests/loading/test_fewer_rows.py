@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plant_assets.contracts import PRUNED
-from plant_assets.ingest.validation import RejectedLoad
+from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.warehouse.maintenance import prune
 from plant_assets_tests.loading.stores import LOG, Store, event, new_live_store
 

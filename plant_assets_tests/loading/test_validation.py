@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from plant_assets.contracts import TABLES
+from plant_assets.ingest.limits import RejectedLoad, RowCounts, require_enough_rows, require_few_rejected
 from plant_assets.ingest.validation import (
     Observation,
-    RejectedLoad,
-    RowCounts,
     find_too_few_products,
     note_stored_twins,
     reject_duplicates,
@@ -19,8 +18,6 @@ from plant_assets.ingest.validation import (
     reject_outside,
     reject_overlaps,
     reject_stored,
-    require_enough_rows,
-    require_few_rejected,
 )
 from plant_assets.ingest.weeks import LoadWeeks
 from plant_assets.settings import read_settings

@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from plant_assets.contracts import TABLES
 from plant_assets.ingest.diff import FileDiff, diff_files
+from plant_assets.ingest.limits import RowCounts
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.staging import Staged
-from plant_assets.ingest.validation import COMPARED, RowCounts
+from plant_assets.ingest.validation import (
+    COMPARED,
+)
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.tables import SOURCE_TABLES
 

@@ -7,13 +7,13 @@ from functools import partial
 from plant_assets.calendar import WEEK, Weeks
 from plant_assets.ingest.audit import Replaced, account, weeks_rejected
 from plant_assets.ingest.diff import weeks_as_loaded
+from plant_assets.ingest.limits import RowCounts
 from plant_assets.ingest.moves import has_lost_events, returning_weeks, weeks_of_moves, yielding_weeks
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.base import TableLoad
 from plant_assets.ingest.validation import (
     COMPARED,
     NOT_YET,
-    RowCounts,
     note_stored_twins,
     reject_duplicates,
     reject_outside,

@@ -5,9 +5,9 @@ from functools import partial
 
 from plant_assets.ingest.audit import Replaced, account, has_rejected
 from plant_assets.ingest.diff import FileDiff
+from plant_assets.ingest.limits import RowCounts
 from plant_assets.ingest.strategies.base import Listing, UnpartitionedLoad
 from plant_assets.ingest.validation import (
-    RowCounts,
     add_quantities,
     merge_lines,
     reject_duplicates,
