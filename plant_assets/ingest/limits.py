@@ -1,4 +1,4 @@
-"""Rules on loads: each is a function that raises an error if the load must not be written. Rows have `validation.py`."""
+"""Rules on loads: each function raises an error if a load must not be written. `validation.py` has rules on rows."""
 
 import datetime as dt
 from collections.abc import Collection, Iterable
