@@ -114,6 +114,29 @@ def test_what_is_odd(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("early", "recent", "said"),
+    [
+        (["1999-05-05"], 40, "1 event over a year before all others, the first of 1999-05-05 00:00:00 UTC:"),
+        (
+            ["1999-05-05", "2010-01-01"],
+            40,
+            "2 events over a year before all others, the first of 1999-05-05 00:00:00 UTC:",
+        ),
+        (["1999-05-05"] * 11, 40, None),
+        (["2020-03-02"], 40, None),
+    ],
+)
+def test_few_events_before_a_gap_are_named(tmp_path: Path, early: list[str], recent: int, said: str | None) -> None:
+    store = new_store(tmp_path)
+    instants = [*early, *["2021-03-02 10:00:00"] * recent]
+    store.put("events.csv", [event(f"e{number}", at) for number, at in enumerate(instants)])
+    named = [odd for odd in diagnosis_of(store).odd if "PLANT_START" in odd]
+    leaves = "leaves it out" if len(early) == 1 else "leaves them out"
+    assert named == ([f"{said} PLANT_START=2021-03-01 {leaves}"] if said else [])
+    assert not [odd for odd in diagnosis_of(store.under(start=dt.date(2021, 3, 1))).odd if "over a year" in odd]
+
+
 def test_a_store_that_a_run_would_refuse(tmp_path: Path) -> None:
     store = new_store(tmp_path)
     store.put("events.csv", [event("e1", "2021-03-03"), event("e2", "soon")])

@@ -30,7 +30,7 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         (
             "table:\n  events: clicks",
             1,
-            "table: not known; allowed: tables, columns, constants, event_types, time, nulls",
+            "table: not known; allowed: tables, columns, constants, event_types, time, nulls, ids",
         ),
         ("tables:\n  event: clicks", 2, "tables.event: event is not allowed; allowed: events, products, order_items"),
         ("tables:\n  events: none", 2, "tables.events: a store without events has nothing to read"),
@@ -59,6 +59,8 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
             "constants.events.user_id: is a column already",
         ),
         ("event_types:\n  view: pageview", 2, "event_types.view: pageview is not allowed; allowed: page_view, add_to"),
+        ("ids:\n  product: integer", 2, "ids.product: product is not allowed; allowed: session_id, user_id, order_id"),
+        ("ids:\n  product_id: number", 2, "ids.product_id: number is not allowed; allowed: integer, text or lower"),
         ("event_types: {}", 1, "event_types: dictionary should have at least 1 item"),
         ("event_types:\n  1: page_view", 2, "event_types.1: input should be a valid string"),
         ("time:\n  zone: Berlin", 2, "time.zone: 'Berlin' is not allowed: a name of the IANA time zone database"),

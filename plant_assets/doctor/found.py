@@ -40,13 +40,19 @@ class Found:
 
 @dataclass
 class Events:
-    """Counts and bounds of a source's events."""
+    """Counts and bounds of a source's events; `weeks` has those of each week: number, first and last instant."""
 
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     sessions: int = 0
     to_come: int = 0
     types: collections.Counter[str] = field(default_factory=collections.Counter)
+    weeks: dict[dt.date, tuple[int, dt.datetime, dt.datetime]] = field(default_factory=dict)
+
+    def add_week(self, week: dt.date, number: int, first: dt.datetime, last: dt.datetime) -> None:
+        """Count events of a week, of which other files may hold more."""
+        known, earliest, latest = self.weeks.get(week, (0, first, last))
+        self.weeks[week] = known + number, min(first, earliest), max(last, latest)
 
 
 def some_of(shown: list[str], count: int) -> str:

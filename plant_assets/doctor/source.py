@@ -148,6 +148,9 @@ def _read_events(connection: duckdb.DuckDBPyConnection, events: Events, as_of: d
     events.first = min((at for at in (first, events.first) if at), default=None)
     events.last = max((at for at in (last, events.last) if at), default=None)
     events.to_come += to_come
+    by_week = f"select week, count(*), min(created_at), max(created_at) {good} and week is not null group by week"
+    for week in connection.execute(by_week).fetchall():
+        events.add_week(*week)
     types = connection.execute(f"select event_type, count(*) as events {good} group by 1 order by 2 desc, 1 limit 1000")
     events.types.update(dict(types.fetchall()))
     connection.execute(f"insert into sessions select distinct hash(session_id) {good}")

@@ -38,7 +38,8 @@ def insert_typed(
     typed, problems, texts, reads, numbers, clocks, unit = [], [], "", "", "", "", ""
     time = Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
-        texts += f", {_text(types[name], name, table.no_value(name))} as text_{name}"
+        text = _text(types[name], name, table.no_value(name))
+        texts += f", {_id_in_form(text, table.mapping.id_form(name))} as text_{name}"
         if kind == INSTANT:
             reads += f", {instants.read_text(types[name], name)} as read_{name}"
             numbers += f", {instants.read_number(name)} as number_{name}"
@@ -192,6 +193,13 @@ def _given(name: str, source_type: str, raw_text: str) -> str:
     if source_type.startswith(("TIMESTAMP", "DATE")):
         return f"json_extract_string({raw_text}, '$.{name}')"
     return f"{name}::varchar"
+
+
+def _id_in_form(text: str, form: str | None) -> str:
+    """Return the SQL of an id in the form that makes ids one which differ in it only."""
+    if form == "integer":
+        return f"regexp_replace({text}, '^0*([0-9]+)([.]0*)?$', '\\1')"
+    return f"lower({text})" if form == "lower" else text
 
 
 # Types of which no value is a word.

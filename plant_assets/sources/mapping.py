@@ -43,6 +43,8 @@ EPOCHS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_
 PRICE_OF_EVENT = "price"
 
 TableName = Literal["events", "products", "order_items", "orders", "products_snapshot"]
+IdName = Literal["session_id", "user_id", "order_id", "product_id"]
+IdForm = Literal["integer", "text", "lower"]
 Stage = Literal["page_view", "add_to_cart", "checkout", "package_shipped"]
 # Names are quoted in SQL. A quote inside a name would need another rule for each file format.
 FileStem = Annotated[str, StringConstraints(pattern=r"""^[^."'\\/\x00-\x1f][^"'\\/\x00-\x1f]*$""")]
@@ -94,6 +96,7 @@ class StoreMapping(_Section):
     event_types: Annotated[dict[str, Stage], Field(min_length=1)] | None = None
     time: Time = Time()
     nulls: tuple[StrictStr, ...] | None = None
+    ids: dict[IdName, IdForm] = {}
 
     @cached_property
     def digest(self) -> str:
@@ -120,6 +123,10 @@ class StoreMapping(_Section):
     def null_words(self) -> tuple[str, ...]:
         """The words that stand for no value: ours and those that are given; an empty list turns all off."""
         return NULL_WORDS + (self.nulls or ()) if self.nulls != () else ()
+
+    def id_form(self, name: str) -> str | None:
+        """Return the form in which the ids of a column are compared; None for those that stay as they are."""
+        return next((form for column, form in self.ids.items() if column == name), None)
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -1,0 +1,55 @@
+"""Ids that differ in form only: as they are, unless the mapping says in which form they are one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plant_assets.cli.runs import Outcome
+from plant_assets_tests.loading.stores import AS_OF, SINGLE, Store, event, product
+from plant_assets_tests.tables import mart_rows
+
+BY_PRODUCT = "select product_id, page_view, checkout from funnel_by_product order by 1"
+
+
+@pytest.fixture
+def store(new_either: Callable[..., Store], tmp_path: Path) -> Store:
+    """Events that write the ids of products and orders as floats, or with zeros before."""
+    (tmp_path / "mapping.yaml").write_text("")
+    store = new_either(products=SINGLE, mapping=tmp_path / "mapping.yaml")
+    store.put(SINGLE, [product("100"), product("Fern-A")])
+    views = [
+        event(text, "2021-03-01 10:00:00", session_id=f"s {text}", product_id=text)
+        for text in ("100", "100.0", "0100", "fern-a")
+    ]
+    bought = event("bought", "2021-03-01 11:00:00", event_type="checkout", order_id="7.0", product_id=None)
+    store.put("events.csv", [*views, bought])
+    store.put("order_items.csv", [{"order_id": "7", "product_id": "100", "quantity": "1"}])
+    return store
+
+
+def test_ids_are_one_in_the_form_that_the_mapping_says(
+    store: Store, tmp_path: Path, refresh: Callable[..., Outcome]
+) -> None:
+    refresh(store.settings, as_of=AS_OF)
+    assert mart_rows(store.settings, BY_PRODUCT) == [("(unknown)", 3, 1), ("100", 1, 0)]
+    (tmp_path / "mapping.yaml").write_text("ids: {product_id: integer, order_id: integer}")
+    refresh(store.settings, as_of=AS_OF)
+    assert mart_rows(store.settings, BY_PRODUCT) == [("(unknown)", 1, 0), ("100", 3, 1)]
+
+
+def test_capitals_are_one_in_lower_case(store: Store, tmp_path: Path, refresh: Callable[..., Outcome]) -> None:
+    (tmp_path / "mapping.yaml").write_text("ids: {product_id: lower}")
+    refresh(store.settings, as_of=AS_OF)
+    assert mart_rows(store.settings, BY_PRODUCT) == [("(unknown)", 2, 1), ("100", 1, 0), ("fern-a", 1, 0)]
+
+
+@pytest.mark.parametrize("new_either", ["files"], indirect=True)
+@pytest.mark.parametrize(
+    ("given", "stored"), [("100.0", "100"), ("000", "0"), ("0.50", "0.50"), ("a01", "a01"), ("007.", "7"), ("-5", "-5")]
+)
+def test_only_whole_numbers_have_the_form_of_integers(store: Store, tmp_path: Path, given: str, stored: str) -> None:
+    (tmp_path / "mapping.yaml").write_text("ids: {product_id: integer}")
+    store.put("events.csv", [event("e", "2021-03-01", product_id=given)])
+    store.load()
+    assert store.rows("select product_id from raw_events") == [(stored,)]
