@@ -20,6 +20,7 @@ create table if not exists _writes (
     table_name varchar, week date, write_number bigint, run_id varchar, written_at timestamp);
 create table if not exists _event_prices (
     week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
+create table if not exists _due (week date, since timestamp, reason varchar);
 alter table _writes add column if not exists made_with bigint;
 """
 # Published with the marts: what readers say of the run and the store.
