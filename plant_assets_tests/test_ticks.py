@@ -11,7 +11,7 @@ import pytest
 from plant_assets.ingest.listed import MOST_BYTES
 from plant_assets.orchestration.jobs import plan_run
 from plant_assets.orchestration.ticks import look
-from plant_assets.settings import Settings
+from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.loading.stores import csv_text, event
@@ -92,6 +92,13 @@ def test_a_tick_reads_no_row_of_a_large_file(files: Settings, folder: Path) -> N
     outlook = look(files, LATER, LOG)
     assert not outlook.is_unreadable
     assert outlook.range == (dt.date(2026, 10, 5), dt.date(2026, 10, 12))
+
+
+def test_the_first_tick_of_a_warehouse_begins_with_the_first_week_of_the_files(
+    small_store: Path, tmp_path: Path
+) -> None:
+    settings = read_settings(source=small_store, warehouse=tmp_path / "w.duckdb")
+    assert look(settings, LATER, LOG).range == (dt.date.fromisoformat(OLD_WEEK), dt.date(2026, 10, 12))
 
 
 @pytest.mark.parametrize("either_once", ["files"], indirect=True)

@@ -59,7 +59,7 @@ def look_ahead(
     Args:
         warehouse: the warehouse.
         as_of: the instant of the run.
-        first_week: the store's first week, as far as it is known.
+        first_week: the first partition, which counts where nothing else tells the store's first week.
         source: the source.
         listed: its files by table; empty for a database, and where they cannot be listed.
     """
@@ -75,7 +75,8 @@ def look_ahead(
     noted = warehouse.ledger.due.weeks()
     holding = [*noted, *(week for week, _file, _content in held | changed)]
     holding += [calendar.week_of(at) for at, _number in observed]
-    first_week = warehouse.settings.start or min([first_week, *holding])
+    is_known = warehouse.settings.first_week is not None or not holding
+    first_week = warehouse.settings.start or min([*([first_week] if is_known else []), *holding])
     last_week = max([week for week in holding if week <= running], default=running)
     known = weeks_between(first_week, max(first_week, last_week))
     due = {week for week, _file, _content in changed}
