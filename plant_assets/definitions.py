@@ -13,6 +13,7 @@ from plant_assets.orchestration.schedules import six_hourly_schedule
 from plant_assets.orchestration.sensors import (
     alert_sensors,
     dead_runs_sensor,
+    due_weeks_sensor,
     late_events_sensor,
     long_runs_sensor,
     stopped_page_sensor,
@@ -51,6 +52,7 @@ def build_defs(
         schedules=[six_hourly_schedule(settings)],
         sensors=[
             late_events_sensor(settings),
+            due_weeks_sensor(settings),
             dead_runs_sensor(settings),
             long_runs_sensor(settings),
             *alert_sensors(settings),

@@ -195,9 +195,7 @@ def test_environment_of_services_is_not_that_of_other_commands(tmp_path: Path) -
     shown = plant_assets("env", PLANT_HOME=str(tmp_path)).stdout
     names = {line.removeprefix("export ").partition("=")[0] for line in shown.splitlines()}
     assert names == {*settings.environment(), "DAGSTER_HOME"}
-    more = {"PYTHONWARNINGS", "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS", "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"}
-    more.add("PLANT_CAPTURE_LOGS")
-    assert set(service_environment(settings)) == names | more
+    assert set(service_environment(settings)) == names | {"PYTHONWARNINGS", "PLANT_CAPTURE_LOGS"}
 
 
 def test_make_takes_a_port() -> None:

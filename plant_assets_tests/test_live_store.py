@@ -4,17 +4,13 @@ import datetime as dt
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 import pytest
 
 from plant_assets.cli.runs import Outcome
-from plant_assets.definitions import build_defs
 from plant_assets.doctor.diagnose import diagnose
-from plant_assets.orchestration.sensors import late_events_sensor
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import END, need
@@ -22,7 +18,6 @@ from plant_assets_tests.postgres import PASSWORD, execute, fill, fill_all
 from plant_assets_tests.tables import contents, rows
 from plant_assets_tests.test_commands import one_sentence, plant_assets
 from plant_assets_tests.test_real_store import AS_OF, STORE
-from plant_assets_tests.test_schedule import tick
 
 # An observation's file is called otherwise.
 ALIKE = "raw_observations"
@@ -108,43 +103,6 @@ def test_a_real_store_has_the_same_tables(tmp_path: Path, database: str, refresh
         assert (outcome.failures, outcome.failed_errors) == ([], [])
     assert rows(live, "select page_view, package_shipped from funnel") == [(578, 335)]
     assert contents(live, without=(ALIKE,)) == contents(files, without=(ALIKE,))
-
-
-@pytest.fixture
-def records() -> Iterator[dg.DagsterInstance]:
-    """Ticks need records that last."""
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-def load_raw(settings: Settings, records: dg.DagsterInstance, request: dg.RunRequest) -> None:
-    """The part of a tick's run that reads the source."""
-    selection = [dg.AssetKey(name) for name in ("raw_events", "raw_products", "raw_observations")]
-    job = build_defs(settings).resolve_job_def("refresh")
-    assert job.execute_in_process(instance=records, tags=request.tags, asset_selection=selection).success
-
-
-def test_a_tick_and_a_late_week(live: Settings, records: dg.DagsterInstance) -> None:
-    """As the daemon does it: the plan reads, then the run reads again."""
-    started = live.model_copy(update={"start": dt.date(2026, 9, 21)})
-    [request] = tick(started, records, END)
-    load_raw(started, records, request)
-    assert rows(live, "select distinct observed_at from raw_products") == [(END,)]
-    add = "insert into events (event_id, session_id, created_at, event_type) values (%s, 's', %s, 'page_view')"
-    execute(str(live.source), add, ["late", "2026-09-25 12:00Z"])
-    # By the sensor's clock more weeks are over.
-    sensor = late_events_sensor(started)
-
-    def look(cursor: str | None) -> Any:
-        repository = build_defs(started).get_repository_def()
-        with dg.build_sensor_context(instance=records, cursor=cursor, repository_def=repository) as context:
-            return sensor.evaluate_tick(context)
-
-    found = look(None)
-    assert found.cursor == str(dt.datetime.now(dt.UTC).date())
-    assert look(found.cursor).skip_message == "the closed weeks of a database are counted once a day"
-    load_raw(started, records, found.run_requests[0])
-    assert rows(live, "select created_at from raw_events where event_id = 'late'") == [(dt.datetime(2026, 9, 25, 12),)]
 
 
 def test_commands_say_what_is_wrong_without_the_password(live: Settings, tmp_path: Path) -> None:

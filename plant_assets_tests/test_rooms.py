@@ -39,7 +39,7 @@ def _texts(node: ast.AST) -> set[str]:
 
 
 def test_the_ledger_has_tables() -> None:
-    assert set(BOOKKEEPING) == {"_meta", "_files", "_loads", "_writes", "_event_prices"}
+    assert set(BOOKKEEPING) == {"_meta", "_files", "_loads", "_writes", "_event_prices", "_due"}
 
 
 def test_only_the_ledger_has_sql_on_its_tables() -> None:

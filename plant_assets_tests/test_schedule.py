@@ -13,23 +13,14 @@ from plant_assets.definitions import build_defs
 from plant_assets.instance.liveness import hold_run
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
+from plant_assets.warehouse.ledger.due import due_path
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests import postgres
 from plant_assets_tests.conftest import END
 from plant_assets_tests.tables import contents, rows
+from plant_assets_tests.ticking import tick
 
 TICK = dt.timedelta(hours=6)
-
-
-def tick(settings: Settings, instance: dg.DagsterInstance, at: dt.datetime) -> list[dg.RunRequest | dg.SkipReason]:
-    defs = build_defs(settings)
-    context = dg.build_schedule_context(
-        instance=instance,
-        scheduled_execution_time=at.replace(tzinfo=dt.UTC),
-        repository_def=defs.get_repository_def(),
-    )
-    data = defs.resolve_schedule_def("every_six_hours").evaluate_tick(context)
-    return list(data.run_requests or []) or [dg.SkipReason(data.skip_message)]
 
 
 def _run(settings: Settings, instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
@@ -120,6 +111,10 @@ def test_the_next_tick_catches_up(
     _extend(living, folder, at)
     for request in tick(living, instance, at):
         assert _run(living, instance, request).success
+    if due_path(living).exists():
+        # The weeks of a database are known once a run has read them.
+        for request in tick(living, instance, at):
+            assert _run(living, instance, request).success
     rebuilt = living.model_copy(update={"warehouse": tmp_path / "rebuilt.duckdb"})
     assert not refresh(rebuilt, as_of=at).failures
     assert contents(living) == contents(rebuilt)

@@ -10,9 +10,10 @@ import ibis
 from plant_assets.calendar import Weeks, weeks_between
 from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.load import Load
-from plant_assets.ingest.moves import yielding_weeks
 from plant_assets.orchestration.metadata import stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import (
+    COUNTED_ON,
+    COUNTS_WEEKS,
     as_of,
     first_week_of,
     is_only_changed,
@@ -55,6 +56,9 @@ def load_source(
 
     if weeks:
         written = load.write_events(weeks, run_id)
+        warehouse.show_due()
+        if COUNTS_WEEKS in context.run.tags:
+            warehouse.ledger.facts.remember(**{COUNTED_ON: str(as_of(context).date())})
         for key, counted in week_metadata(warehouse, "raw_events", weeks):
             context.add_asset_metadata(counted, asset_key="raw_events", partition_key=key)
         yield result("raw_events", written)
@@ -88,13 +92,15 @@ def staged_load(
     if isinstance(warehouse.staged, Load):
         return warehouse.staged
     warehouse.require_store()
-    anew = (weeks.first, weeks.last) if weeks else None
-    source = source_of(warehouse.settings, as_of(context), warehouse.ledger.facts.first_week(), anew)
+    anew, counts_weeks = (weeks.first, weeks.last) if weeks else None, COUNTS_WEEKS in context.run.tags
+    source = source_of(warehouse.settings, as_of(context), warehouse.ledger.facts.first_week(), anew, counts_weeks)
     first_week = first_week_of(warehouse.settings)
     with contextlib.closing(source):
         load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
         load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
         _validate(load, weeks, first_week)
+        if weeks and is_only_changed(context.run):
+            _note_rest(load, weeks, first_week)
     if weeks and load.store_weeks.first() < first_week:
         context.log.warning("the source begins earlier than %s: reload the code location", first_week)
         first_week = load.store_weeks.first()
@@ -103,32 +109,38 @@ def staged_load(
 
 
 def _validate(load: Load, weeks: Weeks | None, first_week: dt.date) -> None:
-    """Validate the rows of the run's weeks.
-
-    If the run is one of several over the weeks that are due, the runs of the other weeks load events that moved there,
-    except where a stored row has to be deleted first.
+    """Validate the rows of the run's weeks; where other weeks have to run as well, note all of them as due.
 
     Raises:
         RejectedLoad: too many rows are rejected, or other weeks have to run as well.
     """
     others = load.validate(weeks.weeks() if weeks else [], first_week)
-    if not load.reading.is_forced:
-        others &= yielding_weeks(load.reading.warehouse)
     if weeks and others:
+        tied = load.store_weeks.tied(first_week)
         while more := load.validate(weeks_between(min(weeks.first, *others), max(weeks.last, *others)), first_week):
             others |= more
-        raise RejectedLoad(_together(weeks, others))
+        reason = "the products were observed then" if others & tied else "an event moved between them"
+        load.reading.warehouse.note_due({*weeks.weeks(), *others}, reason)
+        raise RejectedLoad(_together(weeks, others, reason))
     load.require_enough_good_rows()
 
 
-def _together(weeks: Weeks, others: set[dt.date]) -> str:
+def _note_rest(load: Load, weeks: Weeks, first_week: dt.date) -> None:
+    """Note as due what the run of a tick found to be due besides its weeks, which it can do without them."""
+    rest = load.store_weeks.due(first_week) - set(weeks.weeks())
+    if rest:
+        load.reading.warehouse.note_due(rest, "their source changed")
+        load.reading.log.info("the weeks from %s to %s are due too: the next run does them", min(rest), max(rest))
+
+
+def _together(weeks: Weeks, others: set[dt.date], reason: str) -> str:
     """Return the message about a run whose weeks cannot run without others."""
     first, last = min(weeks.first, *others), max(weeks.last, *others)
     run = str(weeks.first) if weeks.first == weeks.last else str(weeks)
     *named, final = sorted([run, *map(str, others)])
     return (
-        f"the weeks {', '.join(named)} and {final} have to run together, since an event moved between them:"
-        f" run {first}..{last}, or `plant-assets run --weeks {first}..{last}`"
+        f"the weeks {', '.join(named)} and {final} have to run together, since {reason}: the sensor due_weeks requests"
+        f" {first}..{last}, or run `plant-assets run --weeks {first}..{last}`"
     )
 
 

@@ -8,6 +8,8 @@ from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.events import EventsLoad
 from plant_assets.ingest.strategies.observations import ObservationsLoad
+from plant_assets.warehouse.observations import Ahead
+from plant_assets.warehouse.warehouse import Warehouse
 
 
 class StoreWeeks:
@@ -45,20 +47,43 @@ class StoreWeeks:
         """Return the weeks that bring the warehouse up to date with the source; the last one at least."""
         due = self._events.changed_weeks()
         due |= {self._reading.running_week - WEEK * ago for ago in range(self._warehouse.settings.late_weeks + 1)}
-        due |= weeks_rejected(self._warehouse, ["future"])
+        due |= weeks_rejected(self._warehouse, ["future"]) | self._warehouse.ledger.due.weeks()
         known = self.known(first_week)
         return (due | self._behind(known)) & set(known) or {known[-1]}
 
+    def tied(self, first_week: dt.date) -> set[dt.date]:
+        """Return the weeks that have to be run together, because a staged observation is earlier than a stored one."""
+        observed, stored = self._observations.observed(), dict(self._warehouse.ledger.loads.observations())
+        late = [at for at, _number in observed if at not in stored and any(at < other for other in stored)]
+        if not late:
+            return set()
+        before = max((at for at in stored if at < min(late)), default=min(late))
+        since = self._warehouse.calendar.week_of(before)
+        return self._behind([week for week in self.known(first_week) if week >= since])
+
     def _behind(self, weeks: list[dt.date]) -> set[dt.date]:
-        """Return the weeks in which a weekly table was never written, or before what it is made from."""
-        calendar, writes = self._warehouse.calendar, self._warehouse.ledger.writes
-        # An observation bears on the week of the one before it and on all later ones.
-        bearing, before = [], None
-        for at, number in self._observations.observed():
-            bearing.append((calendar.week_of(before or at), number))
-            before = at
-        if self._events.ahead.bears_from:
-            # An observation that no longer counts, or counts again, bears like a new one.
-            bearing.append((self._events.ahead.bears_from, self._warehouse.ledger.loads.next_write_number()))
-        bears = {week: max([by for since, by in bearing if since <= week], default=0) for week in weeks}
-        return writes.stale_weeks(weeks, bears)
+        return weeks_behind(self._warehouse, weeks, self._observations.observed(), self._events.ahead)
+
+
+def weeks_behind(
+    warehouse: Warehouse, weeks: list[dt.date], observed: list[tuple[dt.datetime, int]], ahead: Ahead
+) -> set[dt.date]:
+    """Return the weeks in which a weekly table was never written, or before what it is made from.
+
+    Args:
+        warehouse: the warehouse.
+        weeks: the weeks to look at.
+        observed: the observations that a run counts, in order, each with the number of its write.
+        ahead: what the run leaves out.
+    """
+    calendar, ledger = warehouse.calendar, warehouse.ledger
+    # An observation bears on the week of the one before it and on all later ones.
+    bearing, before = [], None
+    for at, number in observed:
+        bearing.append((calendar.week_of(before or at), number))
+        before = at
+    if ahead.bears_from:
+        # An observation that no longer counts, or counts again, bears like a new one.
+        bearing.append((ahead.bears_from, ledger.loads.next_write_number()))
+    bears = {week: max([by for since, by in bearing if since <= week], default=0) for week in weeks}
+    return ledger.writes.stale_weeks(weeks, bears)

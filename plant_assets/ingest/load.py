@@ -80,7 +80,9 @@ class Load:
     # Validation
 
     def validate(self, weeks: Iterable[dt.date], first_week: dt.date) -> set[dt.date]:
-        """Validate the staged rows of `weeks`; return other weeks to load because an event enters or leaves them.
+        """Validate the staged rows of `weeks`; return other weeks that have to be loaded with them.
+
+        They are those that an event enters or leaves, and those that a late observation of the products bears on.
 
         Raises:
             RejectedLoad: no other week has to be loaded, and too many rows are rejected, or too few are there.
@@ -90,6 +92,7 @@ class Load:
         others = set()
         if self.events.staged.is_read:
             others = self.events.validate(first_week, partial(self.store_weeks.known, first_week))
+            others |= self.store_weeks.tied(first_week) - self.weeks.chosen
         if not others:
             self.require_enough_good_rows()
         return others

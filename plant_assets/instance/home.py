@@ -26,8 +26,6 @@ SETTINGS_FILE = "dagster.yaml"
 LOCATION = "plant_assets.definitions"
 # If the records are in a database: its URL, and the id of the warehouse there.
 RECORDS_FILE = "records.json"
-# Long, because a tick reads new rows of the source before it requests its run.
-TICK_SECONDS = "600"
 # The variable that makes `compute_logs.py` capture output. Services set it.
 CAPTURE = "PLANT_CAPTURE_LOGS"
 
@@ -114,11 +112,5 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables of `dev` and `serve`: `environment`, captured output, time for ticks, no warnings."""
-    return {
-        **environment(settings),
-        CAPTURE: "yes",
-        "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
-        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": TICK_SECONDS,
-        "PYTHONWARNINGS": "ignore",
-    }
+    """Return the variables of `dev` and `serve`: `environment`, captured output, no warnings."""
+    return {**environment(settings), CAPTURE: "yes", "PYTHONWARNINGS": "ignore"}

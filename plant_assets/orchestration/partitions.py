@@ -44,6 +44,8 @@ def range_tags(first: dt.date, last: dt.date) -> dict[str, str]:
 AS_OF = "plant/as_of"
 # The tag of runs over weeks that are due: they load and make only what changed in the source.
 ONLY_CHANGED = "plant/only_changed"
+# The tag of runs that have a database count the events of closed weeks, and the fact that names the day of the last.
+COUNTS_WEEKS, COUNTED_ON = "plant/counts_weeks", "counted_on"
 # The step that reads the source.
 LOAD_STEP = "load_source"
 # The tag of runs of the command line: the command that executes the run.

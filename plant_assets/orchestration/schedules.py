@@ -5,15 +5,18 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from plant_assets.calendar import WEEK
 from plant_assets.instance.liveness import fail_dead_runs
-from plant_assets.orchestration.jobs import REFRESH, plan_run
+from plant_assets.orchestration.jobs import REFRESH
 from plant_assets.orchestration.partitions import first_week_of
-from plant_assets.orchestration.ticks import forget_skipped_ticks, note_skipped_tick, requests_for, run_under_way
+from plant_assets.orchestration.ticks import (
+    forget_skipped_ticks,
+    look,
+    note_skipped_tick,
+    request_for,
+    run_under_way,
+)
 from plant_assets.orchestration.watch import place_of
 from plant_assets.settings import Settings, UsageError
-from plant_assets.sources.errors import SourceError
-from plant_assets.warehouse.open import open_warehouse
 
 
 def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
@@ -36,22 +39,16 @@ def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
             yield dg.SkipReason(reason)
             return
         at = context.scheduled_execution_time.astimezone(dt.UTC).replace(tzinfo=None)
-        start = first_week_of(settings)
-        running = settings.calendar.week_of(at)
         try:
-            with open_warehouse(settings, context.log, wait=False) as warehouse:
-                ranges = plan_run(warehouse, at, context.log).ranges
-        except SourceError as error:
-            # The run meets the same error, and shows it as its failure.
-            context.log.error("%s", error)
-            ranges = [(max(start, running - settings.late_weeks * WEEK), running)]
+            outlook = look(settings, at, context.log, extends_sample=True)
         except UsageError as error:
             note_skipped_tick(settings, context.log, str(error))
             yield dg.SkipReason(str(error))
             return
         forget_skipped_ticks(settings)
-        if ranges[0][0] < start:
+        start = first_week_of(settings)
+        if outlook.range[0] < start:
             context.log.warning("the source begins before %s: reload the code location", start)
-        yield from requests_for(ranges, start, at, at.isoformat())
+        yield from request_for(outlook, start, at, at.isoformat())
 
     return every_six_hours

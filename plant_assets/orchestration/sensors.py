@@ -8,15 +8,14 @@ import dagster as dg
 from plant_assets.calendar import WEEK
 from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page, tell
-from plant_assets.orchestration.jobs import REFRESH, plan_run
+from plant_assets.orchestration.jobs import REFRESH
 from plant_assets.orchestration.partitions import first_week_of
-from plant_assets.orchestration.ticks import requests_for, run_under_way
+from plant_assets.orchestration.ticks import look, request_for, run_under_way
 from plant_assets.orchestration.watch import end_long_runs
 from plant_assets.settings import Settings, UsageError
-from plant_assets.sources.errors import SourceError
-from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.ledger.due import due_path
 
-LATE_EVENTS_EVERY, DEAD_RUNS_EVERY, LONG_RUNS_EVERY = 900, 30, 30
+LATE_EVENTS_EVERY, DUE_WEEKS_EVERY, DEAD_RUNS_EVERY, LONG_RUNS_EVERY = 900, 30, 30, 30
 
 
 def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -35,26 +34,52 @@ def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
             yield dg.SkipReason(f"run {going} is still going")
             return
         at = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
-        if settings.database and context.cursor == str(at.date()):
-            yield dg.SkipReason("the closed weeks of a database are counted once a day")
-            return
         ticks_do = settings.calendar.week_of(at) - settings.late_weeks * WEEK
         try:
-            with open_warehouse(settings, context.log, holder="the sensor late_events", wait=False) as warehouse:
-                planned = plan_run(warehouse, at, context.log, extends_sample=False, counts_weeks=True)
-                changed = planned.load.events.changed_weeks() & set(planned.load.store_weeks.known(planned.first_week))
-                late = {week for week in changed if week < ticks_do}
-                written = warehouse.ledger.loads.next_write_number()
-        except (SourceError, UsageError) as error:
+            outlook = look(settings, at, context.log, holder="the sensor late_events")
+        except UsageError as error:
             yield dg.SkipReason(str(error))
             return
-        context.update_cursor(str(at.date()))
-        if not late:
+        if outlook.is_unreadable or any(week < ticks_do for week in outlook.changed):
+            # By the state: a source that the run rejects is tried again by the next tick, or once it has changed.
+            key = f"late {outlook.state}"
+        elif outlook.counts_weeks:
+            key = f"count on {at.date()}"
+        else:
             yield dg.SkipReason("no closed week differs from what was loaded")
             return
-        yield from requests_for(planned.ranges, first_week_of(settings), at, f"late after write {written}")
+        yield from request_for(outlook, first_week_of(settings), at, key)
 
     return late_events
+
+
+def due_weeks_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Return the sensor that requests the weeks that a run noted as due, once a note."""
+
+    @dg.sensor(
+        name="due_weeks",
+        job_name=REFRESH,
+        minimum_interval_seconds=DUE_WEEKS_EVERY,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests the weeks that a run could not do without others.",
+    )
+    def due_weeks(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        if not due_path(settings).exists():
+            yield dg.SkipReason("no run noted weeks as due")
+            return
+        going = run_under_way(context.instance)
+        if going:
+            yield dg.SkipReason(f"run {going} is still going")
+            return
+        noted_at, at = due_path(settings).read_text(), dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+        try:
+            outlook = look(settings, at, context.log, holder="the sensor due_weeks")
+        except UsageError as error:
+            yield dg.SkipReason(str(error))
+            return
+        yield from request_for(outlook, first_week_of(settings), at, f"due since {noted_at}")
+
+    return due_weeks
 
 
 def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:

@@ -3,19 +3,33 @@
 What a tick decides is in `schedules.py` and `sensors.py`.
 """
 
+import contextlib
 import datetime as dt
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import dagster as dg
 
 from plant_assets.atomic import write_atomically
+from plant_assets.ingest.listed import Outlook, digest_of, look_ahead
 from plant_assets.instance.liveness import STARTED
 from plant_assets.orchestration.alerts import send
 from plant_assets.orchestration.jobs import REFRESH
-from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, range_tags
+from plant_assets.orchestration.partitions import (
+    AS_OF,
+    COUNTED_ON,
+    COUNTS_WEEKS,
+    ONLY_CHANGED,
+    first_week_of,
+    range_tags,
+)
+from plant_assets.sample import store as sample
 from plant_assets.settings import Settings
+from plant_assets.sources.errors import SourceError
+from plant_assets.sources.open import source_of
+from plant_assets.warehouse.open import open_warehouse
 
 # How many ticks may be skipped in a row without an alert.
 MOST_SKIPPED = 1
@@ -34,15 +48,42 @@ def run_under_way(instance: dg.DagsterInstance) -> str | None:
     return min(runs, key=lambda run: run.status not in STARTED).run_id if runs else None
 
 
-def requests_for(
-    ranges: list[tuple[dt.date, dt.date]], start: dt.date, at: dt.datetime, key: str
-) -> Iterator[dg.RunRequest]:
-    """Yield a request per range of weeks, without weeks before `start`, the first partition of this process."""
-    for first, last in ranges:
-        if last >= start:
-            first = max(first, start)
-            tags = {**range_tags(first, last), AS_OF: at.isoformat(), ONLY_CHANGED: "yes"}
-            yield dg.RunRequest(run_key=f"{key} {first}", tags=tags)
+def look(
+    settings: Settings, at: dt.datetime, log: logging.Logger, holder: str = "a tick", extends_sample: bool = False
+) -> Outlook:
+    """Return what a run will have to do, without waiting for the warehouse; write nothing.
+
+    Files that cannot be listed are left to the run, which fails for them as a command would.
+
+    Raises:
+        UsageError: the warehouse is in use, or belongs to another store.
+    """
+    with open_warehouse(settings, log, holder=holder, wait=False) as warehouse:
+        warehouse.require_store()
+        if settings.is_sample and extends_sample:
+            sample.extend(settings.source_path, at)
+        written, start = warehouse.ledger.loads.next_write_number(), first_week_of(settings)
+        with contextlib.closing(source_of(settings, at, warehouse.ledger.facts.first_week())) as source:
+            try:
+                listed = {} if settings.database else source.list_files()
+                found = look_ahead(warehouse, at, start, source, listed)
+            except SourceError as error:
+                log.error("%s", error)
+                found = look_ahead(warehouse, at, start, source, {})
+                found = replace(found, is_unreadable=True, state=digest_of([str(error)]))
+        counted_on = warehouse.ledger.facts.get(COUNTED_ON)
+        is_counted = settings.database is None or counted_on == str(at.date())
+        return replace(found, state=f"{found.state} after write {written}", counts_weeks=not is_counted)
+
+
+def request_for(outlook: Outlook, start: dt.date, at: dt.datetime, key: str) -> Iterator[dg.RunRequest]:
+    """Yield the request of one run over the weeks, without those before `start`, the first one of this process."""
+    first, last = outlook.range
+    if last >= start:
+        tags = {**range_tags(max(first, start), last), AS_OF: at.isoformat(), ONLY_CHANGED: "yes"}
+        if outlook.counts_weeks:
+            tags[COUNTS_WEEKS] = "yes"
+        yield dg.RunRequest(run_key=key, tags=tags)
 
 
 def note_skipped_tick(settings: Settings, log: logging.Logger, reason: str, place: str = "") -> None:

@@ -6,7 +6,7 @@
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import duckdb
@@ -17,6 +17,7 @@ from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets.warehouse.catalog import Catalog
+from plant_assets.warehouse.ledger.due import due_path
 from plant_assets.warehouse.ledger.facts import require_same_store
 from plant_assets.warehouse.ledger.ledger import Ledger
 from plant_assets.warehouse.store import QueryEngine, Since, TableStore, require_shape
@@ -81,6 +82,20 @@ class Warehouse:
                 written = self.store.replace(table, data, weeks)
             self.ledger.writes.record(name, run_id, weeks.weeks() if weeks else None)
         return written
+
+    def note_due(self, weeks: Iterable[dt.date], reason: str) -> None:
+        """Note weeks that a later run has to do."""
+        with self.transaction():
+            self.ledger.due.note(weeks, reason)
+        self.show_due()
+
+    def show_due(self) -> None:
+        """Show by a file whether weeks are due, so that a sensor need not open the warehouse to know."""
+        noted_at = self.ledger.due.noted_at()
+        if noted_at:
+            write_atomically(due_path(self.settings), noted_at.isoformat())
+        else:
+            due_path(self.settings).unlink(missing_ok=True)
 
     def require_store(self) -> None:
         """Refuse to mix two stores in one warehouse.

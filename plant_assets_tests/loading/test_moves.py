@@ -9,12 +9,13 @@ import pytest
 
 from plant_assets.definitions import build_defs
 from plant_assets.orchestration.partitions import range_tags
-from plant_assets_tests.loading.stores import AS_OF, Store, event, rebuilt
+from plant_assets_tests.loading.stores import AS_OF, Store, event, new_store, product, rebuilt
+from plant_assets_tests.ticking import evaluate, tick
 
 EARLIER, BETWEEN, LATER = "2021-02-01", "2021-02-08", "2021-02-15"
 TOGETHER = (
     f"the weeks {EARLIER} and {LATER} have to run together, since an event moved between them:"
-    f" run {EARLIER}..{LATER}, or `plant-assets run --weeks {EARLIER}..{LATER}`"
+    f" the sensor due_weeks requests {EARLIER}..{LATER}, or run `plant-assets run --weeks {EARLIER}..{LATER}`"
 )
 RAW = [dg.AssetKey(name) for name in ("raw_events", "raw_products", "raw_observations", "raw_orders")]
 
@@ -43,8 +44,12 @@ def _range(first: str, last: str) -> dict[str, str]:
 
 @pytest.fixture
 def store(new_either: Callable[..., Store]) -> Store:
-    """Three weeks with two events each."""
-    made = new_either()
+    """Three weeks with two events each, in files or in a database."""
+    return three_weeks(new_either())
+
+
+def three_weeks(made: Store) -> Store:
+    """Load three weeks with two events each."""
     for week in (EARLIER, BETWEEN, LATER):
         made.put(f"events/{week}.csv", [event(f"{week} {hour}", f"{week} {hour}:00") for hour in (10, 11)])
     made.load()
@@ -94,6 +99,55 @@ def test_a_refused_event_that_returns_is_done_with_the_week_that_loses_the_other
 def test_a_week_that_has_nothing_to_do_with_a_move_runs_alone(store: Store) -> None:
     _move(store, EARLIER, LATER)
     assert _run(store, _week(BETWEEN)) is None
+
+
+def test_weeks_that_a_run_could_not_do_alone_are_requested_once_and_done(tmp_path: Path) -> None:
+    store = three_weeks(new_store(tmp_path))
+    _move(store, EARLIER, LATER)
+    with dg.instance_for_test() as records:
+        assert evaluate(store.settings, records, "due_weeks").skip_message == "no run noted weeks as due"
+        assert TOGETHER in str(_run(store, _week(LATER)))
+        before = store.contents()
+        [request] = evaluate(store.settings, records, "due_weeks").run_requests
+        assert (request.tags["plant/weeks"], request.tags["plant/only_changed"]) == (f"{EARLIER}..{LATER}", "yes")
+        # A second run of one of the weeks notes nothing new: the request is the same.
+        assert TOGETHER in str(_run(store, _week(EARLIER)))
+        assert [each.run_key for each in evaluate(store.settings, records, "due_weeks").run_requests] == [
+            request.run_key
+        ]
+        assert store.contents() == before
+        assert _run(store, request.tags) is None
+        assert evaluate(store.settings, records, "due_weeks").skip_message == "no run noted weeks as due"
+    assert store.events() == rebuilt(store, tmp_path / "rebuilt").events()
+
+
+def test_an_event_that_comes_again_half_a_year_earlier_is_done_after_a_tick(tmp_path: Path) -> None:
+    store = three_weeks(new_store(tmp_path, max_rejected=1))
+    store.put("events/first.csv", [event("first", "2020-06-01")])
+    store.load()
+    store.put("events/again.csv", [event(f"{LATER} 10", "2020-06-09")])
+    with dg.instance_for_test() as records:
+        [request] = tick(store.settings, records, AS_OF)
+        assert request.tags["plant/weeks"] == "2020-06-08..2020-06-08"
+        before = store.contents()
+        assert f"the weeks 2020-06-08 and {LATER} have to run together" in str(_run(store, request.tags))
+        assert store.contents() == before
+        [request] = evaluate(store.settings, records, "due_weeks").run_requests
+        assert _run(store, request.tags) is None
+    assert store.events() == rebuilt(store, tmp_path / "rebuilt").events()
+    assert store.events()[f"{LATER} 10"] == "2020-06-09"
+
+
+def test_a_week_that_a_late_observation_bears_on_is_not_run_without_the_others(tmp_path: Path) -> None:
+    store = three_weeks(new_store(tmp_path, products="products/2021-02-02.csv"))
+    store.put("products/2021-02-18.csv", [product("p1", inventory="4"), product("p2")])
+    store.load()
+    store.put("products/2021-02-09.csv", [product("p1", inventory="7"), product("p2")])
+    refused = str(_run(store, _week(BETWEEN)))
+    assert f"{EARLIER}, {BETWEEN} and {LATER} have to run together, since the products were observed then" in refused
+    week = dt.date.fromisoformat(BETWEEN)
+    planned = store.plan(weeks=(week, week))
+    assert planned.ranges == [(dt.date.fromisoformat(EARLIER), dt.date.fromisoformat(LATER))]
 
 
 @pytest.mark.parametrize("alone", [EARLIER, LATER])

@@ -235,6 +235,7 @@ class EventsLoad(TableLoad):
                 ledger.prices.note(replaced)
             is_all = self._weeks.chosen <= written_weeks
             written = warehouse.store.append_staged(self.name, self._table, weeks, may_become=is_all)
+            ledger.due.forget(written_weeks)
             ledger.writes.record(self._table.name, run_id, sorted({*replaced, *added_to}))
         return written
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import duckdb
 
 from plant_assets.calendar import Calendar
+from plant_assets.warehouse.ledger.due import Due
 from plant_assets.warehouse.ledger.facts import Facts
 from plant_assets.warehouse.ledger.loads import Loads
 from plant_assets.warehouse.ledger.prices import Prices
@@ -15,6 +16,7 @@ from plant_assets.warehouse.ledger.writes import Writes
 class Ledger:
     """All bookkeeping of a warehouse, by what it is about."""
 
+    due: Due
     facts: Facts
     loads: Loads
     prices: Prices
@@ -23,4 +25,6 @@ class Ledger:
 
 def open_ledger(connection: duckdb.DuckDBPyConnection, calendar: Calendar) -> Ledger:
     """Return the ledger of the warehouse that a connection uses."""
-    return Ledger(Facts(connection), Loads(connection), Prices(connection), Writes(connection, calendar))
+    return Ledger(
+        Due(connection), Facts(connection), Loads(connection), Prices(connection), Writes(connection, calendar)
+    )

@@ -21,6 +21,7 @@ create table if not exists _writes (
 create table if not exists _event_prices (
     week date, product_id varchar, latest_at timestamp, priced_at timestamp, price decimal(18, 4));
 alter table _loads add column if not exists rows_merged bigint;
+create table if not exists _due (week date, since timestamp, reason varchar);
 alter table _writes add column if not exists made_with bigint;
 """
 # Published with the marts: what readers say of the run and the store.
