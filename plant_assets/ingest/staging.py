@@ -10,7 +10,7 @@ from functools import partial
 from plant_assets.contracts import TABLES
 from plant_assets.ingest.diff import FileDiff
 from plant_assets.ingest.reading import Reading
-from plant_assets.ingest.validation import NOT_REJECTED, require_one_unit
+from plant_assets.ingest.validation import NOT_REJECTED, reject_stray_numbers, require_one_unit
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import NotUuids
@@ -90,6 +90,7 @@ class Staged:
         """Stage the rows of more files."""
         connection = self._warehouse.connection
         self._with_ids(files, lambda: self._reading.source.stage(connection, self.table, files))
+        reject_stray_numbers(self._warehouse, self.name)
         require_one_unit(self._warehouse, self._reading.source.name, self.name)
         self._warehouse.engine.limit_memory(is_staged=True)
         self.files += [each.name for each in files]
@@ -134,6 +135,7 @@ class Staged:
             source = self._reading.source
             assert isinstance(source, FileSource)
             self._with_ids([each], partial(source.stage_line_by_line, self._warehouse.connection, self.table, each))
+        reject_stray_numbers(self._warehouse, self.name)
         return bool(again)
 
     def clear_reasons(self, reasons: Collection[str]) -> None:
