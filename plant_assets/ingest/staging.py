@@ -11,9 +11,7 @@ from plant_assets.contracts import TABLES
 from plant_assets.ingest.diff import FileDiff
 from plant_assets.ingest.limits import require_one_unit
 from plant_assets.ingest.reading import Reading
-from plant_assets.ingest.validation import (
-    NOT_REJECTED,
-)
+from plant_assets.ingest.validation import NOT_REJECTED, reject_stray_numbers
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import NotUuids
@@ -93,6 +91,7 @@ class Staged:
         """Stage the rows of more files."""
         connection = self._warehouse.connection
         self._with_ids(files, lambda: self._reading.source.stage(connection, self.table, files))
+        reject_stray_numbers(self._warehouse, self.name)
         require_one_unit(self._warehouse, self._reading.source.name, self.name)
         self._warehouse.engine.limit_memory(is_staged=True)
         self.files += [each.name for each in files]
@@ -137,6 +136,7 @@ class Staged:
             source = self._reading.source
             assert isinstance(source, FileSource)
             self._with_ids([each], partial(source.stage_line_by_line, self._warehouse.connection, self.table, each))
+        reject_stray_numbers(self._warehouse, self.name)
         return bool(again)
 
     def clear_reasons(self, reasons: Collection[str]) -> None:

@@ -111,6 +111,12 @@ _REJECT_OVERLAPS = f"""
         from {STAGED}{HISTORY} where reason is null
     ) as versions where {STAGED}{HISTORY}.rowid = staged_row and next_at < coalesce(ends_at, 'infinity')
 """
+_REJECT_STRAY_NUMBERS = """
+    update {staged} set created_at = null, week = null, epoch_unit = null,
+        reason = coalesce(reason, 'not a timestamp'), column_name = coalesce(column_name, 'created_at')
+    where epoch_unit is not null
+        and file in (select file from {staged} where epoch_unit is null and created_at is not null)
+"""
 
 
 @dataclass(frozen=True)
@@ -218,3 +224,9 @@ def find_too_few_products(
         else:
             accepted.insert(place, each)
     return rejected
+
+
+def reject_stray_numbers(warehouse: Warehouse, table: str) -> None:
+    """Reject numbers that were read as instants by themselves in a file whose other instants are text."""
+    if warehouse.value(f"select exists (from {STAGED}{table} where epoch_unit is not null)"):
+        warehouse.execute(_REJECT_STRAY_NUMBERS.format(staged=STAGED + table))

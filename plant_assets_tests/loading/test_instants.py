@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plant_assets.sources.errors import SourceError
-from plant_assets_tests.loading.stores import SINGLE, LiveStore, Store, event, with_types
+from plant_assets_tests.loading.stores import SINGLE, LiveStore, Store, assert_accounted, event, with_types
 
 # 2021-03-02 10:00:00.5 UTC.
 AT = dt.datetime(2021, 3, 2, 10, 0, 0, 500_000)
@@ -83,6 +83,15 @@ def test_another_unit_in_another_file_is_named(new_log: NewStore) -> None:
         store.put(f"events/{name}.csv", [event(name, NUMBERS[unit])])
     with pytest.raises(SourceError, match=r"epoch_ms \(events/a.csv\) and epoch_us \(events/b.csv\)"):
         store.load()
+
+
+def test_a_number_among_text_is_not_guessed(new_log: NewStore) -> None:
+    store = new_log("2021-03-02 10:00:00.5", "2021-03-03", str(SECONDS))
+    for _time in range(2):
+        store.load()
+        assert [event_id for event_id, _at in store.rows(STORED)] == ["e0", "e1"]
+        assert store.refused() == [("e2", "created_at", "not a timestamp")]
+        assert_accounted(store, events=3)
 
 
 def test_numbers_that_are_no_instant_are_refused(new_log: NewStore) -> None:
