@@ -42,4 +42,5 @@ def run(settings: Settings, records: dg.DagsterInstance, request: dg.RunRequest)
         )
     )
     errors = [each.step_failure_data.error for each in result.all_events if each.is_step_failure]
+    assert errors or result.success, result.all_events[-1].message
     return (errors[0].cause or errors[0]).message if errors else None
