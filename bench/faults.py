@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.kills import MOST, PROCESSES, phase_of
-from bench.soak_stores import Stores, tables
+from bench.soak_stores import END, Stores, tables
+from bench.watched import watch
 from plant_assets import cli
 from plant_assets.settings import Settings, read_settings
-from plant_assets.warehouse.warehouse import Warehouse
 
 FAILED, WRONG_USE = 1, 2
 
@@ -50,7 +49,8 @@ def _command(settings: Settings, log: Path, most_bytes: int | None, disturb: "Di
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     if disturb:
         disturb.prepare()
-    cli.main(["run", "--source", str(settings.source), "--warehouse", str(settings.warehouse_path)])
+    where = ["--source", str(settings.source), "--warehouse", str(settings.warehouse_path)]
+    cli.main(["run", *where, "--as-of", END.isoformat()])
 
 
 def run_command(
@@ -150,17 +150,15 @@ class Disturbance:
     def prepare(self) -> None:
         """Have it happen in this process."""
         seen = 0
-        execute = Warehouse.execute
 
-        def watched(warehouse: Warehouse, statement: str, parameters: Any = None) -> Any:
+        def happen_in_time(statement: str) -> None:
             nonlocal seen
             if phase_of(statement) == "load":
                 seen += 1
                 if seen == 1 + int(self.share * MOST["load"]):
                     self.happen()
-            return execute(warehouse, statement, parameters)
 
-        Warehouse.execute = watched  # type: ignore[method-assign]
+        watch(happen_in_time)
 
     def happen(self) -> None:
         """Damage the file."""

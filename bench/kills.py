@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.soak_stores import Stores, refresh
+from bench.watched import watch
 from plant_assets.settings import Settings
-from plant_assets.warehouse.warehouse import Warehouse
 
 PHASES = ("load", "delete", "insert", "publish")
 START = "start"
@@ -44,24 +44,24 @@ def phase_of(statement: str) -> str | None:
 def watched_run(settings: Settings, phase_file: Path, kill_in: str | None, share: float) -> None:
     """A run that notes its phase in a file, and kills itself in `kill_in` after a share of its statements."""
     noted, seen = START, 0
-    execute = Warehouse.execute
     with phase_file.open("w", buffering=1) as notes:
         notes.write(f"{START}\n")
 
-        def watched(self: Warehouse, statement: str, parameters: Any = None) -> Any:
-            nonlocal noted, seen
+        def note(statement: str) -> None:
+            nonlocal noted
             phase = phase_of(statement)
             if phase and phase != noted:
                 noted = phase
                 notes.write(f"{phase}\n")
-            result = execute(self, statement, parameters)
-            if phase and phase == kill_in:
-                seen += 1
-                if seen > share * MOST[phase]:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return result
 
-        Warehouse.execute = watched  # type: ignore[method-assign]
+        def kill(statement: str) -> None:
+            nonlocal seen
+            if kill_in and phase_of(statement) == kill_in:
+                seen += 1
+                if seen > share * MOST[kill_in]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        watch(note, kill)
         refresh(settings)
 
 
