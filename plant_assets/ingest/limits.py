@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from plant_assets.ingest.validation import NOT_REJECTED, NOT_YET
 from plant_assets.ingest.wording import RejectedRow, first_in_words
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.instants import OTHER_UNIT
-from plant_assets.sources.mapping import EPOCHS
+from plant_assets.sources.instants import EPOCHS, OTHER_UNIT
 from plant_assets.sources.tables import SOURCE_TABLES
 from plant_assets.warehouse.store import STAGED
 from plant_assets.warehouse.warehouse import Warehouse

@@ -16,7 +16,8 @@ from plant_assets.calendar import Calendar
 from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, STAGES, TABLES, TEXT
 from plant_assets.sources import instants
 from plant_assets.sources.errors import NotUuids
-from plant_assets.sources.mapping import EPOCHS, Stage, Time
+from plant_assets.sources.instants import EPOCHS
+from plant_assets.sources.mapping import Stage, Time
 from plant_assets.sources.tables import HISTORY, ReadTable
 from plant_assets.sql import literal
 

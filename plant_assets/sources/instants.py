@@ -1,11 +1,13 @@
 """SQL that reads instants from text and numbers: formats of strptime, zones, and numbers since 1970.
 
 No zone is guessed: an abbreviation like BST or CST names several. A number is read by itself only if it lies between
-2000 and 2100 in one of the units; `require_one_unit` of `ingest/validation.py` sees to it that a table has one unit.
+2000 and 2100 in one of the units; `ingest/limits.py` rejects a table with two.
 """
 
-from plant_assets.sources.mapping import EPOCHS
 from plant_assets.sql import literal
+
+# Numbers since 1970, by their unit; how many of them are a second.
+EPOCHS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 
 WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 # The seconds from 1970 to 2000 and to 2100.

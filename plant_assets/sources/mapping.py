@@ -31,14 +31,13 @@ from plant_assets.calendar import known_zone
 from plant_assets.contracts import STAGES, TABLES
 from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
+from plant_assets.sources.instants import EPOCHS
 
 NONE = "none"
 # Words that stand for no value in ids, numbers and instants, as an empty field does everywhere.
 NULL_WORDS = ("NULL", "null", "\\N", "NaN", "nan", "NA", "N/A", "None")
 # Limits far above any real mapping: YAML is slow to read, and a few lines of aliases can expand to billions of nodes.
 MOST_BYTES, MOST_THINGS = 1_000_000, 100_000
-# Numbers since 1970, by their unit; how many of them are a second.
-EPOCHS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 # A column of events that is read only if products are made from events.
 PRICE_OF_EVENT = "price"
 
