@@ -12,7 +12,8 @@ from plant_assets.doctor.warehouse import look_at_warehouse
 from plant_assets.orchestration.alerts import is_known_address
 from plant_assets.settings import PREFIX, Settings, UsageError
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
+from plant_assets.sources.mapping import NONE, StoreMapping
+from plant_assets.sources.mapping_file import mapping_of
 from plant_assets.version import versions
 from plant_assets.warehouse.ledger.facts import require_same_store
 

@@ -5,7 +5,7 @@ import datetime as dt
 from plant_assets.settings import Settings
 from plant_assets.sources.base import Source
 from plant_assets.sources.files.source import FileSource
-from plant_assets.sources.mapping import mapping_of
+from plant_assets.sources.mapping_file import mapping_of
 
 
 def source_of(
