@@ -40,11 +40,15 @@ class Found:
 
 @dataclass
 class Events:
-    """Counts and bounds of a source's events; `weeks` has those of each week: number, first and last instant."""
+    """Counts and bounds of a source's events.
+
+    `shared` are the sessions with events of more than one user; `weeks` has the number, first and last instant of each.
+    """
 
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     sessions: int = 0
+    shared: int = 0
     to_come: int = 0
     types: collections.Counter[str] = field(default_factory=collections.Counter)
     weeks: dict[dt.date, tuple[int, dt.datetime, dt.datetime]] = field(default_factory=dict)

@@ -54,11 +54,23 @@ def oddities_of(
         if table.first_refusal:
             first = table.first_refusal.in_words()
             odd.append(f"{table.refused} of {counted(table.rows, 'row')} of {name} refused, first {first}")
+    if events.shared:
+        odd.append(_shared_sessions(mapping, events))
     if before_gap := _before_gap(settings, events):
         odd.append(before_gap)
     if settings.start and events.first and events.first < settings.calendar.starts_at(settings.start):
         odd.append(f"there are events before PLANT_START={settings.start}: they are refused")
     return odd
+
+
+def _shared_sessions(mapping: StoreMapping, events: Events) -> str:
+    theirs = mapping.columns_read("events", SOURCE_TABLES["events"].columns)
+    columns = ", ".join(dict.fromkeys(theirs[name] for name in ("user_id", "session_id") if name in theirs))
+    have = "has" if events.shared == 1 else "have"
+    return (
+        f"{events.shared} of {counted(events.sessions, 'session')} {have} events of more than one user: if users number"
+        f" their own, give `columns: {{events: {{session_id: [{columns}]}}}}` in PLANT_MAPPING"
+    )
 
 
 def _before_gap(settings: Settings, events: Events) -> str | None:

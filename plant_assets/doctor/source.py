@@ -32,6 +32,10 @@ from plant_assets.warehouse.store import STAGED
 _SILENT = logging.getLogger("plant_assets.doctor")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
+_COUNT_SESSIONS = """
+    select count(*), count(*) filter (where visitors > 1)
+    from (select count(distinct visitor) as visitors from sessions group by session)
+"""
 PORTION_BYTES = 1 << 29
 # The size that a week of a database is taken to have, as nobody knows it before it is read.
 UNKNOWN_BYTES = PORTION_BYTES // 26
@@ -64,7 +68,7 @@ def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime
                 diagnosis.odd += other_names(connection, source)
             raise
         diagnosis.odd += source.oddities()
-        events.sessions = connection.execute("select count(distinct session) from sessions").fetchall()[0][0]
+        events.sessions, events.shared = connection.execute(_COUNT_SESSIONS).fetchall()[0]
     for name, table in found.items():
         if name == HISTORY and not table.files:
             continue
@@ -115,7 +119,7 @@ def _read(
 ) -> Found:
     """Read a table's files as a load does, and return counts and bounds."""
     table, found, staged = SOURCE_TABLES[name], Found(len(files)), STAGED + name
-    connection.execute("create table if not exists sessions (session ubigint)")
+    connection.execute("create table if not exists sessions (session ubigint, visitor ubigint)")
     # The meaning of a row of dbt's history may depend on any other row.
     for portion in [files] if name == HISTORY and files else _portions(files):
         connection.execute(f"create or replace table {staged} ({staged_columns(table, source.mapping)})")
@@ -153,7 +157,8 @@ def _read_events(connection: duckdb.DuckDBPyConnection, events: Events, as_of: d
         events.add_week(*week)
     types = connection.execute(f"select event_type, count(*) as events {good} group by 1 order by 2 desc, 1 limit 1000")
     events.types.update(dict(types.fetchall()))
-    connection.execute(f"insert into sessions select distinct hash(session_id) {good}")
+    visitor = "if(user_id is null, null, hash(user_id))"
+    connection.execute(f"insert into sessions select distinct hash(session_id), {visitor} {good}")
 
 
 def _portions(files: list[SourceFile]) -> Iterator[list[SourceFile]]:

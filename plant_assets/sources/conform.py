@@ -39,8 +39,9 @@ def insert_typed(
     typed, problems, texts, reads, numbers, clocks, unit = [], [], "", "", "", "", ""
     time = Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
-        text = _text(types[name], name, table.no_value(name))
-        texts += f", {_id_in_form(text, table.mapping.id_form(name))} as text_{name}"
+        form, no_value = table.mapping.id_form(name), table.no_value(name)
+        parts = [_id_in_form(_text(types[part], part, no_value), form) for part in table.parts.get(name, (name,))]
+        texts += f", {' || chr(31) || '.join(parts)} as text_{name}"
         if kind == INSTANT:
             reads += f", {instants.read_text(types[name], name)} as read_{name}"
             numbers += f", {instants.read_number(name)} as number_{name}"
@@ -52,9 +53,9 @@ def insert_typed(
         elif name == "event_type" and table.mapping.event_types is not None:
             typed.append(f"{_stage(f'text_{name}', table.mapping.event_types)} as typed_{name}")
         else:
-            typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
+            typed.append(f"{_typed(kind, types.get(name, 'VARCHAR'), name)} as typed_{name}")
         if kind != TEXT:
-            given = name if types[name].startswith(("TIMESTAMP", "DATE")) else f"text_{name}"
+            given = name if types.get(name, "").startswith(("TIMESTAMP", "DATE")) else f"text_{name}"
             is_wrong = f"{given} is not null and typed_{name} is null"
             problems.append((is_wrong, name, _NOT_A[kind]))
         if name in table.table.required:
@@ -68,7 +69,7 @@ def insert_typed(
     columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
     reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
     given = " ".join(
-        f"when '{name}' then {_given(name, types[name], raw_text)}"
+        f"when '{name}' then {_given(table.parts.get(name, (name,)), types, raw_text)}"
         for name in dict.fromkeys(name for _is_wrong, name, _reason in problems)
     )
     week = _week_of(calendar, "typed_created_at") if table.name == "events" else "null"
@@ -189,11 +190,11 @@ def _stage(text: str, stages: dict[str, Stage]) -> str:
 _NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number", FLAG: "not true or false"}
 
 
-def _given(name: str, source_type: str, raw_text: str) -> str:
+def _given(parts: Sequence[str], types: dict[str, str], raw_text: str) -> str:
     """Return the SQL of a value as it was given; instants that the engine cannot hold are only in the row's text."""
-    if source_type.startswith(("TIMESTAMP", "DATE")):
-        return f"json_extract_string({raw_text}, '$.{name}')"
-    return f"{name}::varchar"
+    if types[parts[0]].startswith(("TIMESTAMP", "DATE")) and len(parts) == 1:
+        return f"json_extract_string({raw_text}, '$.{parts[0]}')"
+    return f"{parts[0]}::varchar" if len(parts) == 1 else f"concat_ws(', ', {', '.join(parts)})"
 
 
 def _id_in_form(text: str, form: str | None) -> str:

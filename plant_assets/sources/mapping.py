@@ -28,8 +28,9 @@ from plant_assets.sources.instants import EPOCHS
 NONE = "none"
 # Words that stand for no value in ids, numbers and instants, as an empty field does everywhere.
 NULL_WORDS = ("NULL", "null", "\\N", "NaN", "nan", "NA", "N/A", "None")
-# A column of events that is read only if products are made from events.
-PRICE_OF_EVENT = "price"
+# Columns that are read and not loaded: the price of an event, if products are made from events; the place where a
+# product is in stock, if its rows are summed over places.
+PRICE_OF_EVENT, PLACE = "price", "place"
 
 TableName = Literal["events", "products", "order_items", "orders", "products_snapshot"]
 IdName = Literal["session_id", "user_id", "order_id", "product_id"]
@@ -38,6 +39,8 @@ Stage = Literal["page_view", "add_to_cart", "checkout", "package_shipped"]
 # Names are quoted in SQL. A quote inside a name would need another rule for each file format.
 FileStem = Annotated[str, StringConstraints(pattern=r"""^[^."'\\/\x00-\x1f][^"'\\/\x00-\x1f]*$""")]
 ColumnName = Annotated[str, StringConstraints(pattern=r"""^[^"'\\\x00-\x1f]+$""")]
+# Several columns of the store, whose values together are one of ours.
+Columns = Annotated[tuple[ColumnName, ...], Field(min_length=2)]
 Constant = StrictStr | StrictInt | StrictFloat
 
 
@@ -76,12 +79,13 @@ class StoreMapping(_Section):
     """A store's names for what we read. Without a mapping file, every name is ours."""
 
     tables: dict[TableName, FileStem] = {}
-    columns: dict[TableName, dict[str, ColumnName]] = {}
+    columns: dict[TableName, dict[str, ColumnName | Columns]] = {}
     constants: dict[TableName, dict[str, Constant]] = {}
     event_types: Annotated[dict[str, Stage], Field(min_length=1)] | None = None
     time: Time = Time()
     nulls: tuple[StrictStr, ...] | None = None
     ids: dict[IdName, IdForm] = {}
+    sum_over: dict[Literal["products"], ColumnName] = {}
 
     @cached_property
     def digest(self) -> str:
@@ -119,10 +123,22 @@ class StoreMapping(_Section):
         return STAGES if self.event_types is None else tuple(s for s in STAGES if s in self.event_types.values())
 
     def columns_read(self, table: str, names: Iterable[str]) -> dict[str, str]:
-        """Return those of our columns that the store has, each with the store's name."""
-        given, constants = self._of(self.columns, table), self._of(self.constants, table)
-        theirs = {name: given.get(name, name) for name in names if name not in constants}
+        """Return those of our columns that the store has, each with the store's name; parts of one by their names."""
+        given, constants, parts = self._of(self.columns, table), self._of(self.constants, table), self.parts(table)
+        given = {**given, PLACE: self._of(self.sum_over, table)}
+        theirs = {name: given.get(name, name) for name in names if name not in (*constants, *parts)}
+        for name, names_of_parts in parts.items():
+            theirs |= dict(zip(names_of_parts, given[name], strict=True))
         return {name: column for name, column in theirs.items() if column != NONE}
+
+    def parts(self, table: str) -> dict[str, tuple[str, ...]]:
+        """Return our columns that several of the store make, each with the names under which those are read."""
+        given = self._of(self.columns, table)
+        return {
+            name: tuple(f"{name}_{number}" for number, _column in enumerate(columns, 1))
+            for name, columns in given.items()
+            if isinstance(columns, tuple)
+        }
 
     def constant(self, table: str, name: str) -> str | None:
         """Return the constant value of a column that the store does not have, or None."""
@@ -132,7 +148,7 @@ class StoreMapping(_Section):
     @property
     def makes_event_ids(self) -> bool:
         """Whether events get a hash of their values as id, because the store gives them none."""
-        return self._of(self.columns, "events").get("event_id") == NONE
+        return bool(self._of(self.columns, "events").get("event_id") == NONE)
 
-    def _of(self, section: dict[Any, dict[str, Any]], table: str) -> dict[str, Any]:
+    def _of(self, section: dict[Any, Any], table: str) -> Any:
         return section.get(table, {})

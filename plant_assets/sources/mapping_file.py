@@ -161,9 +161,11 @@ def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
             if mapping.table(table) is None:
                 raise lines.error((section, table), f"the table {table} is {NONE}")
             for name in names:
-                field = (section, table, name)
+                field = section, table, name
                 if name not in allowed:
                     raise lines.error(field, f"not known; allowed: {', '.join(allowed)}")
+                if isinstance(names[name], tuple) and name != "session_id":
+                    raise lines.error(field, "several columns make a session_id only: name one")
                 if section == "constants":
                     if mapping.columns.get(table, {}).get(name, NONE) != NONE:
                         raise lines.error(field, "is a column already: keep one of them")
