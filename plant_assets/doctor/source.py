@@ -14,6 +14,7 @@ import duckdb
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, counted, some_of
+from plant_assets.doctor.joins import note_ids, unlike_ids
 from plant_assets.doctor.oddities import oddities_of, other_names
 from plant_assets.ingest.wording import RejectedRow, rejected_in_words
 from plant_assets.orchestration.jobs import plan_run
@@ -67,7 +68,7 @@ def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime
             with contextlib.suppress(SourceError):
                 diagnosis.odd += other_names(connection, source)
             raise
-        diagnosis.odd += source.oddities()
+        diagnosis.odd += [*source.oddities(), *unlike_ids(connection)]
         events.sessions, events.shared = connection.execute(_COUNT_SESSIONS).fetchall()[0]
     for name, table in found.items():
         if name == HISTORY and not table.files:
@@ -134,6 +135,7 @@ def _read(
                 " order by file, line limit 1"
             ).fetchall()[0]
             found.first_refusal = RejectedRow(*first)
+        note_ids(connection, name)
         if name == "events":
             _read_events(connection, events, as_of)
         if name == HISTORY:
