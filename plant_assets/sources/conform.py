@@ -23,7 +23,13 @@ from plant_assets.sql import literal
 
 
 def insert_typed(
-    table: ReadTable, types: dict[str, str], select: str, raw_text: str, calendar: Calendar, prefix: str
+    table: ReadTable,
+    types: dict[str, str],
+    select: str,
+    raw_text: str,
+    calendar: Calendar,
+    prefix: str,
+    notes_words: bool = False,
 ) -> str:
     """Return the statement that types the rows of `select`, and gives each invalid row its reason.
 
@@ -34,6 +40,7 @@ def insert_typed(
         raw_text: the SQL expression of a row's text as it was read.
         calendar: the store's weeks.
         prefix: the start of the engine's file names, which is cut off.
+        notes_words: whether to note the words that are taken for no value, with their columns: no load needs them.
     """
     # dbt writes instants in its own warehouse's form: the mapping's form is that of the store.
     typed, problems, texts, reads, numbers, clocks, unit = [], [], "", "", "", "", ""
@@ -82,7 +89,7 @@ def insert_typed(
         f" if(reason is null, null, {key}) as row_key,"
         f" if(reason is null and line is null, null, {raw_text}) as raw_text,"
         f" if(reason is null, null, case column_name {given} end) as found_text"
-        f"{unit} from ("
+        f"{unit}{_words(table, types) if notes_words else ''} from ("
         f"select *, case when refused is not null then null {columns} end as column_name,"
         f" case when refused is not null then refused {reasons} end as reason from ("
         f"select *, {', '.join(typed)} from (select *{clocks} from (select *{numbers} from"
@@ -202,6 +209,18 @@ def _id_in_form(text: str, form: str | None) -> str:
     if form == "integer":
         return f"regexp_replace({text}, '^0*([0-9]+)([.]0*)?$', '\\1')"
     return f"lower({text})" if form == "lower" else text
+
+
+def _words(table: ReadTable, types: dict[str, str]) -> str:
+    """Return the SQL of a row's words that are taken for no value, each after its column and a space."""
+    words = ", ".join(
+        f"if({part}::varchar in ({', '.join(map(literal, table.no_value(name)))}), '{name} ' || {part}::varchar, null)"
+        for name in table.columns
+        if table.no_value(name)
+        for part in table.parts.get(name, (name,))
+        if not types[part].startswith(_WORDLESS)
+    )
+    return f", nullif(concat_ws(chr(31), {words}), '') as words" if words else ""
 
 
 # Types of which no value is a word.

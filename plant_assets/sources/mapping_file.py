@@ -34,6 +34,19 @@ def mapping_of(settings: Settings) -> StoreMapping:
     return read_mapping(settings.mapping) if settings.mapping and not settings.is_sample else StoreMapping()
 
 
+def require_mapped_source(settings: Settings) -> None:
+    """Check that a mapping is set only with a source: the sample store has our names.
+
+    Raises:
+        MappingError: PLANT_MAPPING is set, and no source is.
+    """
+    if settings.mapping and settings.is_sample:
+        raise MappingError(
+            f"PLANT_MAPPING={settings.mapping} is set, and no source is: name the source that it maps as --source or"
+            " PLANT_SOURCE, or do not set PLANT_MAPPING for the sample store"
+        )
+
+
 def read_mapping(path: Path) -> StoreMapping:
     """Read and validate a mapping file.
 

@@ -208,6 +208,8 @@ def staged_columns(
     target = {column.name: column.sql_type for column in TABLES[table.target].columns}
     target |= {name: stored[name] for name in TABLES[table.target].ids if stored}
     found = {"observed_at": "timestamp", "week": "date", "file": "varchar", "line": "bigint"}
-    found |= dict.fromkeys(("raw_text", "row_key", "column_name", "reason", "found_text", "epoch_unit"), "varchar")
+    found |= dict.fromkeys(
+        ("raw_text", "row_key", "column_name", "reason", "found_text", "epoch_unit", "words"), "varchar"
+    )
     others = {name: SQL_TYPES[kind] for name, kind in read.columns.items() if name not in table.columns}
     return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target) | others).items())
