@@ -1,4 +1,4 @@
-"""Makes text of a store harmless where it is shown: in terminals, logs, JSON and spreadsheets.
+"""Words of messages, and text of a store made harmless where it is shown: terminals, logs, JSON and spreadsheets.
 
 The warehouse and its parquet exports keep text as the source has it.
 """
@@ -15,6 +15,11 @@ FORMULA = (
     r"^(?:[\t\r\n]|[\u0000-\u0020\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*"
     r"[=+\-@\uff0b\uff0d\uff1d\uff20])"
 )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -43,6 +43,22 @@ BREAKS: dict[str, tuple[str, str]] = {
         "insert into raw_events values (uuid(), uuid(), null, null, timestamp '2026-10-06', 'checkout', 'o-?', null)",
         " o-?",
     ),
+    "raw_events_products_join_products": (
+        "update raw_products set product_id = upper(product_id)",
+        "`ids: {product_id: lower}` in PLANT_MAPPING makes them one",
+    ),
+    "raw_events_orders_join_order_items": (
+        "update raw_order_items set order_id = order_id || '-'",
+        "orders of events are not in order_items: events have ",
+    ),
+    "raw_order_items_products_join_products": (
+        "select 1",
+        "products of order_items are not in products: order_items have ",
+    ),
+    "raw_order_items_orders_join_orders": (
+        "update raw_orders set order_id = order_id || '+'",
+        "and no `ids` of PLANT_MAPPING makes them one",
+    ),
     "raw_products_keeps_its_contract": ("insert into raw_products from raw_products limit 1", "2026"),
     "raw_products_rows_are_accounted_for": (
         "delete from _loads where source_table = 'products' and bucket = '2026-10-14 00:00:00'",

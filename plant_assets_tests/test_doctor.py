@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,14 +128,108 @@ def test_what_is_odd(tmp_path: Path) -> None:
         (["2020-03-02"], 40, None),
     ],
 )
-def test_few_events_before_a_gap_are_named(tmp_path: Path, early: list[str], recent: int, said: str | None) -> None:
+def test_few_events_before_a_gap_are_named(
+    tmp_path: Path, early: list[str], recent: int, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     store = new_store(tmp_path)
     instants = [*early, *["2021-03-02 10:00:00"] * recent]
     store.put("events.csv", [event(f"e{number}", at) for number, at in enumerate(instants)])
     named = [odd for odd in diagnosis_of(store).odd if "PLANT_START" in odd]
     leaves = "leaves it out" if len(early) == 1 else "leaves them out"
     assert named == ([f"{said} PLANT_START=2021-03-01 {leaves}"] if said else [])
+    store.plan()
+    assert [text for text in caplog.messages if "over a year" in text] == named
     assert not [odd for odd in diagnosis_of(store.under(start=dt.date(2021, 3, 1))).odd if "over a year" in odd]
+
+
+def test_observations_before_a_gap_are_named(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.put("products/1999-05-05.csv", [product("p1")])
+    store.put("events.csv", [event("e1", "2021-03-02 10:00:00")])
+    named = "1 observation over a year before all others, the first of 1999-05-05 00:00:00 UTC:"
+    assert f"{named} PLANT_START=2021-02-08 leaves it out" in diagnosis_of(store).odd
+
+
+def test_a_future_event_makes_no_gap(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.put("events.csv", [event("e1", "2021-03-02 10:00:00"), event("e2", "2031-03-02")])
+    assert not [odd for odd in diagnosis_of(store).odd if "over a year" in odd]
+
+
+def test_a_loaded_gap_is_left_out_by_a_new_warehouse_only(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    store.put("events.csv", [event("e1", "2019-05-05"), event("e2", "2021-03-02 10:00:00")])
+    store.load()
+    named = [odd for odd in diagnosis_of(store).odd if "over a year" in odd]
+    assert named[0].endswith("UTC: PLANT_START=2021-03-01 of a new --warehouse leaves it out")
+    late = store.under(start=dt.date(2021, 3, 1))
+    assert str(diagnosis_of(late).error).endswith("the first week of the warehouse; a new --warehouse may begin later")
+
+
+def test_words_for_no_value_are_counted(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    rows = [("NULL", "a"), ("nan", "NULL"), ("NULL", "b"), (None, "NULL"), ("p1", "c")]
+    store.put(
+        "events.csv",
+        [event(f"e{at}", "2021-03-02", product_id=text, page_url=url) for at, (text, url) in enumerate(rows)],
+    )
+    said = "3 words of events taken for no value: product_id NULL (2), product_id nan (1); nulls of PLANT_MAPPING says"
+    assert f"{said} which words are" in diagnosis_of(store).odd
+
+
+def _changed_observation(store: Store) -> None:
+    store.put("products/2021-02-08.csv", [product("p1", inventory="7"), product("p2")])
+
+
+def _lost_events(store: Store) -> None:
+    store.put("events.csv", [event("e1", "2021-03-02")])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_changed_observation, "changed after it was loaded as the observation of"),
+        (_lost_events, "has 1 rows where 40 rows were loaded before, less than PLANT_MIN_ROWS=0.5 allows"),
+    ],
+)
+def test_a_change_that_a_run_refuses_is_refused(tmp_path: Path, change: Callable[[Store], None], problem: str) -> None:
+    store = new_store(tmp_path)
+    store.put("events.csv", [event(f"e{number}", "2021-03-02") for number in range(40)])
+    store.load()
+    assert diagnosis_of(store).error is None
+    change(store)
+    before, found = files_below(tmp_path), diagnosis_of(store)
+    assert problem in str(found.error)
+    assert " run " not in f" {found.next_command} "
+    assert files_below(tmp_path) == before
+    with pytest.raises(SourceError) as caught:
+        store.load()
+    assert str(caught.value) == str(found.error)
+
+
+def test_rejected_rows_of_a_loaded_store_are_listed(tmp_path: Path) -> None:
+    store = new_store(tmp_path, max_rejected=0.9)
+    store.put("events.csv", [event("e1", "2021-03-02"), event("e2", "soon")])
+    store.load()
+    stricter = store.under(max_rejected=0.05)
+    found = diagnose(stricter.settings, AS_OF, [], lists_rejected=True)
+    assert found.error is None
+    listed = dict(found.rejected)["events"]
+    assert listed.startswith("events.csv, line 3, created_at: 'soon' is not a timestamp")
+
+
+@pytest.mark.parametrize("mapping", ["mapping.yaml", "nowhere.yaml"])
+@pytest.mark.parametrize("command", [["doctor"], ["run"], ["dev"], ["serve", "code"]])
+def test_a_mapping_without_a_source_is_refused(tmp_path: Path, command: list[str], mapping: str) -> None:
+    (tmp_path / "mapping.yaml").write_text(MAPPING)
+    path = tmp_path / mapping
+    done = plant_assets(*command, PLANT_HOME=str(tmp_path / "home"), PLANT_MAPPING=str(path))
+    assert done.returncode == 2
+    assert one_sentence(done) == (
+        f"PLANT_MAPPING={path} is set, and no source is: name the source that it maps as --source or"
+        " PLANT_SOURCE, or do not set PLANT_MAPPING for the sample store"
+    )
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_store_that_a_run_would_refuse(tmp_path: Path) -> None:

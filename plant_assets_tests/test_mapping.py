@@ -15,7 +15,8 @@ from plant_assets.orchestration.partitions import AS_OF as AS_OF_TAG
 from plant_assets.readers.answers import read_answers
 from plant_assets.readers.answers_text import in_json, in_lines
 from plant_assets.settings import read_settings
-from plant_assets.sources.mapping import MappingError, StoreMapping, mapping_of, read_mapping
+from plant_assets.sources.mapping import StoreMapping
+from plant_assets.sources.mapping_file import MappingError, mapping_of, read_mapping
 from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.clicks import CLICKS, MAPPING, click, new_shop
 from plant_assets_tests.loading.stores import AS_OF

@@ -66,6 +66,8 @@ class Check:
             expressions takes 0.15 CPU s of every command; a test compares them.
         is_error: whether a violation is an error, or only a warning.
         is_blocking: whether an error stops the run.
+        evidence: returns what is said in the place of the failing keys, in the same form. It is asked only after a
+            violation, so that it may cost more than `offending`.
     """
 
     asset: str
@@ -75,6 +77,7 @@ class Check:
     reads: tuple[str, ...] = ()
     is_error: bool = True
     is_blocking: bool = True
+    evidence: Callable[[Scope], ibis.Table] | None = None
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ import dagster as dg
 import ibis
 from ibis import _
 
-from plant_assets.checks import events, funnel, inventory, raw
+from plant_assets.checks import events, funnel, ids, inventory, raw
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import PUBLISHED, TABLES, Table
 from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
@@ -21,7 +21,7 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 MOST_KEYS = 10
 SHARED = "published_checks"
-CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
+CHECKS = (*raw.CHECKS, *ids.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS)
 
 
 def contract_offences(table: Table, scope: Scope) -> ibis.Table:
@@ -166,7 +166,8 @@ def _results_of(warehouse: Warehouse, table: Table, checks: list[Check], scope: 
         return
     offending = [check.offending(scope) for check in checks]
     for check, offences, count in zip(checks, offending, warehouse.engine.counts(offending), strict=True):
-        yield _result(check, count, warehouse.engine.sample_keys(offences, MOST_KEYS) if count else [])
+        said = check.evidence(scope) if count and check.evidence else offences
+        yield _result(check, count, warehouse.engine.sample_keys(said, MOST_KEYS) if count else [])
 
 
 def _result(check: Check, count: int, found: list[str]) -> dg.AssetCheckResult:

@@ -9,7 +9,7 @@ from ibis import _
 from plant_assets.calendar import FAR_FUTURE
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import STAGES, TABLES, Table
-from plant_assets.sources.mapping import mapping_of
+from plant_assets.sources.mapping_file import mapping_of
 from plant_assets.sources.tables import NO_WEEK, SOURCE_TABLES
 from plant_assets.transforms.events import local_date, monday
 from plant_assets.warehouse.ledger import tables as ledger

@@ -12,11 +12,13 @@ from plant_assets.doctor.warehouse import look_at_warehouse
 from plant_assets.orchestration.alerts import is_known_address
 from plant_assets.settings import PREFIX, Settings, UsageError
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.mapping import NONE, StoreMapping, mapping_of
+from plant_assets.sources.mapping import NONE, StoreMapping
+from plant_assets.sources.mapping_file import mapping_of, require_mapped_source
 from plant_assets.version import versions
 from plant_assets.warehouse.ledger.facts import require_same_store
 
 # What comes next where no command helps.
+NAME_SOURCE = "name the source that PLANT_MAPPING maps as --source or PLANT_SOURCE, or do not set PLANT_MAPPING"
 CORRECT = "correct this in the source, or in what PLANT_MAPPING says of it (docs/your-own-store.md)"
 
 
@@ -29,12 +31,13 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str], lists_r
     diagnosis.sections["Configuration"] = _configuration(settings)
     last_change = None
     try:
+        require_mapped_source(settings)
         mapping = mapping_of(settings)
         diagnosis.sections["Configuration"] += _mapping(settings, mapping)
         if settings.is_sample and not settings.source_path.exists():
             diagnosis.sections["Source"] = [("sample store", "not written yet: the first run writes it")]
         else:
-            last_change = look_at_source(settings, mapping, as_of, diagnosis)
+            last_change = look_at_source(settings, mapping, as_of, diagnosis, lists_rejected)
         require_same_store(settings, settings.remembered)
     except (SourceError, UsageError) as error:
         diagnosis.error = error
@@ -52,7 +55,8 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str], lists_r
         does = "run --accept-source"
     elif published and (last_change is None or last_change < published):
         does = "answers"
-    diagnosis.next_command = " ".join(["plant-assets", does, *map(shlex.quote, options)]) if does else CORRECT
+    correct = NAME_SOURCE if settings.mapping and settings.is_sample else CORRECT
+    diagnosis.next_command = " ".join(["plant-assets", does, *map(shlex.quote, options)]) if does else correct
     return diagnosis
 
 

@@ -28,7 +28,10 @@ class Diagnosis:
 
 @dataclass
 class Found:
-    """Contents of a table's files; `instants` are dbt's."""
+    """Contents of a table's files.
+
+    `instants` are dbt's. `words` count what is taken for no value: the column, a space and the word.
+    """
 
     files: int
     rows: int = 0
@@ -36,30 +39,21 @@ class Found:
     first_refusal: RejectedRow | None = None
     rows_by_file: dict[str, int] = field(default_factory=dict)
     instants: list[dt.datetime] = field(default_factory=list)
+    words: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 @dataclass
 class Events:
-    """Counts and bounds of a source's events; `weeks` has those of each week: number, first and last instant."""
+    """Counts and bounds of a source's events; `shared` are the sessions with events of more than one user."""
 
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     sessions: int = 0
+    shared: int = 0
     to_come: int = 0
     types: collections.Counter[str] = field(default_factory=collections.Counter)
-    weeks: dict[dt.date, tuple[int, dt.datetime, dt.datetime]] = field(default_factory=dict)
-
-    def add_week(self, week: dt.date, number: int, first: dt.datetime, last: dt.datetime) -> None:
-        """Count events of a week, of which other files may hold more."""
-        known, earliest, latest = self.weeks.get(week, (0, first, last))
-        self.weeks[week] = known + number, min(first, earliest), max(last, latest)
 
 
 def some_of(shown: list[str], count: int) -> str:
     """Return the first of `count` things, and how many more there are."""
     return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

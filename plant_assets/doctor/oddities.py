@@ -1,21 +1,19 @@
 """Oddities of a source, in one sentence each that says what to do. Nothing here reads."""
 
 import datetime as dt
-from itertools import pairwise
 
 import duckdb
 
 from plant_assets.contracts import STAGES
-from plant_assets.doctor.found import MOST_SHOWN, Events, Found, counted, some_of
+from plant_assets.doctor.found import MOST_SHOWN, Events, Found, some_of
 from plant_assets.settings import Settings
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
+from plant_assets.text import counted
 
 # Two ticks, as in the checks.
 FRESH_WITHIN = dt.timedelta(hours=12)
-# Events before a gap of over a year are odd if they are this many, or a thousandth of all.
-YEAR, MOST_BEFORE_GAP = dt.timedelta(days=366), 10
 
 
 def oddities_of(
@@ -51,30 +49,27 @@ def oddities_of(
     if events.to_come:
         odd.append(f"{counted(events.to_come, 'event')} over a day ahead: refused until then")
     for name, table in found.items():
+        if table.words:
+            shown = [f"{word} ({count})" for word, count in table.words.most_common(MOST_SHOWN)]
+            taken = f"{counted(table.words.total(), 'word')} of {name} taken for no value"
+            odd.append(f"{taken}: {some_of(shown, len(table.words))}; nulls of PLANT_MAPPING says which words are")
         if table.first_refusal:
             first = table.first_refusal.in_words()
             odd.append(f"{table.refused} of {counted(table.rows, 'row')} of {name} refused, first {first}")
-    if before_gap := _before_gap(settings, events):
-        odd.append(before_gap)
+    if events.shared:
+        odd.append(_shared_sessions(mapping, events))
     if settings.start and events.first and events.first < settings.calendar.starts_at(settings.start):
         odd.append(f"there are events before PLANT_START={settings.start}: they are refused")
     return odd
 
 
-def _before_gap(settings: Settings, events: Events) -> str | None:
-    """Return a sentence on the few events that lie over a year before all others; None if there are none."""
-    weeks, before, found = sorted(events.weeks.items()), 0, None
-    fewest = max(MOST_BEFORE_GAP, sum(number for number, _first, _last in events.weeks.values()) // 1000)
-    for (_week, (number, _first, last)), (following, (_number, first, _last)) in pairwise(weeks):
-        before += number
-        if before <= fewest and first - last > YEAR:
-            found = before, following
-    if found is None or (settings.start and settings.start >= found[1]):
-        return None
-    are_left, start = "leaves it out" if found[0] == 1 else "leaves them out", found[1]
+def _shared_sessions(mapping: StoreMapping, events: Events) -> str:
+    theirs = mapping.columns_read("events", SOURCE_TABLES["events"].columns)
+    columns = ", ".join(dict.fromkeys(theirs[name] for name in ("user_id", "session_id") if name in theirs))
+    have = "has" if events.shared == 1 else "have"
     return (
-        f"{counted(found[0], 'event')} over a year before all others, the first of {events.first} UTC:"
-        f" PLANT_START={start} {are_left}"
+        f"{events.shared} of {counted(events.sessions, 'session')} {have} events of more than one user: if users number"
+        f" their own, give `columns: {{events: {{session_id: [{columns}]}}}}` in PLANT_MAPPING"
     )
 
 

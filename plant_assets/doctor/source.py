@@ -5,18 +5,17 @@
 
 import contextlib
 import datetime as dt
-import logging
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import duckdb
 
 from plant_assets.calendar import WEEK, weeks_between
-from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, counted, some_of
+from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, some_of
+from plant_assets.doctor.joins import note_ids, unlike_ids
 from plant_assets.doctor.oddities import oddities_of, other_names
-from plant_assets.ingest.wording import RejectedRow, rejected_in_words
-from plant_assets.orchestration.jobs import plan_run
+from plant_assets.doctor.rehearsal import rehearse
+from plant_assets.ingest.wording import RejectedRow
 from plant_assets.settings import Settings
 from plant_assets.sources import dbt_snapshot as history
 from plant_assets.sources.base import Source, SourceFile
@@ -25,13 +24,18 @@ from plant_assets.sources.mapping import NONE, StoreMapping
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
 from plant_assets.sql import literal
-from plant_assets.warehouse.open import open_warehouse
+from plant_assets.text import counted
 from plant_assets.warehouse.store import STAGED
 
-# A run's warnings are about its warehouse.
-_SILENT = logging.getLogger("plant_assets.doctor")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
+_COUNT_SESSIONS = """
+    select count(*), count(*) filter (where visitors > 1)
+    from (select count(distinct visitor) as visitors from sessions group by session)
+"""
+_COUNT_WORDS = """
+    select word, count(*) from (
+        select unnest(string_split(words, chr(31))) as word from {staged} where words is not null
+    ) group by word
+"""
 PORTION_BYTES = 1 << 29
 # The size that a week of a database is taken to have, as nobody knows it before it is read.
 UNKNOWN_BYTES = PORTION_BYTES // 26
@@ -46,13 +50,16 @@ def _engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
 
 
-def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime, diagnosis: Diagnosis) -> dt.datetime:
+def look_at_source(
+    settings: Settings, mapping: StoreMapping, as_of: dt.datetime, diagnosis: Diagnosis, lists_rejected: bool
+) -> dt.datetime:
     """Report the contents and oddities of the source's tables, and return when a file last changed.
 
     Raises:
         SourceError: a run could not read the source, or would refuse it.
     """
     source, events = source_of(settings, as_of), Events()
+    source.notes_words = True
     lines: Lines = []
     diagnosis.sections["Source"] = lines
     with contextlib.closing(source), _engine(settings) as connection:
@@ -63,8 +70,8 @@ def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime
             with contextlib.suppress(SourceError):
                 diagnosis.odd += other_names(connection, source)
             raise
-        diagnosis.odd += source.oddities()
-        events.sessions = connection.execute("select count(distinct session) from sessions").fetchall()[0][0]
+        diagnosis.odd += [*source.oddities(), *unlike_ids(connection)]
+        events.sessions, events.shared = connection.execute(_COUNT_SESSIONS).fetchall()[0]
     for name, table in found.items():
         if name == HISTORY and not table.files:
             continue
@@ -78,31 +85,10 @@ def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime
     lines += _history_in_words(found[HISTORY])
     lines += _observations_in_words(settings, mapping, listed["products"], found["products"])
     diagnosis.odd += oddities_of(settings, mapping, found, events, listed["products"], as_of)
-    _rehearse(settings, as_of, diagnosis)
+    rehearse(settings, as_of, diagnosis, lists_rejected)
     changes = [each.modified_ns for files in listed.values() for each in files]
     changes += [settings.mapping.stat().st_mtime_ns] if settings.mapping and mapping.digest else []
     return dt.datetime.fromtimestamp(max(changes) / 1e9, dt.UTC)
-
-
-def _rehearse(settings: Settings, as_of: dt.datetime, diagnosis: Diagnosis) -> None:
-    """Plan a run over the whole source, into a warehouse that is removed at once; note the rows that it rejects.
-
-    Raises:
-        SourceError: a run would refuse the source.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "warehouse.duckdb"
-        tried = settings.model_copy(update={"warehouse": path, "tables": None})
-        with open_warehouse(tried, _SILENT) as warehouse:
-            try:
-                plan_run(warehouse, as_of, _SILENT, extends_sample=False)
-            finally:
-                diagnosis.rejected = [
-                    (name, words)
-                    for name in SOURCE_TABLES
-                    if warehouse.catalog.has(STAGED + name)
-                    for words in rejected_in_words(warehouse, name)
-                ]
 
 
 def _read(
@@ -115,7 +101,7 @@ def _read(
 ) -> Found:
     """Read a table's files as a load does, and return counts and bounds."""
     table, found, staged = SOURCE_TABLES[name], Found(len(files)), STAGED + name
-    connection.execute("create table if not exists sessions (session ubigint)")
+    connection.execute("create table if not exists sessions (session ubigint, visitor ubigint)")
     # The meaning of a row of dbt's history may depend on any other row.
     for portion in [files] if name == HISTORY and files else _portions(files):
         connection.execute(f"create or replace table {staged} ({staged_columns(table, source.mapping)})")
@@ -130,6 +116,8 @@ def _read(
                 " order by file, line limit 1"
             ).fetchall()[0]
             found.first_refusal = RejectedRow(*first)
+        note_ids(connection, name)
+        found.words.update(dict(connection.execute(_COUNT_WORDS.format(staged=staged)).fetchall()))
         if name == "events":
             _read_events(connection, events, as_of)
         if name == HISTORY:
@@ -148,12 +136,10 @@ def _read_events(connection: duckdb.DuckDBPyConnection, events: Events, as_of: d
     events.first = min((at for at in (first, events.first) if at), default=None)
     events.last = max((at for at in (last, events.last) if at), default=None)
     events.to_come += to_come
-    by_week = f"select week, count(*), min(created_at), max(created_at) {good} and week is not null group by week"
-    for week in connection.execute(by_week).fetchall():
-        events.add_week(*week)
     types = connection.execute(f"select event_type, count(*) as events {good} group by 1 order by 2 desc, 1 limit 1000")
     events.types.update(dict(types.fetchall()))
-    connection.execute(f"insert into sessions select distinct hash(session_id) {good}")
+    visitor = "if(user_id is null, null, hash(user_id))"
+    connection.execute(f"insert into sessions select distinct hash(session_id), {visitor} {good}")
 
 
 def _portions(files: list[SourceFile]) -> Iterator[list[SourceFile]]:

@@ -4,6 +4,7 @@ import datetime as dt
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.ingest.audit import weeks_rejected
+from plant_assets.ingest.gaps import Times, few_before_gap, say, times_of_events
 from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.events import EventsLoad
@@ -30,10 +31,19 @@ class StoreWeeks:
         latest = min([*loaded, running])
         if start and start > latest:
             why = "the first week of the warehouse" if loaded else "the running week"
-            raise RejectedLoad(f"PLANT_START={start} is not allowed: at most {latest}, {why}")
+            later = "; a new --warehouse may begin later" if loaded else ""
+            raise RejectedLoad(f"PLANT_START={start} is not allowed: at most {latest}, {why}{later}")
         weeks = loaded | {week for week, _file, _content in self._events.held_weeks()}
         weeks |= {calendar.week_of(at) for at, _number in self._observations.observed()}
         return start or min([*weeks, running])
+
+    def gaps(self) -> list[str]:
+        """Return a sentence on the few events, and one on the few observations, over a year before all others."""
+        staged, running = self._events.staged, self._reading.running_week
+        unchanged = {each.name for each in staged.listed} - {each.name for each in staged.fresh}
+        events = few_before_gap(times_of_events(self._warehouse, unchanged, running))
+        observed = few_before_gap(Times(1, at, at) for at, _number in self._observations.observed())
+        return [*say(events, "event", self._warehouse), *say(observed, "observation", self._warehouse)]
 
     def known(self, first_week: dt.date) -> list[dt.date]:
         """Return all weeks from the first to the last one that holds, or held, an event or an observation."""

@@ -35,6 +35,8 @@ def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = 
     load.read()
     store = load.store_weeks
     first_week = store.first()
+    for sentence in store.gaps():
+        load.reading.log.warning("%s", sentence)
     due = set(store.known(first_week)) if every_week else given or store.due(first_week)
     while True:
         ranges = as_ranges(due)

@@ -41,6 +41,16 @@ _NOTE_FORGOTTEN = """
     create or replace temp table forgotten as
     from stored_again_{name} where week is null or week in (select unnest($weeks::date[]))
 """
+# Rejected rows, and merged ones of which another has a name or price of its own: their line says which is first.
+_WITHOUT_LINE = """
+    select distinct file from {rows} as staged where line is null and (reason not in {not_rejected} {or_named})
+"""
+_OR_NAMED = """
+    or reason = 'merged' and exists (
+        from {rows} as other where other.observed_at = staged.observed_at and other.product_id = staged.product_id
+            and (other.name, other.price) is distinct from (staged.name, staged.price)
+    )
+"""
 _COUNT_FORGOTTEN = "insert into {still_stored} select file, week, count(*) from forgotten group by all"
 _FORGET = "delete from {rows} where rowid in (select staged_row from forgotten)"
 
@@ -125,12 +135,9 @@ class Staged:
 
     def read_rejected_by_line(self) -> bool:
         """Read files line by line if rejected rows of them have no line; return whether there were any."""
-        without_line = {
-            file
-            for (file,) in self._warehouse.rows(
-                f"select distinct file from {self.rows} where reason not in {NOT_REJECTED} and line is null"
-            )
-        }
+        or_named = _OR_NAMED.format(rows=self.rows) if self.name == "products" else ""
+        statement = _WITHOUT_LINE.format(rows=self.rows, not_rejected=NOT_REJECTED, or_named=or_named)
+        without_line = {file for (file,) in self._warehouse.rows(statement)}
         again = [each for each in self.listed if each.name in without_line and each.has_lines]
         for each in again:
             source = self._reading.source

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from plant_assets.calendar import FAR_FUTURE, WEEK
+from plant_assets.sources.mapping import PLACE
 from plant_assets.sources.tables import HISTORY, SourceTable
 from plant_assets.warehouse.store import STAGED
 from plant_assets.warehouse.warehouse import Warehouse
@@ -78,6 +79,22 @@ _ADD_QUANTITIES = f"""
     where reason is null and staged.order_id = lines.order_id and staged.product_id = lines.product_id
         and staged.file = lines.file
 """
+_MERGE_PLACES = f"""
+    update {STAGED}products set reason = 'merged' from (
+        select rowid as staged_row,
+            row_number() over (
+                partition by observed_at, product_id order by file, line, name, price, {PLACE}, rowid
+            ) as place_number
+        from {STAGED}products where reason is null
+    ) as places where {STAGED}products.rowid = staged_row and place_number > 1
+"""
+_ADD_INVENTORIES = f"""
+    update {STAGED}products as staged set inventory = total from (
+        select observed_at, product_id, try_cast(sum(inventory) as bigint) as total from {STAGED}products
+        where reason is null or reason = 'merged' group by all having count(*) > 1
+    ) as places
+    where reason is null and staged.observed_at = places.observed_at and staged.product_id = places.product_id
+"""
 _REJECT_OUTSIDE = """
     update _staged_events
     set column_name = 'created_at', reason = if(created_at < $starts_at, 'before_start', 'future')
@@ -140,8 +157,8 @@ def reject_duplicates(warehouse: Warehouse, table: SourceTable, column: str | No
     staged, key = STAGED + table.name, ", ".join(table.key)
     if not _note_seen_twice(warehouse, staged, key):
         return
-    order = [*([first] if first else []), *(f"{each}::varchar nulls first" for each in table.columns)]
-    names = {"staged": staged, "key": key, "columns": ", ".join(table.columns), "first": ", ".join(order)}
+    order = [*([first] if first else []), *(f"{each}::varchar nulls first" for each in table.compared)]
+    names = {"staged": staged, "key": key, "columns": ", ".join(table.compared), "first": ", ".join(order)}
     warehouse.execute(_REJECT_COPIES.format(**names), {"column": column})
 
 
@@ -169,6 +186,16 @@ def merge_lines(warehouse: Warehouse) -> None:
 def add_quantities(warehouse: Warehouse) -> None:
     """Give the first of merged lines the sum of their quantities. Lines are marked again and again, added once."""
     warehouse.execute(_ADD_QUANTITIES)
+
+
+def merge_places(warehouse: Warehouse) -> None:
+    """Mark the rows of a product in further places, which merge into its first by file and line."""
+    warehouse.execute(_MERGE_PLACES)
+
+
+def add_inventories(warehouse: Warehouse) -> None:
+    """Give the first of merged rows the sum of their inventories; unknown ones count as missing."""
+    warehouse.execute(_ADD_INVENTORIES)
 
 
 def reject_outside(warehouse: Warehouse, first_week: dt.date, as_of: dt.datetime) -> None:

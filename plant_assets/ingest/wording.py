@@ -1,5 +1,6 @@
 """A rejected row in words: where it is, the text that was found, and what was expected of it."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,8 @@ from plant_assets.settings import Settings
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.files.lines import named_fields
 from plant_assets.sources.files.listing import extension_of
-from plant_assets.sources.tables import SOURCE_TABLES, SourceTable
+from plant_assets.sources.mapping_file import mapping_of
+from plant_assets.sources.tables import OTHERS, SourceTable, source_table
 from plant_assets.text import printable
 from plant_assets.warehouse.store import STAGED
 from plant_assets.warehouse.warehouse import Warehouse
@@ -62,7 +64,8 @@ class RejectedRow:
 
 def first_in_words(warehouse: Warehouse, table: str, row: RejectedRow) -> str:
     """Return a rejected row in words; one in conflict names the other row and the columns in which they differ."""
-    why = _conflict(warehouse, SOURCE_TABLES[table], row) if row.reason == "conflict" else None
+    mapped = source_table(table, mapping_of(warehouse.settings))
+    why = _conflict(warehouse, mapped, row) if row.reason == "conflict" else None
     return row.in_words(why)
 
 
@@ -81,9 +84,8 @@ def rejected_in_words(warehouse: Warehouse, table: str) -> list[str]:
 
 def _conflict(warehouse: Warehouse, table: SourceTable, row: RejectedRow) -> str | None:
     """Return with which row another one is in conflict; None if that row is not staged."""
-    columns = ", ".join(table.columns)
     key, staged = ", ".join(table.key), STAGED + table.name
-    select = f"select raw_text, file, line, {columns} from {staged}"
+    select = f"select raw_text, file, line, {', '.join(table.compared)} from {staged}"
     given = warehouse.rows(f"{select} where rowid = $row", {"row": row.staged_row})[0]
     kept = warehouse.rows(
         f"{select} where reason is null and ({key}) = (select ({key}) from {staged} where rowid = $row) limit 1",
@@ -91,7 +93,8 @@ def _conflict(warehouse: Warehouse, table: SourceTable, row: RejectedRow) -> str
     )
     if not kept:
         return None
-    names = table.columns if given[0] is None or kept[0][0] is None else ()
+    # The text of a row of a file has all of its columns.
+    names = () if given[2] and kept[0][2] else table.compared
     ours, others = (_fields(warehouse.settings, table.name, names, each) for each in (given, kept[0]))
     differing = [
         f"{name} {_shown(value)} and {_shown(others.get(name))}"
@@ -107,7 +110,9 @@ def _fields(settings: Settings, table: str, names: Any, row: tuple[Any, ...]) ->
     """Return the values of a staged row by our `names`; without names, those of its text by the store's names."""
     raw_text, file, _line, *values = row
     if names:
-        return dict(zip(names, values, strict=True))
+        fields: dict[str, Any] = dict(zip(names, values, strict=True))
+        fields |= json.loads(fields.pop(OTHERS, None) or "{}")
+        return fields
     path = settings.source_path / file
     return named_fields(SourceFile(table, file, path, extension_of(file) or "", 0, 0), raw_text)
 

@@ -100,6 +100,8 @@ class Source(abc.ABC):
         self.name, self.calendar, self.mapping = name, calendar, mapping
         # The engine gives absolute paths: this part is cut off to get the names of files.
         self._prefix = prefix
+        # Whether staged rows have the words in them that are taken for no value.
+        self.notes_words = False
 
     @abc.abstractmethod
     def list_files(self) -> dict[str, list[SourceFile]]:
@@ -165,4 +167,4 @@ class Source(abc.ABC):
 
     def _insert(self, table: ReadTable, types: dict[str, str], select: str, raw_text: str = "raw_text") -> str:
         """Return the statement that types the rows of `select`, and gives each invalid row its reason."""
-        return insert_typed(table, types, select, raw_text, self.calendar, self._prefix)
+        return insert_typed(table, types, select, raw_text, self.calendar, self._prefix, self.notes_words)

@@ -23,7 +23,13 @@ from plant_assets.sql import literal
 
 
 def insert_typed(
-    table: ReadTable, types: dict[str, str], select: str, raw_text: str, calendar: Calendar, prefix: str
+    table: ReadTable,
+    types: dict[str, str],
+    select: str,
+    raw_text: str,
+    calendar: Calendar,
+    prefix: str,
+    notes_words: bool = False,
 ) -> str:
     """Return the statement that types the rows of `select`, and gives each invalid row its reason.
 
@@ -34,13 +40,15 @@ def insert_typed(
         raw_text: the SQL expression of a row's text as it was read.
         calendar: the store's weeks.
         prefix: the start of the engine's file names, which is cut off.
+        notes_words: whether to note the words that are taken for no value, with their columns: no load needs them.
     """
     # dbt writes instants in its own warehouse's form: the mapping's form is that of the store.
     typed, problems, texts, reads, numbers, clocks, unit = [], [], "", "", "", "", ""
     time = Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
-        text = _text(types[name], name, table.no_value(name))
-        texts += f", {_id_in_form(text, table.mapping.id_form(name))} as text_{name}"
+        form, no_value = table.mapping.id_form(name), table.no_value(name)
+        parts = [_id_in_form(_text(types[part], part, no_value), form) for part in table.parts.get(name, (name,))]
+        texts += f", {' || chr(31) || '.join(parts)} as text_{name}"
         if kind == INSTANT:
             reads += f", {instants.read_text(types[name], name)} as read_{name}"
             numbers += f", {instants.read_number(name)} as number_{name}"
@@ -52,9 +60,9 @@ def insert_typed(
         elif name == "event_type" and table.mapping.event_types is not None:
             typed.append(f"{_stage(f'text_{name}', table.mapping.event_types)} as typed_{name}")
         else:
-            typed.append(f"{_typed(kind, types[name], name)} as typed_{name}")
+            typed.append(f"{_typed(kind, types.get(name, 'VARCHAR'), name)} as typed_{name}")
         if kind != TEXT:
-            given = name if types[name].startswith(("TIMESTAMP", "DATE")) else f"text_{name}"
+            given = name if types.get(name, "").startswith(("TIMESTAMP", "DATE")) else f"text_{name}"
             is_wrong = f"{given} is not null and typed_{name} is null"
             problems.append((is_wrong, name, _NOT_A[kind]))
         if name in table.table.required:
@@ -68,7 +76,7 @@ def insert_typed(
     columns = " ".join(f"when {is_wrong} then '{name}'" for is_wrong, name, _reason in problems)
     reasons = " ".join(f"when {is_wrong} then '{reason}'" for is_wrong, _name, reason in problems)
     given = " ".join(
-        f"when '{name}' then {_given(name, types[name], raw_text)}"
+        f"when '{name}' then {_given(table.parts.get(name, (name,)), types, raw_text)}"
         for name in dict.fromkeys(name for _is_wrong, name, _reason in problems)
     )
     week = _week_of(calendar, "typed_created_at") if table.name == "events" else "null"
@@ -81,7 +89,7 @@ def insert_typed(
         f" if(reason is null, null, {key}) as row_key,"
         f" if(reason is null and line is null, null, {raw_text}) as raw_text,"
         f" if(reason is null, null, case column_name {given} end) as found_text"
-        f"{unit} from ("
+        f"{unit}{_words(table, types) if notes_words else ''} from ("
         f"select *, case when refused is not null then null {columns} end as column_name,"
         f" case when refused is not null then refused {reasons} end as reason from ("
         f"select *, {', '.join(typed)} from (select *{clocks} from (select *{numbers} from"
@@ -189,11 +197,11 @@ def _stage(text: str, stages: dict[str, Stage]) -> str:
 _NOT_A = {INSTANT: "not a timestamp", COUNT: "not a whole number", PRICE: "not a number", FLAG: "not true or false"}
 
 
-def _given(name: str, source_type: str, raw_text: str) -> str:
+def _given(parts: Sequence[str], types: dict[str, str], raw_text: str) -> str:
     """Return the SQL of a value as it was given; instants that the engine cannot hold are only in the row's text."""
-    if source_type.startswith(("TIMESTAMP", "DATE")):
-        return f"json_extract_string({raw_text}, '$.{name}')"
-    return f"{name}::varchar"
+    if types[parts[0]].startswith(("TIMESTAMP", "DATE")) and len(parts) == 1:
+        return f"json_extract_string({raw_text}, '$.{parts[0]}')"
+    return f"{parts[0]}::varchar" if len(parts) == 1 else f"concat_ws(', ', {', '.join(parts)})"
 
 
 def _id_in_form(text: str, form: str | None) -> str:
@@ -201,6 +209,18 @@ def _id_in_form(text: str, form: str | None) -> str:
     if form == "integer":
         return f"regexp_replace({text}, '^0*([0-9]+)([.]0*)?$', '\\1')"
     return f"lower({text})" if form == "lower" else text
+
+
+def _words(table: ReadTable, types: dict[str, str]) -> str:
+    """Return the SQL of a row's words that are taken for no value, each after its column and a space."""
+    words = ", ".join(
+        f"if({part}::varchar in ({', '.join(map(literal, table.no_value(name)))}), '{name} ' || {part}::varchar, null)"
+        for name in table.columns
+        if table.no_value(name)
+        for part in table.parts.get(name, (name,))
+        if not types[part].startswith(_WORDLESS)
+    )
+    return f", nullif(concat_ws(chr(31), {words}), '') as words" if words else ""
 
 
 # Types of which no value is a word.

@@ -5,7 +5,7 @@ import datetime as dt
 from plant_assets.settings import Settings
 from plant_assets.sources.base import Source
 from plant_assets.sources.files.source import FileSource
-from plant_assets.sources.mapping import mapping_of
+from plant_assets.sources.mapping_file import mapping_of, require_mapped_source
 
 
 def source_of(
@@ -44,8 +44,10 @@ def require_files(settings: Settings) -> None:
     Files of a store other than the warehouse's are not checked here: the warehouse rejects them when it opens.
 
     Raises:
-        SourceError: a run could not list the files. The message names the file, or what is missing.
+        SourceError: a run could not list the files, or the sample store is to be mapped. The message names the file, or
+            what is missing.
     """
+    require_mapped_source(settings)
     is_own = all(settings.remembered(name) in (None, value) for name, value in settings.store().items())
     if is_own and settings.source and settings.database is None:
         FileSource(settings.source_path, settings.calendar, mapping_of(settings)).list_files()

@@ -5,13 +5,13 @@ How values are typed is in `conform.py`, and how a store names its tables and co
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from plant_assets.contracts import ID, PRICE, SQL_TYPES, TABLES, TEXT
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.mapping import PRICE_OF_EVENT, StoreMapping
+from plant_assets.sources.mapping import PLACE, PRICE_OF_EVENT, StoreMapping
 from plant_assets.sql import literal
 
 
@@ -27,6 +27,7 @@ class SourceTable:
         key: the columns that identify a row.
         bucket: the SQL of the partition under which a staged row is counted.
         optional: columns that the source may lack.
+        compares_others: whether rows of one key are equal only if all their columns are, those too that are not read.
     """
 
     name: str
@@ -36,6 +37,12 @@ class SourceTable:
     key: tuple[str, ...]
     bucket: str
     optional: tuple[str, ...] = ()
+    compares_others: bool = False
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The columns in which rows of one key may differ."""
+        return (*self.columns, OTHERS) if self.compares_others else tuple(self.columns)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -45,6 +52,8 @@ class SourceTable:
 
 
 NO_WEEK = "no week"
+# A row's columns that are not read, as text.
+OTHERS = "others"
 # dbt's snapshot of the products. `dbt_snapshot.py` makes observations of it.
 HISTORY = "products_snapshot"
 SOURCE_TABLES = {
@@ -65,6 +74,7 @@ SOURCE_TABLES = {
             required=("product_id",),
             key=("observed_at", "product_id"),
             bucket="observed_at::varchar",
+            compares_others=True,
         ),
         SourceTable(
             "orders",
@@ -95,6 +105,12 @@ SOURCE_TABLES = {
 }
 
 
+def source_table(name: str, mapping: StoreMapping) -> SourceTable:
+    """Return a source table; rows that the mapping sums over places are told apart by their place."""
+    table = SOURCE_TABLES[name]
+    return replace(table, key=(PLACE, *table.key)) if name in mapping.sum_over else table
+
+
 @dataclass(frozen=True)
 class ReadTable:
     """A source table as one store has it: the store's names of its columns, and constants for those that it lacks.
@@ -114,13 +130,29 @@ class ReadTable:
     @functools.cached_property
     def columns(self) -> dict[str, str]:
         """Our columns, each with its contract type."""
-        is_priced = self.name == "events" and self.mapping.makes_products
-        return self.table.columns | ({PRICE_OF_EVENT: PRICE} if is_priced else {})
+        columns = self.table.columns
+        if self.name == "events" and self.mapping.makes_products:
+            columns[PRICE_OF_EVENT] = PRICE
+        if self.name in self.mapping.sum_over:
+            columns[PLACE] = TEXT
+        if self.table.compares_others:
+            columns[OTHERS] = TEXT
+        return columns
 
     @functools.cached_property
     def theirs(self) -> dict[str, str]:
-        """Our columns that the store has, each with the store's name."""
-        return self.mapping.columns_read(self.name, self.columns)
+        """Our columns that the store has, or their parts, each with the store's name."""
+        return self.mapping.columns_read(self.name, [name for name in self.columns if name != OTHERS])
+
+    @functools.cached_property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Our columns that several of the store make, each with the names of its parts."""
+        return self.mapping.parts(self.name)
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The columns that a statement which reads the rows gives: ours, or their parts."""
+        return [part for name in self.columns for part in self.parts.get(name, (name,))]
 
     def no_value(self, name: str) -> tuple[str, ...]:
         """Return the words that stand for no value in a column: none in names and other text."""
@@ -138,7 +170,7 @@ class ReadTable:
             value = self.mapping.constant(self.name, name)
             return "null::varchar" if value is None else f"{literal(value)}::varchar"
 
-        return ", ".join(f"{places.get(name) or constant(name)} as {name}" for name in self.columns)
+        return ", ".join(f"{places.get(name) or constant(name)} as {name}" for name in self.names)
 
 
 def staged_uuids(connection: duckdb.DuckDBPyConnection, table: SourceTable) -> frozenset[str]:
@@ -176,6 +208,8 @@ def staged_columns(
     target = {column.name: column.sql_type for column in TABLES[table.target].columns}
     target |= {name: stored[name] for name in TABLES[table.target].ids if stored}
     found = {"observed_at": "timestamp", "week": "date", "file": "varchar", "line": "bigint"}
-    found |= dict.fromkeys(("raw_text", "row_key", "column_name", "reason", "found_text", "epoch_unit"), "varchar")
+    found |= dict.fromkeys(
+        ("raw_text", "row_key", "column_name", "reason", "found_text", "epoch_unit", "words"), "varchar"
+    )
     others = {name: SQL_TYPES[kind] for name, kind in read.columns.items() if name not in table.columns}
     return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target) | others).items())

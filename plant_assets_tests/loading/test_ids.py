@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from plant_assets.cli.runs import Outcome
+from plant_assets.doctor.diagnose import diagnose
 from plant_assets_tests.loading.stores import AS_OF, SINGLE, Store, event, product
 from plant_assets_tests.tables import mart_rows
 
@@ -36,6 +37,37 @@ def test_ids_are_one_in_the_form_that_the_mapping_says(
     (tmp_path / "mapping.yaml").write_text("ids: {product_id: integer, order_id: integer}")
     refresh(store.settings, as_of=AS_OF)
     assert mart_rows(store.settings, BY_PRODUCT) == [("(unknown)", 1, 0), ("100", 3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("given", "held", "said"),
+    [
+        ("100.0", "100", "events have 100.0, products have 100: `ids: {product_id: integer}` in PLANT_MAPPING makes"),
+        ("0100", "100", "events have 0100, products have 100: `ids: {product_id: integer}` in PLANT_MAPPING makes"),
+        ("FERN", "fern", "events have FERN, products have fern: `ids: {product_id: lower}` in PLANT_MAPPING makes"),
+        ("fern", "p-1", "events have fern, products have p-1, and no `ids` of PLANT_MAPPING makes"),
+    ],
+)
+def test_ids_that_hardly_join_are_shown(
+    store: Store, tmp_path: Path, refresh: Callable[..., Outcome], given: str, held: str, said: str
+) -> None:
+    store.put("events.csv", [event(f"e{number}", "2021-03-01", product_id=given) for number in range(3)])
+    store.put(SINGLE, [product(held), product("p-2")])
+    sentence = f"1 of 1 products of events are not in products: {said} them one"
+    assert sentence in diagnose(store.settings, AS_OF, []).odd
+    warned = {each.check.name: each.reason for each in refresh(store.settings, as_of=AS_OF).warnings if each.check}
+    assert warned["raw_events_products_join_products"] == f"1 times: {sentence}"
+    form = said.partition("{product_id: ")[2].partition("}")[0]
+    (tmp_path / "mapping.yaml").write_text(f"ids: {{product_id: {form or 'text'}}}")
+    assert (sentence in diagnose(store.settings, AS_OF, []).odd) == (not form)
+
+
+@pytest.mark.parametrize("new_either", ["files"], indirect=True)
+@pytest.mark.parametrize(("unknown", "is_said"), [(19, False), (20, True)])
+def test_one_in_twenty_that_joins_is_enough(store: Store, unknown: int, is_said: bool) -> None:
+    views = [event(f"e{number}", "2021-03-01", product_id=f"{number}.0") for number in range(unknown)]
+    store.put("events.csv", [*views, event("e", "2021-03-01", product_id="100")])
+    assert any("are not in products" in odd for odd in diagnose(store.settings, AS_OF, []).odd) == is_said
 
 
 def test_capitals_are_one_in_lower_case(store: Store, tmp_path: Path, refresh: Callable[..., Outcome]) -> None:

@@ -8,11 +8,9 @@ from plant_assets.ingest.diff import FileDiff, diff_files
 from plant_assets.ingest.limits import RowCounts
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.staging import Staged
-from plant_assets.ingest.validation import (
-    COMPARED,
-)
+from plant_assets.ingest.validation import COMPARED
 from plant_assets.sources.base import SourceFile
-from plant_assets.sources.tables import SOURCE_TABLES
+from plant_assets.sources.tables import source_table
 
 Rule = Callable[[], None]
 Listing = Mapping[str, list[SourceFile]]
@@ -23,7 +21,7 @@ class TableLoad(abc.ABC):
 
     def __init__(self, reading: Reading, name: str) -> None:
         self._reading, self._warehouse = reading, reading.warehouse
-        self._source_table = SOURCE_TABLES[name]
+        self._source_table = source_table(name, reading.source.mapping)
         self._table = TABLES[self._source_table.target]
         self.name, self.staged = name, Staged(reading, self._source_table)
 

@@ -13,7 +13,13 @@ from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.base import Listing, UnpartitionedLoad
 from plant_assets.ingest.strategies.observed import FileObservations, HistoryObservations, ObservationSource
 from plant_assets.ingest.strategies.whole import HistoryLoad
-from plant_assets.ingest.validation import Observation, find_too_few_products, reject_duplicates
+from plant_assets.ingest.validation import (
+    Observation,
+    add_inventories,
+    find_too_few_products,
+    merge_places,
+    reject_duplicates,
+)
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.tables import HISTORY
 
@@ -25,7 +31,7 @@ _STORED = "select observed_at, file, products from raw_observations order by obs
 _COUNT_PRODUCTS = "select file, count(*) from _staged_products where reason is null group by file"
 _REJECT_TOO_FEW = """
     update _staged_products set reason = 'too_few_products'
-    where list_contains($files::varchar[], file) and reason is null
+    where list_contains($files::varchar[], file) and (reason is null or reason = 'merged')
 """
 _OBSERVATIONS = """
     select unnest($instants::timestamp[]) as observed_at, unnest($files::varchar[]) as file,
@@ -96,7 +102,11 @@ class ReadObservations(ObservationsLoad):
         """Add what the validated history tells of; reject duplicates, then observations of too few products."""
         self._history.stage()
         reject_copies = partial(reject_duplicates, self._warehouse, self._source_table, "product_id")
-        self._validate_by([reject_copies, self._reject_too_few])
+        sums = self.name in self._reading.source.mapping.sum_over
+        merges = [partial(merge_places, self._warehouse)] if sums else []
+        self._validate_by([reject_copies, *merges, self._reject_too_few])
+        if sums:
+            add_inventories(self._warehouse)
 
     def _reject_too_few(self) -> None:
         stored = [Observation(*row) for row in self._warehouse.rows(_STORED)]

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.tables import ReadTable
+from plant_assets.sources.tables import OTHERS, ReadTable
 
 BATCH_ROWS = 50_000
 
@@ -108,12 +108,14 @@ Record = tuple[str | int | None, ...]
 
 
 def csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
-    """Yield the rows of a csv file: the columns that are read, as text, then line, raw_text and reason or None."""
+    """Yield the rows of a csv file: the columns that are read, the others, line, text, and reason or None."""
     rows = _csv_rows(source_file)
     _line, _text, names, _problem = next(rows)
     header = [name.strip() for name in names]
-    places = [header.index(name) if name in header else None for name in table.theirs.values()]
-    nothing: Record = (None,) * len(places)
+    read = table.theirs.values()
+    places = [header.index(name) if name in header else None for name in read]
+    others = [place for place, name in enumerate(header) if name not in read]
+    nothing: Record = (None,) * (len(places) + 1)
     for line, raw_text, fields, refused in rows:
         if not raw_text:
             continue
@@ -121,7 +123,10 @@ def csv_records(source_file: SourceFile, table: ReadTable) -> Iterator[Record]:
             raw_text, refused = _replaced(raw_text), "not UTF-8"
         elif not refused and len(fields) != len(header):
             refused = f"{len(fields)} fields, expected {len(header)}"
-        values = nothing if refused else tuple(None if place is None else fields[place] for place in places)
+        values = nothing
+        if not refused:
+            values = tuple(None if place is None else fields[place] for place in places)
+            values += (json.dumps([fields[place] for place in others]) if OTHERS in table.columns else None,)
         yield *values, line, raw_text, refused
 
 

@@ -16,7 +16,8 @@ from plant_assets.sources.base import SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.lines import header_of, json_records, open_file, unreadable
 from plant_assets.sources.mapping import PRICE_OF_EVENT
-from plant_assets.sources.tables import ReadTable, require_columns
+from plant_assets.sources.tables import OTHERS, ReadTable, require_columns
+from plant_assets.sql import identifier, literal
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,18 @@ class Shape:
     form: str
     columns: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def _names(self) -> list[str]:
+        return [name for name, _type in self.columns]
+
+    def _others(self, table: ReadTable) -> list[str]:
+        """Return the columns of a file that are not read, if rows are compared by them."""
+        return [name for name in self._names if name not in table.theirs.values()] if OTHERS in table.columns else []
+
     def types(self, table: ReadTable) -> dict[str, str]:
         """Return the engine's type of each of our columns in the result of `select`."""
         given = dict(self.columns)
-        return {name: given.get(table.theirs.get(name, ""), "VARCHAR") for name in table.columns}
+        return {name: given.get(table.theirs.get(name, ""), "VARCHAR") for name in table.names}
 
     def raw_text(self, table: ReadTable) -> str:
         """Return the SQL expression of a row's text, over the result of `select`."""
@@ -45,17 +54,18 @@ class Shape:
             " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
         )
         if self.form == "parquet":
-            found = {column for column, _type in self.columns}
-            values = table.values({name: f'"{column}"' for name, column in table.theirs.items() if column in found})
+            places = {name: f'"{column}"' for name, column in table.theirs.items() if column in self._names}
+            others = ", ".join(f"{column} := {column}" for column in map(identifier, self._others(table)))
+            values = table.values({OTHERS: f"to_json(struct_pack({others}))::varchar" if others else "", **places})
             return (
                 f"select {values}, read_from as filename, null::bigint as line, null as refused"
                 " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
             )
         if self.form == "csv":
-            header = [name for name, _type in self.columns]
-            values = table.values(
-                {name: f"c{header.index(column)}" for name, column in table.theirs.items() if column in header}
-            )
+            header = self._names
+            places = {name: f"c{header.index(column)}" for name, column in table.theirs.items() if column in header}
+            others = ", ".join(f"c{place}" for place, name in enumerate(header) if name not in table.theirs.values())
+            values = table.values({OTHERS: f"to_json([{others}])::varchar" if others else "", **places})
             columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
             return (
                 f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
@@ -80,7 +90,8 @@ def require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files:
     Raises:
         SourceError: no line has the column.
     """
-    columns = [name for name in table.theirs if name not in (*_LEFT_OUT, *table.table.optional)]
+    left_out = (*_LEFT_OUT, *table.table.optional)
+    columns = [name for name in table.columns if {*table.parts.get(name, (name,))} & {*table.theirs} - {*left_out}]
     counts = connection.execute(
         f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
         " where list_contains(?::varchar[], file)",
@@ -89,7 +100,8 @@ def require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files:
     if not counts[0] or all(counts[1:]):
         return
     found = _json_names(files[0])
-    missing = [table.theirs[name] for name in columns if table.theirs[name] not in found]
+    names = [table.theirs[part] for name in columns for part in table.parts.get(name, (name,))]
+    missing = [name for name in names if name not in found]
     if found and missing:
         raise SourceError(
             f"{files[0].path}: the table {table.name} lacks {', '.join(missing)}; columns found:"
@@ -110,7 +122,9 @@ def json_select(table: ReadTable, lines: str) -> str:
         lines: the statement that gives raw_text, filename, line and refused.
     """
     paths = [f'$."{column}"' for column in table.theirs.values()]
-    values = table.values({name: f"fields[{place}]" for place, name in enumerate(table.theirs, 1)})
+    places = {name: f"fields[{place}]" for place, name in enumerate(table.theirs, 1)}
+    read = json.dumps(dict.fromkeys(table.theirs.values()))
+    values = table.values({OTHERS: f"json_merge_patch(document, {literal(read)})::varchar", **places})
     return (
         f"select {values}, filename, line, raw_text,"
         " coalesce(refused, if(json_type(document) = 'OBJECT', null, 'not a JSON object')) as refused"
@@ -172,7 +186,8 @@ def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_fil
             ).fetchall()
         except duckdb.Error as error:
             raise unreadable(source_file, error) from error
-        columns = tuple((row[0], row[1]) for row in found if row[0] in table.theirs.values())
+        is_read = {*table.theirs.values()}
+        columns = tuple((name, kind) for name, kind in found if name in is_read or OTHERS in table.columns)
         require_columns(table, source_file.path, [row[0] for row in found])
         return Shape("parquet", columns)
     header = header_of(source_file)

@@ -27,7 +27,7 @@ from plant_assets.sources.files.shapes import (
     shape_of,
 )
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, staged_uuids
+from plant_assets.sources.tables import OTHERS, SOURCE_TABLES, ReadTable, SourceTable, staged_uuids
 
 
 class FileSource(Source):
@@ -157,8 +157,8 @@ class FileSource(Source):
             records, names = json_records(source_file), ["line", "raw_text", "refused"]
             select = json_select(read, "select *, ? as filename from lines")
         else:
-            records, names = csv_records(source_file, read), [*read.theirs, "line", "raw_text", "refused"]
-            values = read.values({name: name for name in read.theirs})
+            records, names = csv_records(source_file, read), [*read.theirs, OTHERS, "line", "raw_text", "refused"]
+            values = read.values({name: name for name in (*read.theirs, OTHERS)})
             select = f"select {values}, line, raw_text, refused, ? as filename from lines"
         schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
         try:
@@ -168,7 +168,7 @@ class FileSource(Source):
                 ]
                 connection.register("lines", pa.table(columns, schema=schema))
                 connection.execute(
-                    self._insert(read, dict.fromkeys(read.columns, "VARCHAR"), select),
+                    self._insert(read, dict.fromkeys(read.names, "VARCHAR"), select),
                     [str(source_file.path)],
                 )
                 connection.unregister("lines")

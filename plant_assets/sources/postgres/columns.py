@@ -5,8 +5,11 @@ from functools import cached_property
 
 from plant_assets.contracts import INSTANT
 from plant_assets.sources.postgres.types import TIMESTAMPS, as_given, as_read, engine_type
-from plant_assets.sources.tables import ReadTable
-from plant_assets.sql import identifier
+from plant_assets.sources.tables import OTHERS, ReadTable
+from plant_assets.sql import identifier, literal
+
+# The name of a row of the table that is read.
+ROW = "shop_row"
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class SentColumns:
     @cached_property
     def _clamped(self) -> list[str]:
         """The instants, which the server also sends as text if the engine cannot hold them."""
-        return [name for name, kind in self.kinds.items() if self.table.columns[name] == INSTANT and kind in TIMESTAMPS]
+        return [
+            name for name, kind in self.kinds.items() if self.table.columns.get(name) == INSTANT and kind in TIMESTAMPS
+        ]
 
     @property
     def selected(self) -> str:
@@ -33,19 +38,23 @@ class SentColumns:
         columns = [
             f"{as_read(identifier(theirs[name]), kind)} as {identifier(name)}" for name, kind in self.kinds.items()
         ]
-        return ", ".join(columns + [f"{as_given(identifier(theirs[name]))} as given_{name}" for name in self._clamped])
+        columns += [f"{as_given(identifier(theirs[name]))} as given_{name}" for name in self._clamped]
+        if OTHERS in self.table.columns:
+            read = ", ".join(map(literal, theirs.values()))
+            columns.append(f"(to_jsonb({ROW}) - array[{read}]::text[])::text as {OTHERS}")
+        return ", ".join(columns)
 
     @property
     def values(self) -> str:
         """What the engine reads from the rows that the server sent."""
         return ", ".join(
-            [self.table.values({name: name for name in self.kinds}), *map("given_{}".format, self._clamped)]
+            [self.table.values({name: name for name in (*self.kinds, OTHERS)}), *map("given_{}".format, self._clamped)]
         )
 
     @property
     def types(self) -> dict[str, str]:
         """Our columns, each with the engine's type for what was sent."""
-        return {name: engine_type(self.kinds[name]) if name in self.kinds else "VARCHAR" for name in self.table.columns}
+        return {name: engine_type(self.kinds[name]) if name in self.kinds else "VARCHAR" for name in self.table.names}
 
     @property
     def raw_text(self) -> str:

@@ -16,7 +16,7 @@ from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.postgres.catalog import columns_of_tables, find_tables, has_index
-from plant_assets.sources.postgres.columns import SentColumns
+from plant_assets.sources.postgres.columns import ROW, SentColumns
 from plant_assets.sources.postgres.parts import LiveRows, LiveTable, as_ns
 from plant_assets.sources.postgres.snapshot import Snapshot
 from plant_assets.sources.postgres.weeks import OTHER_WEEKS, EventWeeks, find_weeks, name_of_week
@@ -127,7 +127,7 @@ class PostgresSource(Source):
         self._snapshot.read(
             connection,
             table.name,
-            f"select {columns.selected}, {number} as week_number from {live.relation}{where}",
+            f"select {columns.selected}, {number} as week_number from {live.relation} as {ROW}{where}",
             self._insert(
                 read,
                 columns.types,
