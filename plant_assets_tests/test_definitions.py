@@ -26,6 +26,11 @@ GRAPH = {
     "rejected_rows": {
         "raw_events", "raw_products", "raw_observations", "raw_products_snapshot", "raw_orders", "raw_order_items",
     },
+    "int_order_events": {"raw_events"},
+    "int_orders": {"raw_orders", "raw_order_items", "int_order_events"},
+    "sales_by_week": {"int_orders", "raw_order_items"},
+    "sales_by_product_week": {"int_orders", "raw_order_items", "product_snapshots"},
+    "customers": {"int_orders"},
     "weeks": {"raw_observations"},
     "product_snapshots": {"raw_products", "raw_observations"},
     "product_snapshot_dbt": {"product_snapshots"},
@@ -50,7 +55,8 @@ GRAPH = {
     "funnel_until_week": {"int_funnel_weeks", "weeks"},
     "funnel_steps_by_week": {"funnel_by_week", "funnel_until_week"},
     "marts": {
-        "rejected_rows", "weeks", "product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes",
+        "rejected_rows", "weeks", "sales_by_week", "sales_by_product_week", "customers",
+        "product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes",
         "inventory_fluctuations", "inventory_until_week", "stockouts", "stockouts_by_week", "funnel", "funnel_by_date",
         "funnel_by_product", "funnel_to_date", "funnel_by_week", "funnel_by_product_week", "funnel_steps",
         "funnel_until_week", "funnel_steps_by_week", "int_funnel_weeks",
@@ -111,7 +117,7 @@ def test_every_asset_says_what_it_is(name: str, defs: dg.Definitions) -> None:
     assert " per " in first_line
     assert node.owners == ["team:analytics"]
     assert "duckdb" in node.kinds
-    assert node.group_name in {"raw", "events", "inventory", "funnel", "publish"}
+    assert node.group_name in {"raw", "events", "sales", "inventory", "funnel", "publish"}
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

@@ -4,7 +4,7 @@ The warehouse's DDL, the blocking contract checks, the column schema in the UI a
 purpose and grain of a table are in the docstring of its asset.
 """
 
-from plant_assets.contracts import events, funnel, inventory, raw
+from plant_assets.contracts import events, funnel, inventory, raw, sales
 from plant_assets.contracts.shared import (
     FROM_HISTORY,
     ORDER_STAGES,
@@ -16,7 +16,7 @@ from plant_assets.contracts.shared import (
     UNTIL_WEEK,
     VERSIONS,
 )
-from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, SQL_TYPES, TEXT, Column, Table
+from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, MONEY, PRICE, SQL_TYPES, TEXT, Column, Table
 
 __all__ = [
     "COUNT",
@@ -27,6 +27,7 @@ __all__ = [
     "INSTANT",
     "LOADED",
     "MARTS",
+    "MONEY",
     "ORDER_STAGES",
     "PRICE",
     "PRUNED",
@@ -45,7 +46,9 @@ __all__ = [
     "Table",
 ]
 
-TABLES = {table.name: table for table in (*raw.TABLES, *events.TABLES, *inventory.TABLES, *funnel.TABLES)}
+TABLES = {
+    table.name: table for table in (*raw.TABLES, *events.TABLES, *sales.TABLES, *inventory.TABLES, *funnel.TABLES)
+}
 # What loads write; all other tables are assets of their own.
 LOADED = tuple(table.name for table in raw.TABLES)
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)

@@ -28,9 +28,9 @@ class Diagnosis:
 
 @dataclass
 class Found:
-    """Contents of a table's files.
+    """Contents of a table's files; `instants` are dbt's, `statuses` those of orders.
 
-    `instants` are dbt's. `words` count what is taken for no value: the column, a space and the word.
+    `words` count what is taken for no value: the column, a space and the word.
     """
 
     files: int
@@ -40,17 +40,22 @@ class Found:
     rows_by_file: dict[str, int] = field(default_factory=dict)
     instants: list[dt.datetime] = field(default_factory=list)
     words: collections.Counter[str] = field(default_factory=collections.Counter)
+    statuses: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 @dataclass
 class Events:
-    """Counts and bounds of a source's events; `shared` are the sessions with events of more than one user."""
+    """Counts and bounds of a source's events.
+
+    `shared` are the sessions with events of more than one user, `without_order` the checkouts without an order.
+    """
 
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     sessions: int = 0
     shared: int = 0
     to_come: int = 0
+    without_order: int = 0
     types: collections.Counter[str] = field(default_factory=collections.Counter)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import duckdb
 
 from plant_assets.calendar import WEEK, weeks_between
+from plant_assets.contracts import ORDER_STAGES
 from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, some_of
 from plant_assets.doctor.joins import note_ids, unlike_ids
 from plant_assets.doctor.oddities import oddities_of, other_names
@@ -37,6 +38,10 @@ _COUNT_WORDS = """
     ) group by word
 """
 PORTION_BYTES = 1 << 29
+_STATUSES = """
+    select coalesce(status, 'without one'), count(*) from _staged_orders where reason is null group by 1
+    order by 2 desc, 1
+"""
 # The size that a week of a database is taken to have, as nobody knows it before it is read.
 UNKNOWN_BYTES = PORTION_BYTES // 26
 
@@ -82,6 +87,7 @@ def look_at_source(
         is_there = f"{held}, {counted(table.rows, 'row')}{refused}"
         lines.append((name + called, is_there if table.files else NONE))
     lines += _events_in_words(settings, events)
+    lines += _statuses_in_words(mapping, found["orders"])
     lines += _history_in_words(found[HISTORY])
     lines += _observations_in_words(settings, mapping, listed["products"], found["products"])
     diagnosis.odd += oddities_of(settings, mapping, found, events, listed["products"], as_of)
@@ -120,6 +126,8 @@ def _read(
         found.words.update(dict(connection.execute(_COUNT_WORDS.format(staged=staged)).fetchall()))
         if name == "events":
             _read_events(connection, events, as_of)
+        if name == "orders":
+            found.statuses.update(dict(connection.execute(_STATUSES).fetchall()))
         if name == HISTORY:
             history.note_intervals(connection, f"{staged} where reason is null", as_of + dt.timedelta(days=1))
             found.instants = [at for at, _content in history.observations(connection)]
@@ -129,13 +137,15 @@ def _read(
 
 def _read_events(connection: duckdb.DuckDBPyConnection, events: Events, as_of: dt.datetime) -> None:
     good = "from _staged_events where reason is null"
-    first, last, to_come = connection.execute(
-        f"select min(created_at), max(created_at), count(*) filter (where created_at > ?) {good}",
+    first, last, to_come, without_order = connection.execute(
+        "select min(created_at), max(created_at), count(*) filter (where created_at > ?),"
+        f" count(*) filter (where event_type = '{ORDER_STAGES[0]}' and order_id is null) {good}",
         [as_of + dt.timedelta(days=1)],
     ).fetchall()[0]
     events.first = min((at for at in (first, events.first) if at), default=None)
     events.last = max((at for at in (last, events.last) if at), default=None)
     events.to_come += to_come
+    events.without_order += without_order
     types = connection.execute(f"select event_type, count(*) as events {good} group by 1 order by 2 desc, 1 limit 1000")
     events.types.update(dict(types.fetchall()))
     visitor = "if(user_id is null, null, hash(user_id))"
@@ -165,6 +175,16 @@ def _events_in_words(settings: Settings, events: Events) -> Lines:
         ("sessions", str(events.sessions)),
         ("event types", some_of(types, len(events.types))),
     ]
+
+
+def _statuses_in_words(mapping: StoreMapping, orders: Found) -> Lines:
+    if not orders.statuses:
+        return []
+    shown = [
+        f"{status} {count}{' (not sold)' if status in mapping.not_sold else ''}"
+        for status, count in orders.statuses.most_common(MOST_SHOWN)
+    ]
+    return [("order statuses", some_of(shown, len(orders.statuses)))]
 
 
 def _history_in_words(found: Found) -> Lines:

@@ -59,11 +59,9 @@ class Time(_Section):
     def _names_an_instant(cls, value: str | None) -> str | None:
         instant = dt.datetime(2001, 12, 31, tzinfo=dt.UTC)
         try:
-            if (
-                value is None
-                or value in EPOCHS
-                or dt.datetime.strptime(instant.strftime(value), value).date() == instant.date()
-            ):
+            if value is None or value in EPOCHS:
+                return value
+            if dt.datetime.strptime(instant.strftime(value), value).date() == instant.date():
                 return value
         except (ValueError, re.error):
             # A directive that is given twice makes strptime build an invalid pattern.
@@ -86,11 +84,12 @@ class StoreMapping(_Section):
     nulls: tuple[StrictStr, ...] | None = None
     ids: dict[IdName, IdForm] = {}
     sum_over: dict[Literal["products"], ColumnName] = {}
+    not_sold: tuple[StrictStr, ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the mapping, so that rows read by another one are known; empty if every name is ours."""
-        given = self.model_dump_json(exclude_defaults=True)
+        """A hash of what rows are read by, so that rows read by another mapping are known; empty if all is ours."""
+        given = self.model_dump_json(exclude_defaults=True, exclude={"not_sold"})
         return "" if given == "{}" else hashlib.sha256(given.encode()).hexdigest()[:16]
 
     def table(self, name: str) -> str | None:
