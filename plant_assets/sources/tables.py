@@ -27,6 +27,8 @@ class SourceTable:
         key: the columns that identify a row.
         bucket: the SQL of the partition under which a staged row is counted.
         optional: columns that the source may lack.
+        loader: the number of the rules by which its rows are made. Raise it with a change that makes other rows of the
+            same file: every file is read again. A test tells when.
     """
 
     name: str
@@ -36,6 +38,11 @@ class SourceTable:
     key: tuple[str, ...]
     bucket: str
     optional: tuple[str, ...] = ()
+    loader: int = 1
+
+    def read_by(self, mapping: StoreMapping) -> str:
+        """Return a digest of the rules that make its rows: those of a mapping and of the loader; empty if the first."""
+        return mapping.digest if self.loader == 1 else f"{mapping.digest}v{self.loader}"
 
     @property
     def columns(self) -> dict[str, str]:
