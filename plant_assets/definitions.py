@@ -5,6 +5,7 @@ import os
 import dagster as dg
 
 from plant_assets.assets.build import load_assets, tables_read
+from plant_assets.assets.fingerprints import fingerprints
 from plant_assets.checks.build import load_checks
 from plant_assets.orchestration.io_manager import WarehouseIOManager
 from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
@@ -44,7 +45,7 @@ def build_defs(
     def io_manager(context: dg.InitResourceContext) -> WarehouseIOManager:
         return WarehouseIOManager(context.resources.warehouse)
 
-    assets = load_assets(weekly_partitions(settings), settings.engine)
+    assets = load_assets(weekly_partitions(settings), settings.engine, fingerprints(settings))
     return dg.Definitions(
         assets=assets,
         asset_checks=load_checks(tables_read(assets)),

@@ -11,6 +11,7 @@ from plant_assets.assets import events, funnel, inventory, publish, sales
 from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.orchestration.metadata import column_schema
 from plant_assets.orchestration.partitions import LOAD_STEP
+from plant_assets.warehouse.fingerprints import Fingerprints, fingerprint_of
 
 GROUPS: dict[str, ModuleType] = {
     "events": events,
@@ -18,22 +19,25 @@ GROUPS: dict[str, ModuleType] = {
     "inventory": inventory,
     "funnel": funnel,
 }
+Made = dg.AssetsDefinition | dg.AssetSpec
 OWNERS = ["team:analytics"]
 LAYER = "plant/layer"
 PUBLISHED_KEY = dg.AssetKey("marts")
 
 
-def load_assets(weeks: dg.PartitionsDefinition, engine: str) -> Sequence[Any]:
+def load_assets(weeks: dg.PartitionsDefinition, engine: str, definitions: Fingerprints) -> Sequence[Any]:
     """Return every asset, with the metadata of its contract.
 
     Args:
         weeks: the partitions of weekly assets.
         engine: the name of the engine, which becomes a kind of each asset.
+        definitions: the fingerprint of each table's definition, which becomes its code version.
     """
     with warnings.catch_warnings():
         # In Dagster 1.13, the backfill policy and the links to code are beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.with_source_code_references(_load_assets(weeks, engine))
+        made = _load_assets(weeks, engine)
+        return dg.with_source_code_references([_with_code_versions(each, definitions) for each in made])
 
 
 def tables_read(assets: Iterable[Any]) -> set[str]:
@@ -43,8 +47,8 @@ def tables_read(assets: Iterable[Any]) -> set[str]:
     return {key.to_user_string() for keys in deps for key in keys}
 
 
-def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    loaded: list[dg.AssetsDefinition | dg.AssetSpec] = []
+def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[Made]:
+    loaded: list[Made] = []
     for group, module in GROUPS.items():
         loaded += [_asset(body, group, weeks, engine) for body in module.ASSETS]
     sources = [
@@ -93,6 +97,16 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[dg.AssetsD
     refused = _spec("rejected_rows", events.REJECTED_ROWS, "raw", "duckdb")
     loaded.append(refused.replace_attributes(deps=[spec.key for spec in sources]))
     return loaded
+
+
+def _with_code_versions(made: Made, definitions: Fingerprints) -> Made:
+    """Return an asset with the fingerprint of its table as code version, or with one of all tables if it has none."""
+
+    def versioned(spec: dg.AssetSpec) -> dg.AssetSpec:
+        name = spec.key.to_user_string()
+        return spec.replace_attributes(code_version=definitions.get(name) or fingerprint_of(dict(definitions)))
+
+    return made.map_asset_specs(versioned) if isinstance(made, dg.AssetsDefinition) else versioned(made)
 
 
 def _layer(name: str) -> dict[str, str]:

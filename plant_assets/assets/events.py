@@ -8,9 +8,11 @@ import dagster as dg
 import ibis
 
 from plant_assets.calendar import Weeks, weeks_between
+from plant_assets.contracts import TABLES
+from plant_assets.ingest.due import tell_older
 from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.load import Load
-from plant_assets.orchestration.metadata import stored_metadata, week_metadata
+from plant_assets.orchestration.metadata import data_version, stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import (
     COUNTED_ON,
     COUNTS_WEEKS,
@@ -52,7 +54,9 @@ def load_source(
 
     def result(name: str, written: int) -> dg.MaterializeResult[None]:
         refused = {"rejected_rows": warehouse.value(_REFUSED, [name.removeprefix("raw_")])}
-        return dg.MaterializeResult(asset_key=name, metadata={**stored_metadata(warehouse, name, written), **refused})
+        metadata = {**stored_metadata(warehouse, name, written), **refused}
+        version = None if TABLES[name].week_column else data_version(warehouse, name)
+        return dg.MaterializeResult(asset_key=name, metadata=metadata, data_version=version)
 
     if weeks:
         written = load.write_events(weeks, run_id)
@@ -99,8 +103,9 @@ def staged_load(
         load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
         load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
         _validate(load, weeks, first_week)
-        if weeks and is_only_changed(context.run):
-            _note_rest(load, weeks, first_week)
+        if weeks:
+            _note_rest(load, weeks, first_week, only_changed=is_only_changed(context.run))
+            tell_older(warehouse, weeks.weeks(), context.log)
     if weeks and load.store_weeks.first() < first_week:
         context.log.warning("the source begins earlier than %s: reload the code location", first_week)
         first_week = load.store_weeks.first()
@@ -125,11 +130,15 @@ def _validate(load: Load, weeks: Weeks | None, first_week: dt.date) -> None:
     load.require_enough_good_rows()
 
 
-def _note_rest(load: Load, weeks: Weeks, first_week: dt.date) -> None:
-    """Note as due what the run of a tick found to be due besides its weeks, which it can do without them."""
-    rest = load.store_weeks.due(first_week) - set(weeks.weeks())
+def _note_rest(load: Load, weeks: Weeks, first_week: dt.date, only_changed: bool) -> None:
+    """Note as due what a run found to be due besides its weeks, which it can do without them.
+
+    A run of chosen weeks notes only what another definition wrote: nothing is published before that is made again.
+    """
+    older = load.store_weeks.older(first_week) - set(weeks.weeks())
+    rest = load.store_weeks.due(first_week) - set(weeks.weeks()) if only_changed else older
     if rest:
-        load.reading.warehouse.note_due(rest, "their source changed")
+        load.reading.warehouse.note_due(rest, "an older definition made them" if older else "their source changed")
         load.reading.log.info("the weeks from %s to %s are due too: the next run does them", min(rest), max(rest))
 
 

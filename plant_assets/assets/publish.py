@@ -9,6 +9,7 @@ from plant_assets.contracts import TABLES
 from plant_assets.orchestration.partitions import (
     as_of,
     continued_runs,
+    first_week_of,
     is_only_changed,
     reads_source,
     request_id,
@@ -45,6 +46,10 @@ def publish_marts(
     others = set(warehouse.ledger.writes.marts_of_other_runs(asked_for))
     if not reads_source(context.run):
         others.update(warehouse.ledger.writes.written_by_others_since(asked_for))
+    mixture = _mixture(context, warehouse)
+    if mixture:
+        context.log.warning("not published: %s; run `plant-assets run`, or the whole job, refresh, over them", mixture)
+        return
     if others:
         context.log.warning(
             "not published: another run wrote %s; run the whole job, refresh, to publish", ", ".join(sorted(others))
@@ -54,6 +59,16 @@ def publish_marts(
         warehouse.ledger.facts.remember(**_instants(context, warehouse))
     path = publish.publish_marts(warehouse.connection, warehouse.settings.marts_path, f"run {context.run.run_id}")
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
+
+
+def _mixture(context: dg.AssetExecutionContext, warehouse: Warehouse) -> str:
+    """Return which tables have parts that another definition wrote; empty if none has."""
+    definitions = warehouse.ledger.definitions
+    running = warehouse.calendar.week_of(as_of(context))
+    by_week = definitions.weeks_between(first_week_of(warehouse.settings), running)
+    older = [f"{name} has {len(weeks)} weeks" for name, weeks in by_week.items()]
+    older += [f"{name} is" for name in definitions.older_tables()]
+    return f"{', '.join(older)} by an older definition" if older else ""
 
 
 def _instants(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dict[str, str]:

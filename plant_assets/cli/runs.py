@@ -8,6 +8,7 @@ from typing import Protocol
 
 import dagster as dg
 
+from plant_assets.assets.fingerprints import fingerprints
 from plant_assets.dagster_private import runs_of_location
 from plant_assets.definitions import build_defs
 from plant_assets.instance.home import LOCATION
@@ -91,6 +92,7 @@ def run_refresh(
     outcome = Outcome()
     as_of = as_of or now()
     fail_dead_runs(settings, instance, LOG)
+    fingerprints(settings)
     known = None if accept_source else settings.first_week
     with open_warehouse(settings, LOG, holder="plant-assets run", accept_source=accept_source) as warehouse:
         warehouse.engine.require()
@@ -121,6 +123,7 @@ def run_checks(
 ) -> Outcome:
     """Evaluate every check on all stored rows, as of an instant, by default now."""
     outcome, tags = Outcome(), {AS_OF: (as_of or now()).isoformat(), STARTED_BY: "plant-assets check"}
+    fingerprints(settings)
     with open_warehouse(settings, LOG, holder="plant-assets check") as warehouse:
         warehouse.engine.require()
         _execute(settings, warehouse, instance, CHECK, tags, progress, outcome, debug)

@@ -6,6 +6,7 @@
 import datetime as dt
 import shlex
 
+from plant_assets.assets.fingerprints import fingerprints
 from plant_assets.doctor.found import Diagnosis, Lines
 from plant_assets.doctor.source import look_at_source
 from plant_assets.doctor.warehouse import look_at_warehouse
@@ -47,7 +48,7 @@ def diagnose(settings: Settings, as_of: dt.datetime, options: list[str], lists_r
         diagnosis.sections["Rejected"] = diagnosis.rejected or [("-", "nothing")]
     if settings.alert_url and not is_known_address(settings.alert_url.get_secret_value()):
         diagnosis.odd.append("PLANT_ALERT_URL is not a URL that Apprise supports, so nobody is told of failed runs")
-    published = look_at_warehouse(settings, diagnosis)
+    published = look_at_warehouse(settings, diagnosis, fingerprints(settings))
     does = "run"
     if isinstance(diagnosis.error, SourceError) or (diagnosis.error and not is_mismatch):
         does = "" if lists_rejected or not diagnosis.rejected else "doctor --rejected"

@@ -3,17 +3,26 @@
 import datetime as dt
 from pathlib import Path
 
+from plant_assets.contracts import LOADED
 from plant_assets.doctor.found import Diagnosis, Lines
 from plant_assets.settings import Settings, UsageError
+from plant_assets.text import counted
+from plant_assets.warehouse.catalog import Catalog
+from plant_assets.warehouse.fingerprints import Fingerprints
+from plant_assets.warehouse.ledger.definitions import Definitions
 from plant_assets.warehouse.ledger.writes import Writes
 from plant_assets.warehouse.marts import open_marts
 
+_UNKNOWN = [("definitions", "none kept yet: the next run makes again all that is made of loaded tables, once")]
 # Where DuckDB's mark stands in its files.
 MAGIC = slice(8, 12)
 
 
-def look_at_warehouse(settings: Settings, diagnosis: Diagnosis) -> dt.datetime | None:
-    """Tell what is known of the warehouse without opening it; when its marts were published."""
+def look_at_warehouse(settings: Settings, diagnosis: Diagnosis, found: Fingerprints) -> dt.datetime | None:
+    """Tell what is known of the warehouse without opening it; when its marts were published.
+
+    `found` has the definitions in force.
+    """
     lines: Lines = []
     diagnosis.sections["Warehouse"] = lines
     if not settings.warehouse_path.exists():
@@ -35,13 +44,25 @@ def look_at_warehouse(settings: Settings, diagnosis: Diagnosis) -> dt.datetime |
         return None
     published = dt.datetime.fromtimestamp(settings.marts_path.stat().st_mtime, dt.UTC)
     with open_marts(settings) as marts:
-        writes = Writes(marts.connection, settings.calendar)
+        definitions = Definitions(marts.connection, found)
+        writes = Writes(marts.connection, settings.calendar, definitions)
         weeks, run_id = writes.weeks(["raw_events"]), writes.last_run()
+        older = _older(definitions) if "definition" in Catalog(marts.connection).column_types("_writes") else _UNKNOWN
     lines += [
         ("published", f"{published:%Y-%m-%d %H:%M:%S} UTC, {len(weeks)} weeks, the last {max(weeks, default=None)}"),
         ("last run", str(run_id)),
+        *older,
     ]
     return published
+
+
+def _older(definitions: Definitions) -> Lines:
+    """Return what another definition wrote, a line per table."""
+    weeks, loaded = definitions.older_weeks(), definitions.older_weeks(LOADED)
+    made = [(name, f"{counted(len(weeks[name]), 'week')} by an older definition: due") for name in weeks]
+    made += [(name, "by an older definition: due") for name in definitions.older_tables()]
+    stays = "by older rules: they stay as loaded where their source is gone"
+    return made + [(name, f"{counted(len(loaded[name]), 'week')} {stays}") for name in loaded]
 
 
 def is_database(path: Path) -> bool:

@@ -1,6 +1,8 @@
 """Which weeks the store has, and which of them a run has to do."""
 
 import datetime as dt
+import logging
+from collections.abc import Collection
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.ingest.audit import weeks_rejected
@@ -59,7 +61,11 @@ class StoreWeeks:
         due |= {self._reading.running_week - WEEK * ago for ago in range(self._warehouse.settings.late_weeks + 1)}
         due |= weeks_rejected(self._warehouse, ["future"]) | self._warehouse.ledger.due.weeks()
         known = self.known(first_week)
-        return (due | self._behind(known)) & set(known) or {known[-1]}
+        return (due | self._behind(known)) & set(known) | self.older(first_week) or {known[-1]}
+
+    def older(self, first_week: dt.date) -> set[dt.date]:
+        """Return the weeks of which another definition wrote a table, also where the source no longer has them."""
+        return older_weeks(self._warehouse, first_week, self._reading.running_week)
 
     def tied(self, first_week: dt.date) -> set[dt.date]:
         """Return the weeks that have to be run together, because a staged observation is earlier than a stored one."""
@@ -73,6 +79,25 @@ class StoreWeeks:
 
     def _behind(self, weeks: list[dt.date]) -> set[dt.date]:
         return weeks_behind(self._warehouse, weeks, self._observations.observed(), self._events.ahead)
+
+
+def older_weeks(warehouse: Warehouse, first: dt.date, last: dt.date) -> set[dt.date]:
+    """Return the weeks from the first to the last of which another definition than the one in force wrote a table."""
+    return set().union(*warehouse.ledger.definitions.weeks_between(first, last).values())
+
+
+def tell_older(warehouse: Warehouse, weeks: Collection[dt.date], log: logging.Logger) -> None:
+    """Say what a run over these weeks makes again because another definition wrote it."""
+    definitions = warehouse.ledger.definitions
+    by_week, whole = definitions.weeks_between(min(weeks), max(weeks)), definitions.older_tables()
+    if (by_week or whole) and not definitions.are_kept():
+        log.info("the warehouse keeps no definitions yet: all that is made of loaded tables is made again, once")
+        return
+    for name, older in by_week.items():
+        weeks_are = ("week", "is") if len(older) == 1 else ("weeks", "are")
+        log.info("%s: %s %s by an older definition %s made again", name, len(older), *weeks_are)
+    if whole:
+        log.info("%s: by an older definition, made again", ", ".join(whole))
 
 
 def weeks_behind(

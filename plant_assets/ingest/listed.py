@@ -13,7 +13,7 @@ import duckdb
 from plant_assets.calendar import FAR_FUTURE, WEEK, weeks_between
 from plant_assets.ingest.audit import weeks_rejected
 from plant_assets.ingest.diff import diff_files
-from plant_assets.ingest.due import weeks_behind
+from plant_assets.ingest.due import older_weeks, weeks_behind
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.postgres.parts import as_ns
 from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
@@ -84,9 +84,10 @@ def look_ahead(
     due |= weeks_rejected(warehouse, ["future"]) | _weeks_to_settle(warehouse, as_of)
     due |= noted
     due |= weeks_behind(warehouse, known, observed, find_ahead(warehouse, as_of))
+    older = older_weeks(warehouse, first_week, running)
     state = sorted(map(str, changed)) + sorted(f"{each.name} {each.size}" for each in fresh)
     return Outlook(
-        frozenset(due & set(known) or {known[-1]}),
+        frozenset(due & set(known) | older or {known[-1]}),
         frozenset({week for week, _file, _content in changed} & set(known)),
         digest_of(state),
     )

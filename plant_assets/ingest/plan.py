@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plant_assets.calendar import WEEK, weeks_between
+from plant_assets.ingest.due import tell_older
 from plant_assets.ingest.load import Load
 
 MOST_ADDED_WEEKS = 20
@@ -42,6 +43,7 @@ def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = 
         ranges = as_ranges(due)
         more = load.validate(_weeks_of(ranges), first_week)
         if not more:
+            tell_older(load.reading.warehouse, _weeks_of(ranges), load.reading.log)
             return Plan(load, ranges, first_week, load.reading.source.mapping.stages)
         due = _weeks_of(ranges) | more
 

@@ -16,7 +16,7 @@ from plant_assets.calendar import Weeks
 from plant_assets.contracts import TABLES, Table
 from plant_assets.dagster_private import StepExecutionContext, TableSlice
 from plant_assets.orchestration.lineage import column_lineage
-from plant_assets.orchestration.metadata import stored_metadata, week_metadata
+from plant_assets.orchestration.metadata import data_version, stored_metadata, week_metadata
 from plant_assets.orchestration.partitions import as_of_run, is_only_changed, request_id, run_weeks
 from plant_assets.readers.pictures import pictured
 from plant_assets.sql import identifier
@@ -67,6 +67,8 @@ class WarehouseIOManager(IOManager):
         context.add_output_metadata({**given, **metadata, **({} if weeks else pictured(self._stored, name))})
         if weeks:
             self._note_weeks(context.step_context, name)
+        else:
+            context.step_context.set_data_version(context.asset_key, data_version(self._warehouse, name))
 
     def _note_weeks(self, context: StepExecutionContext, name: str) -> None:
         """Add each week's numbers to its partition, and the rows and chart of the last week."""

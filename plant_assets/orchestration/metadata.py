@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dagster import (
+    DataVersion,
     TableColumn,
     TableColumnConstraints,
     TableConstraints,
@@ -37,18 +38,23 @@ def column_schema(table: Table) -> TableSchema:
 
 
 def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Mapping[str, Any]:
-    """Return the metadata of a materialization: the table's name, its rows, and the rows written.
+    """Return the metadata of a materialization: the table's name, its definition, its rows, and the rows written.
 
     Without `written` nothing is counted: counting the rows of a view would compute it over all of history.
     """
-    table_name = f"{warehouse.settings.warehouse_path.stem}.analytics.{name}"
-    if written is None:
-        return {"dagster/table_name": table_name}
-    return {
-        "dagster/row_count": warehouse.engine.count_rows(name),
-        "dagster/table_name": table_name,
-        "rows_written": written,
+    found = {
+        "dagster/table_name": f"{warehouse.settings.warehouse_path.stem}.analytics.{name}",
+        "definition": warehouse.ledger.definitions.current.get(name, "unknown"),
     }
+    if written is None:
+        return found
+    return {**found, "dagster/row_count": warehouse.engine.count_rows(name), "rows_written": written}
+
+
+def data_version(warehouse: Warehouse, name: str) -> DataVersion:
+    """Return the version of a table's rows: their definition, and the number of the write that made them."""
+    definition = warehouse.ledger.definitions.current.get(name, "unknown")
+    return DataVersion(f"{definition}.{warehouse.ledger.writes.last(name) or 0}")
 
 
 def week_metadata(warehouse: Warehouse, name: str, weeks: Weeks) -> Iterator[tuple[str, Mapping[str, int]]]:

@@ -28,6 +28,8 @@ class SourceTable:
         bucket: the SQL of the partition under which a staged row is counted.
         optional: columns that the source may lack.
         compares_others: whether rows of one key are equal only if all their columns are, those too that are not read.
+        loader: the number of the rules by which its rows are made. Raise it with a change that makes other rows of the
+            same file: every file is read again. A test tells when.
     """
 
     name: str
@@ -38,11 +40,16 @@ class SourceTable:
     bucket: str
     optional: tuple[str, ...] = ()
     compares_others: bool = False
+    loader: int = 1
 
     @property
     def compared(self) -> tuple[str, ...]:
         """The columns in which rows of one key may differ."""
         return (*self.columns, OTHERS) if self.compares_others else tuple(self.columns)
+
+    def read_by(self, mapping: StoreMapping) -> str:
+        """Return a digest of the rules that make its rows: those of a mapping and of the loader; empty if the first."""
+        return mapping.digest if self.loader == 1 else f"{mapping.digest}v{self.loader}"
 
     @property
     def columns(self) -> dict[str, str]:

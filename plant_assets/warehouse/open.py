@@ -9,16 +9,20 @@ from collections.abc import Iterator
 
 import duckdb
 
+from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets.sql import identifier
 from plant_assets.warehouse.aside import set_aside_other_store
 from plant_assets.warehouse.database_files import connect
 from plant_assets.warehouse.duckdb import DuckDBEngine, DuckDBStore
+from plant_assets.warehouse.fingerprints import known_fingerprints
 from plant_assets.warehouse.ledger.ledger import open_ledger
 from plant_assets.warehouse.ledger.tables import DDL
 from plant_assets.warehouse.lock import hold_lock
-from plant_assets.warehouse.store import STAGED
+from plant_assets.warehouse.store import STAGED, create_table
 from plant_assets.warehouse.warehouse import Warehouse
+
+USE_WAREHOUSE = f"use warehouse; create schema if not exists analytics; use warehouse.analytics; {DDL}"
 
 
 def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
@@ -33,7 +37,7 @@ def drop_staged(connection: duckdb.DuckDBPyConnection) -> None:
 
 def compose(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Warehouse:
     """Return the warehouse of these settings over its open DuckDB file."""
-    ledger = open_ledger(connection, settings.calendar)
+    ledger = open_ledger(connection, settings.calendar, known_fingerprints(settings))
     if settings.spark_master is None:
         store = DuckDBStore(connection, settings, ledger)
         return Warehouse(connection, settings, ledger, store, DuckDBEngine(connection, settings))
@@ -44,6 +48,15 @@ def compose(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Wareho
     slices = Slices(connection, settings, ledger)
     engine = SparkEngine(connection, settings, slices)
     return Warehouse(connection, settings, ledger, SparkStore(connection, settings, ledger, slices, engine), engine)
+
+
+@contextlib.contextmanager
+def open_empty(settings: Settings) -> Iterator[Warehouse]:
+    """Open a warehouse of DuckDB in memory that has every table of the contracts, all of them empty."""
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(f"set TimeZone = 'UTC'; attach ':memory:' as warehouse; {USE_WAREHOUSE}")
+        connection.execute("; ".join(create_table(table) for table in TABLES.values()))
+        yield compose(connection, settings)
 
 
 def require_engine(settings: Settings) -> None:
@@ -86,7 +99,7 @@ def open_warehouse(
         try:
             if is_new:
                 settings.warehouse_path.chmod(0o600)
-            connection.execute(f"use warehouse; create schema if not exists analytics; use warehouse.analytics; {DDL}")
+            connection.execute(USE_WAREHOUSE)
             drop_staged(connection)
             opened.store.prepare()
             opened.engine.limit_memory()

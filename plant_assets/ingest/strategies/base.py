@@ -23,6 +23,7 @@ class TableLoad(abc.ABC):
         self._reading, self._warehouse = reading, reading.warehouse
         self._source_table = source_table(name, reading.source.mapping)
         self._table = TABLES[self._source_table.target]
+        self._read_by = self._source_table.read_by(reading.source.mapping)
         self.name, self.staged = name, Staged(reading, self._source_table)
 
     @abc.abstractmethod

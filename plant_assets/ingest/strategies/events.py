@@ -202,7 +202,7 @@ class EventsLoad(TableLoad):
         return [
             RowCounts(self.name, dt.date.fromisoformat(week), rows, now.get(week, 0), bool(self.staged.listed))
             for _name, week, rows, digests in loaded
-            if set(digests) == {self._reading.source.mapping.digest}
+            if set(digests) == {self._read_by}
             if now.get(week) or not self._may_be_forgotten(week)
         ]
 

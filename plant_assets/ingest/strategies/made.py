@@ -50,7 +50,7 @@ class MadeObservations(ObservationsLoad):
         """
         if self.is_written or self._weeks.chosen - self._weeks.done:
             return 0
-        warehouse, loads, digest = self._warehouse, self._warehouse.ledger.loads, self._reading.source.mapping.digest
+        warehouse, loads, digest = self._warehouse, self._warehouse.ledger.loads, self._read_by
         with warehouse.transaction():
             self._forget_made(digest)
             at = self._latest()

@@ -67,7 +67,7 @@ class ObservationsLoad(UnpartitionedLoad):
             self._warehouse.ledger.writes.record(table.name, run_id)
 
     def _forget_made(self, digest: str) -> None:
-        """Delete what another mapping than that of `digest` made from events, and the versions that rest on it."""
+        """Delete what other rules than those of `digest` made from events, and the versions that rest on it."""
         ledger = self._warehouse.ledger
         made = ledger.loads.made_observations(MADE_OF_EVENTS, digest)
         if not made:

@@ -60,7 +60,7 @@ class ReplaceOrAppendLoad(UnpartitionedLoad):
         return [
             RowCounts(self.name, None, rows, int(now), bool(self.staged.listed))
             for _name, _bucket, rows, digests in self._warehouse.ledger.loads.rows_loaded([self.name], [])
-            if set(digests) == {self._reading.source.mapping.digest}
+            if set(digests) == {self._read_by}
         ]
 
     def write(self, run_id: str) -> int:

@@ -11,6 +11,7 @@ from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.lines import has_bad_bytes
+from plant_assets.sources.tables import SOURCE_TABLES
 
 EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 
@@ -115,9 +116,8 @@ def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool
     name = path.relative_to(directory).as_posix()
     if has_bad_bytes(name):
         raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
-    source_file = SourceFile(
-        table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=source.mapping.digest
-    )
+    read_by = SOURCE_TABLES[table].read_by(source.mapping)
+    source_file = SourceFile(table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=read_by)
     if dated:
         stem = path.name[: -len(extension) - 1]
         source_file.observed_at = instant_of(stem, source.calendar)

@@ -164,7 +164,7 @@ class PostgresSource(Source):
         # The price of an event is in no stored row that could be compared.
         may_grow = table != "events" or not self.mapping.makes_products
         part = LiveRows(table, name, Path(name), "", 0, as_ns(self._as_of), may_grow=may_grow)
-        part.mapping, part.is_part = self.mapping.digest, week is not None
+        part.mapping, part.is_part = SOURCE_TABLES[table].read_by(self.mapping), week is not None
         if isinstance(week, dt.date):
             part.settles_at = self.calendar.starts_at(week + WEEK * (1 + self._late_weeks))
             part.is_read_anew = self._anew is not None and self._anew[0] <= week <= self._anew[1]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import duckdb
 
 from plant_assets.calendar import Calendar
+from plant_assets.warehouse.fingerprints import Fingerprints
+from plant_assets.warehouse.ledger.definitions import Definitions
 from plant_assets.warehouse.ledger.due import Due
 from plant_assets.warehouse.ledger.facts import Facts
 from plant_assets.warehouse.ledger.loads import Loads
@@ -16,6 +18,7 @@ from plant_assets.warehouse.ledger.writes import Writes
 class Ledger:
     """All bookkeeping of a warehouse, by what it is about."""
 
+    definitions: Definitions
     due: Due
     facts: Facts
     loads: Loads
@@ -23,8 +26,14 @@ class Ledger:
     writes: Writes
 
 
-def open_ledger(connection: duckdb.DuckDBPyConnection, calendar: Calendar) -> Ledger:
-    """Return the ledger of the warehouse that a connection uses."""
+def open_ledger(connection: duckdb.DuckDBPyConnection, calendar: Calendar, fingerprints: Fingerprints | None) -> Ledger:
+    """Return the ledger of the warehouse that a connection uses; `fingerprints` are those in force, if known."""
+    definitions = Definitions(connection, fingerprints)
     return Ledger(
-        Due(connection), Facts(connection), Loads(connection), Prices(connection), Writes(connection, calendar)
+        definitions,
+        Due(connection),
+        Facts(connection),
+        Loads(connection),
+        Prices(connection),
+        Writes(connection, calendar, definitions),
     )

@@ -43,7 +43,7 @@ _IMPORT_LOADS = """
 _IMPORT_WRITES = """
     insert into _writes
     select unnest(['raw_products', 'raw_observations']), null, max(write_number), $run_id,
-        (now() at time zone 'UTC')::timestamp, null
+        (now() at time zone 'UTC')::timestamp, null, null
     from _loads
 """
 

@@ -23,6 +23,7 @@ create table if not exists _event_prices (
 alter table _loads add column if not exists rows_merged bigint;
 create table if not exists _due (week date, since timestamp, reason varchar);
 alter table _writes add column if not exists made_with bigint;
+alter table _writes add column if not exists definition varchar;
 """
 # Published with the marts: what readers say of the run and the store.
 PUBLISHED = ("_meta", "_writes")

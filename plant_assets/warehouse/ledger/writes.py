@@ -8,6 +8,7 @@ import duckdb
 
 from plant_assets.calendar import WEEK, Calendar, Weeks
 from plant_assets.contracts import MARTS, TABLES, VERSIONS, WEEKLY, Table
+from plant_assets.warehouse.ledger.definitions import Definitions
 from plant_assets.warehouse.ledger.tables import next_write_number, rows_of
 
 _HAS_NEW_PRODUCT = """
@@ -20,13 +21,13 @@ _HAS_NEW_PRODUCT = """
 _RECORD_WRITE = """
     insert into _writes
     select $name, unnest($weeks::date[]), $number, $run_id, (now() at time zone 'UTC')::timestamp,
-        (select max(write_number) from _writes where table_name = $versions)
+        (select max(write_number) from _writes where table_name = $versions), $definition
 """
 _WEEKS_BEHIND = """
     select min(week), max(week) from _writes as read
     where table_name = $upstream and week between $first and $last
-        and write_number > coalesce(
-            (select max(write_number) from _writes as made where table_name = $name and made.week = read.week), 0)
+        and (list_contains($older::date[], week) or write_number > coalesce(
+            (select max(write_number) from _writes as made where table_name = $name and made.week = read.week), 0))
 """
 _CHANGED_SINCE = """
     select min(week) filter (where write_number > $written), max(week) + 7
@@ -39,28 +40,30 @@ _WRITTEN_SINCE = """
 
 
 class Writes:
-    """The last write of each table, or week of it, with its number, run, and the product versions it was made with."""
+    """The last write of each table, or week of it, with its number, run and definition, and the versions it used."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, calendar: Calendar) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, calendar: Calendar, definitions: Definitions) -> None:
         self._connection = connection
         self._calendar = calendar
+        self._definitions = definitions
 
     def _rows(self, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
         return rows_of(self._connection, statement, parameters)
 
     def record(self, name: str, run_id: str, weeks: Iterable[dt.date] | None = None) -> None:
-        """Note which run wrote a table, or weeks of it, after all writes before, and with which product versions."""
+        """Note which run wrote a table, or weeks of it, after all writes before, by which definition and versions."""
         number, written = next_write_number(self._connection), [None] if weeks is None else list(weeks)
         self._connection.execute(
             "delete from _writes where table_name = ? and (week is null or list_contains(?::date[], week))",
             [name, written],
         )
-        self._connection.execute(
-            _RECORD_WRITE, {"name": name, "weeks": written, "number": number, "run_id": run_id, "versions": VERSIONS}
-        )
+        given = {"name": name, "weeks": written, "number": number, "run_id": run_id, "versions": VERSIONS}
+        self._connection.execute(_RECORD_WRITE, given | {"definition": self._definitions.current.get(name)})
 
     def last(self, name: str) -> int | None:
-        """Return the number of the last write of a table."""
+        """Return the number of the last write of a table; None if it never was, or by another definition."""
+        if name in self._definitions.older_tables():
+            return None
         found: int | None = self._rows("select max(write_number) from _writes where table_name = ?", [name])[0][0]
         return found
 
@@ -73,7 +76,7 @@ class Writes:
         return [week for (week,) in found]
 
     def stale_weeks(self, weeks: Iterable[dt.date], bears: Mapping[dt.date, int]) -> set[dt.date]:
-        """Return weeks of which a weekly table was never written, or is older than one of its inputs.
+        """Return weeks of which a weekly table was never written, or is older than an input or than its definition.
 
         Args:
             weeks: the weeks to look at.
@@ -81,6 +84,7 @@ class Writes:
                 versions is stale if it was made with older ones.
         """
         written: dict[tuple[str, dt.date], tuple[int, int]] = {}
+        older = self._definitions.older_weeks()
         for name, week, number, made_with in self._rows(
             "select table_name, week, write_number, coalesce(made_with, 0) from _writes where week is not null"
         ):
@@ -90,23 +94,29 @@ class Writes:
             number, made_with = written.get((table.name, week), (0, 0))
             if table.reads_versions and made_with < bears.get(week, 0):
                 return True
-            return not number or any(number < written.get((name, week), (0, 0))[0] for name in table.upstream)
+            if not number or week in older.get(table.name, ()):
+                return True
+            return any(number < written.get((name, week), (0, 0))[0] for name in table.upstream)
 
         weekly = [TABLES[name] for name in WEEKLY]
         return {week for week in weeks if any(is_stale(table, week) for table in weekly)}
 
     def weeks_behind(self, table: Table, weeks: Weeks) -> Weeks:
-        """Return the weeks from the first to the last of `weeks` in which a table is older than its upstream table."""
+        """Return the weeks from the first to the last of `weeks` in which a table is older than its upstream table.
+
+        Weeks that another definition wrote are behind too.
+        """
         assert table.follows, f"{table.name} follows no table"
-        first, last = self._rows(
-            _WEEKS_BEHIND, {"upstream": table.follows, "first": weeks.first, "last": weeks.last, "name": table.name}
-        )[0]
+        given = {"upstream": table.follows, "first": weeks.first, "last": weeks.last, "name": table.name}
+        older = self._definitions.older_weeks([table.name]).get(table.name, set())
+        first, last = self._rows(_WEEKS_BEHIND, given | {"older": list(older)})[0]
         return Weeks(self._calendar, first or weeks.first, last or weeks.first - WEEK)
 
     def changed_since(self, name: str, *upstream: str) -> dt.date | None:
-        """Return the first week of `upstream` tables written after `name` was last written; None if that never was.
+        """Return the first week of `upstream` tables written after `name` was last written.
 
-        Where no week was, return the week after all that were ever written.
+        None if it never was, or by another definition. Where no week was, return the week after all that were ever
+        written.
         """
         written = self.last(name)
         first, after = self._rows(_CHANGED_SINCE, {"written": written, "upstream": list(upstream)})[0]
