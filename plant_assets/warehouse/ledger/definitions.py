@@ -30,6 +30,11 @@ class Definitions:
         self._connection = connection
         self.current = current or {}
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the ledger, which an older version may have made, has a place for definitions."""
+        return any(name == "definition" for name, *_ in rows_of(self._connection, "describe _writes"))
+
     def older_weeks(self, names: Iterable[str] = MADE_BY_WEEK) -> dict[str, set[dt.date]]:
         """Return the weeks of weekly tables that another definition wrote, by table; no table is without any."""
         found: dict[str, set[dt.date]] = {}

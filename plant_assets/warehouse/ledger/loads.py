@@ -16,6 +16,13 @@ _FILES_OF_WEEKS = """
     where source_table = 'events'
         and (list_contains($weeks::date[], week) or week in (select week from load_weeks where not is_kept))
 """
+_ROWS_BY_WEEK = """
+    select week, sum(rows_read)::bigint from (
+        select week, rows_read from found_events
+        union all
+        select week, rows_read from _files where source_table = 'events' and list_contains($unchanged::varchar[], file)
+    ) where week <= $last_week group by week order by week
+"""
 _OBSERVATIONS = """
     select observed_at, max(write_number)
     from raw_observations join _loads on source_table = 'products' and bucket = observed_at::varchar
@@ -92,6 +99,10 @@ class Loads:
             [table, list(listed)],
         )
         self._connection.execute(f"insert into _files from found_{table}")
+
+    def rows_by_week(self, unchanged: Iterable[str], last_week: dt.date) -> list[tuple[dt.date, int]]:
+        """Return the events of each week until `last_week`, in order: of `found_events` and of `unchanged` files."""
+        return self._rows(_ROWS_BY_WEEK, {"unchanged": sorted(unchanged), "last_week": last_week})
 
     # Loads
 
