@@ -6,7 +6,6 @@ from pathlib import Path
 from plant_assets.contracts import LOADED
 from plant_assets.doctor.found import Diagnosis, Lines, counted
 from plant_assets.settings import Settings, UsageError
-from plant_assets.warehouse.catalog import Catalog
 from plant_assets.warehouse.fingerprints import Fingerprints
 from plant_assets.warehouse.ledger.definitions import Definitions
 from plant_assets.warehouse.ledger.writes import Writes
@@ -46,7 +45,7 @@ def look_at_warehouse(settings: Settings, diagnosis: Diagnosis, found: Fingerpri
         definitions = Definitions(marts.connection, found)
         writes = Writes(marts.connection, settings.calendar, definitions)
         weeks, run_id = writes.weeks(["raw_events"]), writes.last_run()
-        older = _older(definitions) if "definition" in Catalog(marts.connection).column_types("_writes") else _UNKNOWN
+        older = _older(definitions) if definitions.are_kept() else _UNKNOWN
     lines += [
         ("published", f"{published:%Y-%m-%d %H:%M:%S} UTC, {len(weeks)} weeks, the last {max(weeks, default=None)}"),
         ("last run", str(run_id)),

@@ -19,6 +19,8 @@ _OLDER = """
     order by all
 """
 
+_HAS_COLUMN = "select 1 from duckdb_columns() where table_name = '_writes' and column_name = 'definition'"
+
 
 class Definitions:
     """The fingerprint that each write was made by, against those that are `current`; empty where they are not known.
@@ -43,7 +45,9 @@ class Definitions:
         return {name: weeks for name, weeks in inside.items() if weeks}
 
     def are_kept(self) -> bool:
-        """Tell whether the definition of any write is known: the warehouse is of a version that keeps them."""
+        """Tell whether the definition of any write is known. Marts of an older version have no column of it."""
+        if not rows_of(self._connection, _HAS_COLUMN):
+            return False
         return bool(rows_of(self._connection, "select 1 from _writes where definition is not null limit 1"))
 
     def older_tables(self) -> list[str]:
