@@ -20,6 +20,7 @@ from plant_assets.orchestration.sensors import (
     stopped_page_sensor,
 )
 from plant_assets.orchestration.warehouse_resource import warehouse_resource
+from plant_assets.orchestration.weekly_checks import weekly_checks_schedule
 from plant_assets.settings import FOR_OWNER_ONLY, Settings, read_settings
 from plant_assets.warehouse.warehouse import Warehouse
 
@@ -50,7 +51,7 @@ def build_defs(
         assets=assets,
         asset_checks=load_checks(tables_read(assets)),
         jobs=[*jobs(), *maintenance_jobs(settings)],
-        schedules=[six_hourly_schedule(settings)],
+        schedules=[six_hourly_schedule(settings), weekly_checks_schedule(settings)],
         sensors=[
             late_events_sensor(settings),
             due_weeks_sensor(settings),

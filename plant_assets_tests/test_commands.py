@@ -120,6 +120,7 @@ def test_check_prints_a_line_for_each_check(ran: Ran) -> None:
     done = plant_assets("check", "--warehouse", settings.warehouse_path)
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
+    assert lines.pop().endswith(" 0 failed on everything that is stored")
     assert len(lines) == sum(len(checks_of(name)) for name in TABLES)
     assert {line.split()[0] for line in lines} == {"passed", "warned"}
 

@@ -15,6 +15,7 @@ from plant_assets.orchestration.partitions import (
     request_id,
     run_weeks,
 )
+from plant_assets.orchestration.weekly_checks import last_look_in_words
 from plant_assets.readers.page import verdicts
 from plant_assets.readers.page.render import page_path, write_pages
 from plant_assets.readers.weeks import AS_OF, EVENTS_UNTIL, LATEST_WEEK, OBSERVED_UNTIL, weeks_with_figures
@@ -46,6 +47,11 @@ def publish_marts(
     others = set(warehouse.ledger.writes.marts_of_other_runs(asked_for))
     if not reads_source(context.run):
         others.update(warehouse.ledger.writes.written_by_others_since(asked_for))
+    known = {key.name for key in context.job_def.asset_layer.asset_graph.asset_check_keys}
+    failing = [name for name in warehouse.ledger.checks.blocking() if name in known]
+    if failing:
+        context.log.warning("not published: the failures of %s are open: see `plant-assets check`", ", ".join(failing))
+        return
     mixture = _mixture(context, warehouse)
     if mixture:
         context.log.warning("not published: %s; run `plant-assets run`, or the whole job, refresh, over them", mixture)
@@ -120,7 +126,8 @@ def publish_report(
         if is_only_changed(context.run):
             weeks = weeks[-MOST_WEEKS:]
         found = verdicts.of_runs(context.instance, continued_runs(context.instance, context.run))
-        pages = write_pages(settings, marts, weeks, found, f"run {context.run.run_id}")
+        whole = last_look_in_words(warehouse.ledger.checks.last_whole(), warehouse.calendar)
+        pages = write_pages(settings, marts, weeks, found, f"run {context.run.run_id}", looked_whole=whole)
     latest = page_path(settings)
     yield dg.MaterializeResult(
         asset_key="report",

@@ -1,12 +1,10 @@
 """Build asset checks: the contract check of each table, and the facts that the other modules state.
 
 All checks of a table are one query, in a step of its own if an asset reads the table. In a run, checks of weekly tables
-look at the run's weeks; in the job `check`, at everything.
+look at the run's weeks and at those of open failures; in the jobs of checks alone, at everything (`evaluate.py`).
 """
 
-import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from operator import attrgetter
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -15,11 +13,11 @@ from ibis import _
 
 from plant_assets.checks import events, funnel, ids, inventory, raw, sales
 from plant_assets.checks.base import Check, Scope, keys
+from plant_assets.checks.evaluate import results
 from plant_assets.contracts import PUBLISHED, TABLES, Table
 from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
 from plant_assets.warehouse.warehouse import Warehouse
 
-MOST_KEYS = 10
 SHARED = "published_checks"
 CHECKS = (*raw.CHECKS, *ids.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS, *sales.CHECKS)
 
@@ -51,15 +49,6 @@ def _with_equal_hashes(rows: ibis.Table, key: str) -> ibis.Table:
     hashed = rows.mutate(key_hash=rows[key].hash())
     alike = hashed.group_by("key_hash").aggregate(copies=_.count()).filter(_.copies > 1)
     return hashed.semi_join(alike, "key_hash")
-
-
-def wrong_columns(table: Table, stored: Mapping[str, str]) -> list[str]:
-    """Return the columns that are missing or stored under another type, a phrase each."""
-    return [
-        f"{column.name}: {stored.get(column.name, 'missing')}, not {column.sql_type}"
-        for column in table.columns
-        if stored.get(column.name) not in column.stored_types
-    ]
 
 
 def _contract_check(table: Table) -> Check:
@@ -149,33 +138,3 @@ def _that_go_on(
 
 def _has_weeks(context: dg.AssetCheckExecutionContext) -> bool:
     return RANGE_START in context.run.tags or "dagster/partition" in context.run.tags
-
-
-def results(warehouse: Warehouse, checks: list[Check], scope: Scope) -> Iterator[dg.AssetCheckResult]:
-    """Evaluate checks: those of a table in one query, then the keys of those that fail."""
-    for asset, of_asset in itertools.groupby(sorted(checks, key=attrgetter("asset", "name")), attrgetter("asset")):
-        yield from _results_of(warehouse, TABLES[asset], list(of_asset), scope)
-
-
-def _results_of(warehouse: Warehouse, table: Table, checks: list[Check], scope: Scope) -> Iterator[dg.AssetCheckResult]:
-    misfits = wrong_columns(table, warehouse.catalog.column_types(table.name))
-    if misfits:
-        # No other check can run without the contract's columns.
-        for check in checks:
-            yield _result(check, len(misfits), misfits)
-        return
-    offending = [check.offending(scope) for check in checks]
-    for check, offences, count in zip(checks, offending, warehouse.engine.counts(offending), strict=True):
-        said = check.evidence(scope) if count and check.evidence else offences
-        yield _result(check, count, warehouse.engine.sample_keys(said, MOST_KEYS) if count else [])
-
-
-def _result(check: Check, count: int, found: list[str]) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=count == 0,
-        asset_key=check.asset,
-        check_name=check.name,
-        severity=check.severity,
-        description="; ".join(found[:MOST_KEYS]) or None,
-        metadata={"offending": count, "keys": found[:MOST_KEYS]},
-    )

@@ -24,11 +24,15 @@ _FORMS: dict[str, Callable[[ibis.Value], ibis.Value]] = {
 
 @dataclass(frozen=True)
 class Join:
-    """A column of ids of one source table by which it names rows of another."""
+    """A column of ids of one source table by which it names rows of another.
+
+    `is_narrowed` says that a run over some weeks looks for the rows that their events name.
+    """
 
     column: str
     table: str
     other: str
+    is_narrowed: bool = False
 
     @property
     def noun(self) -> str:
@@ -38,7 +42,7 @@ class Join:
 
 JOINS = (
     Join("product_id", "events", "products"),
-    Join("order_id", "events", "order_items"),
+    Join("order_id", "events", "order_items", is_narrowed=True),
     Join("product_id", "order_items", "products"),
     Join("order_id", "order_items", "orders"),
 )
@@ -106,7 +110,7 @@ def _check(join: Join) -> Check:
         rows, others = sides(scope)
         # A store that has no such table by its mapping has nothing to join.
         others = others.filter(ibis.literal(bool(mapping_of(scope.settings).table(join.other))))
-        named = scope.of_events(others) if join.column == "order_id" and join.table == "events" else others
+        named = scope.of_events(others) if join.is_narrowed else others
         ids = [each.select(id=each[join.column].cast("string")) for each in (named, others)]
         return keys(few_join(distinct_ids(rows, join.column), *ids), "total", "joined")
 

@@ -119,6 +119,8 @@ def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | N
                 outcome = run_checks(settings, instance, steps, debug, instant)
         for line in check_lines(outcome.passed, outcome.problems):
             OUT.say(line)
+        counts = f"{len(outcome.passed)} passed, {len(outcome.warnings)} warned, {len(outcome.failed_errors)} failed"
+        OUT.say(f"{counts} on everything that is stored")
         report(outcome.failures)
         leave(FAILED if outcome.has_stopped or outcome.failed_errors else 0)
 

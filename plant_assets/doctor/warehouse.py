@@ -46,7 +46,7 @@ def look_at_warehouse(settings: Settings, diagnosis: Diagnosis, found: Fingerpri
         definitions = Definitions(marts.connection, found)
         writes = Writes(marts.connection, settings.calendar, definitions)
         weeks, run_id = writes.weeks(["raw_events"]), writes.last_run()
-        older = _older(definitions) if definitions.is_told else _UNKNOWN
+        older = _older(definitions) if definitions.are_kept() else _UNKNOWN
     lines += [
         ("published", f"{published:%Y-%m-%d %H:%M:%S} UTC, {len(weeks)} weeks, the last {max(weeks, default=None)}"),
         ("last run", str(run_id)),

@@ -18,7 +18,7 @@ from plant_assets.sources.open import source_of
 from plant_assets.warehouse.maintenance import BACKUPS_KEPT, back_up, compact, prune, restore
 from plant_assets.warehouse.warehouse import Warehouse
 
-REFRESH, CHECK = "refresh", "check"
+REFRESH, CHECK, CHECK_EVERYTHING = "refresh", "check", "check_everything"
 
 
 def plan_run(
@@ -68,7 +68,10 @@ def plan_run(
 
 
 def jobs() -> list[UnresolvedAssetJobDefinition]:
-    """Return `refresh`, which materializes all assets with their checks, and `check`, which checks what is stored."""
+    """Return `refresh`, which materializes all assets with their checks, and the jobs that check what is stored.
+
+    `check` is the command's, `check_everything` the weekly schedule's.
+    """
     return [
         dg.define_asset_job(
             REFRESH,
@@ -77,10 +80,13 @@ def jobs() -> list[UnresolvedAssetJobDefinition]:
             # By default Dagster retries a crashed run from the failed step, but marts are published from whole runs.
             tags={"dagster/retry_strategy": "ALL_STEPS"},
         ),
-        dg.define_asset_job(
-            CHECK,
-            selection=dg.AssetSelection.all_asset_checks(),
-            description="Every asset check, on everything that is stored.",
+        *(
+            dg.define_asset_job(
+                name,
+                selection=dg.AssetSelection.all_asset_checks(),
+                description=f"Every asset check, on everything that is stored{when}.",
+            )
+            for name, when in ((CHECK, ""), (CHECK_EVERYTHING, ", once a week"))
         ),
     ]
 

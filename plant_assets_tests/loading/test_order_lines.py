@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from plant_assets.checks.base import Scope
-from plant_assets.checks.build import checks_of, results
+from plant_assets.checks.build import checks_of
+from plant_assets.checks.evaluate import results
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.loading.stores import AS_OF, Row, Store, appended_tables, assert_accounted, event, rebuilt
 

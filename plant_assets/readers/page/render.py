@@ -59,15 +59,17 @@ def write_pages(
     checks: list[CheckResult],
     publisher: str,
     with_latest: bool = True,
+    looked_whole: str = "",
 ) -> dict[dt.date, Path]:
     """Write the pages of those weeks that have figures; where they are.
 
-    With the latest, the latest week is written too, also as `latest.html`.
+    With the latest, the latest week is written too, also as `latest.html`. `looked_whole` says when checks last looked
+    at everything, if `checks` are those of a run over weeks.
     """
     last = weeks_until_latest(marts)[-1:] if with_latest else []
     written = {}
     for week in sorted({*weeks, *last} & set(weeks_with_figures(marts))):
-        text = render(settings, read_figures(marts, week), checks, publisher)
+        text = render(settings, read_figures(marts, week), checks, publisher, looked_whole)
         written[week] = page_path(settings, week)
         write_atomically(written[week], text)
         if week in last:
@@ -75,7 +77,9 @@ def write_pages(
     return written
 
 
-def render(settings: Settings, figures: Figures, checks: list[CheckResult], publisher: str) -> str:
+def render(
+    settings: Settings, figures: Figures, checks: list[CheckResult], publisher: str, looked_whole: str = ""
+) -> str:
     """The page's text."""
     # Only who writes a page pays for the import of its charts.
     from plant_assets.readers.page import cells, headline, tables
@@ -108,6 +112,7 @@ def render(settings: Settings, figures: Figures, checks: list[CheckResult], publ
         warned=[check for check in checks if not check.passed and not check.is_error],
         failed=[check for check in checks if not check.passed and check.is_error],
         has_checks=bool(checks),
+        looked_whole=looked_whole,
         publisher=publisher,
         specs=charts(figures, calendar),
         style=_packaged("page.css"),

@@ -116,7 +116,8 @@ def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool
     name = path.relative_to(directory).as_posix()
     if has_bad_bytes(name):
         raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
-    read_by = SOURCE_TABLES[table].read_by(source.mapping)
+    # `doctor` lists files of other names too.
+    read_by = SOURCE_TABLES[table].read_by(source.mapping) if table in SOURCE_TABLES else ""
     source_file = SourceFile(table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=read_by)
     if dated:
         stem = path.name[: -len(extension) - 1]

@@ -19,6 +19,8 @@ _OLDER = """
     order by all
 """
 
+_HAS_COLUMN = "select 1 from duckdb_columns() where table_name = '_writes' and column_name = 'definition'"
+
 
 class Definitions:
     """The fingerprint that each write was made by, against those that are `current`; empty where they are not known.
@@ -29,11 +31,6 @@ class Definitions:
     def __init__(self, connection: duckdb.DuckDBPyConnection, current: Fingerprints | None) -> None:
         self._connection = connection
         self.current = current or {}
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the ledger, which an older version may have made, has a place for definitions."""
-        return any(name == "definition" for name, *_ in rows_of(self._connection, "describe _writes"))
 
     def older_weeks(self, names: Iterable[str] = MADE_BY_WEEK) -> dict[str, set[dt.date]]:
         """Return the weeks of weekly tables that another definition wrote, by table; no table is without any."""
@@ -48,7 +45,9 @@ class Definitions:
         return {name: weeks for name, weeks in inside.items() if weeks}
 
     def are_kept(self) -> bool:
-        """Tell whether the definition of any write is known: the warehouse is of a version that keeps them."""
+        """Tell whether the definition of any write is known. Marts of an older version have no column of it."""
+        if not rows_of(self._connection, _HAS_COLUMN):
+            return False
         return bool(rows_of(self._connection, "select 1 from _writes where definition is not null limit 1"))
 
     def older_tables(self) -> list[str]:

@@ -6,6 +6,7 @@ import duckdb
 
 from plant_assets.calendar import Calendar
 from plant_assets.warehouse.fingerprints import Fingerprints
+from plant_assets.warehouse.ledger.checks import Checks
 from plant_assets.warehouse.ledger.definitions import Definitions
 from plant_assets.warehouse.ledger.due import Due
 from plant_assets.warehouse.ledger.facts import Facts
@@ -18,6 +19,7 @@ from plant_assets.warehouse.ledger.writes import Writes
 class Ledger:
     """All bookkeeping of a warehouse, by what it is about."""
 
+    checks: Checks
     definitions: Definitions
     due: Due
     facts: Facts
@@ -30,6 +32,7 @@ def open_ledger(connection: duckdb.DuckDBPyConnection, calendar: Calendar, finge
     """Return the ledger of the warehouse that a connection uses; `fingerprints` are those in force, if known."""
     definitions = Definitions(connection, fingerprints)
     return Ledger(
+        Checks(connection),
         definitions,
         Due(connection),
         Facts(connection),

@@ -24,6 +24,10 @@ alter table _loads add column if not exists rows_merged bigint;
 create table if not exists _due (week date, since timestamp, reason varchar);
 alter table _writes add column if not exists made_with bigint;
 alter table _writes add column if not exists definition varchar;
+create table if not exists _open_checks (
+    asset varchar, name varchar, week date, since timestamp, write_number bigint, definition varchar,
+    is_blocking boolean);
+create table if not exists _looked_whole (name varchar, looked_at timestamp, passed boolean);
 """
 # Published with the marts: what readers say of the run and the store.
 PUBLISHED = ("_meta", "_writes")
