@@ -69,7 +69,7 @@ def inventory(
 ) -> ibis.Table:
     """Stock at the bounds of each week and its moves; one row per product and week."""
     in_run, offsets = _in_run(context, warehouse, weeks), offsets_of(context, warehouse.settings)
-    return transforms.inventory(product_snapshots, raw_observations, in_run, offsets)
+    return transforms.inventory(product_snapshots, raw_observations, in_run, offsets, warehouse.settings.max_gap)
 
 
 def inventory_changes(
@@ -96,9 +96,11 @@ def inventory_fluctuations(
     return transforms.inventory_fluctuations(product_snapshots, raw_observations, since)
 
 
-def stockouts(product_snapshots: ibis.Table, raw_observations: ibis.Table) -> ibis.Table:
+def stockouts(
+    warehouse: dg.ResourceParam[Warehouse], product_snapshots: ibis.Table, raw_observations: ibis.Table
+) -> ibis.Table:
     """Unbroken times without stock; one row per product and episode out of stock."""
-    return transforms.stockouts(product_snapshots, raw_observations)
+    return transforms.stockouts(product_snapshots, raw_observations, warehouse.settings.max_gap)
 
 
 def product_snapshot_dbt(product_snapshots: ibis.Table) -> ibis.Table:

@@ -32,6 +32,8 @@ from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, SPARK, Eng
 
 CALENDAR = Calendar(store.ZONE)
 OFFSETS = CALENDAR.offsets(dt.datetime(2021, 3, 1), dt.datetime(2021, 4, 1))
+# Some observations of the tiny store are nearer to the next one, some are not.
+MAX_GAP = dt.timedelta(hours=84)
 SECOND_WEEK = CALENDAR.starts_at(dt.date(2021, 3, 8))
 
 EVENTS, ITEMS, WEEKS = table("raw_events"), table("raw_order_items"), table("weeks")
@@ -43,10 +45,10 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "product_snapshot_dbt": as_dbt_names_them(VERSIONS),
     "int_events": events_with_products(EVENTS, ITEMS, VERSIONS, OFFSETS),
     "int_session_days": session_days(EVENTS, OFFSETS),
-    "inventory": stock.inventory(VERSIONS, OBSERVATIONS, WEEKS, OFFSETS),
+    "inventory": stock.inventory(VERSIONS, OBSERVATIONS, WEEKS, OFFSETS, MAX_GAP),
     "inventory_changes": stock.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, WEEKS, OFFSETS),
     "inventory_fluctuations": stock.inventory_fluctuations(VERSIONS, OBSERVATIONS),
-    "stockouts": stock.stockouts(VERSIONS, OBSERVATIONS),
+    "stockouts": stock.stockouts(VERSIONS, OBSERVATIONS, MAX_GAP),
     "inventory_until_week": weekly.inventory_until_week(table("inventory"), WEEKS),
     "stockouts_by_week": weekly.stockouts_by_week(table("stockouts"), WEEKS, OFFSETS),
     "int_funnel_weeks": funnel_weeks(DAYS),

@@ -48,9 +48,11 @@ PRODUCTS = ("fern", "moss")
 OBSERVATIONS, VERSIONS = table("raw_observations"), table("product_snapshots")
 SNAPSHOTS = product_snapshots(table("raw_products"), OBSERVATIONS)
 OFFSETS = CALENDAR.offsets(min(INSTANTS), max(INSTANTS))
-INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS)
+# Some observations are nearer to the next one, some are not.
+MAX_GAP = dt.timedelta(hours=70)
+INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS, MAX_GAP)
 CHANGES = transforms.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS)
-STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS)
+STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS, MAX_GAP)
 
 
 @functools.cache
@@ -73,6 +75,18 @@ class Sightings:
     def spans(self, product: str) -> list[tuple[dt.datetime, dt.datetime | None, Seen | None]]:
         """From each observation to the next (None after the last), and what held in between."""
         return list(zip(self.instants, [*self.instants[1:], None], self.of[product], strict=True))
+
+    def stretches(self, product: str) -> list[tuple[dt.datetime, dt.datetime, Seen]]:
+        """The observed stretches of a product, and what the observation at the start of each saw."""
+        pairs = itertools.pairwise(zip(self.instants, self.of[product], strict=True))
+        return [
+            (start, end, seen)
+            for (start, seen), (end, next_seen) in pairs
+            if end - start <= MAX_GAP
+            and seen is not None
+            and next_seen is not None
+            and None not in (seen.inventory, next_seen.inventory)
+        ]
 
     def before(self, product: str, instant: dt.datetime) -> Seen | None:
         """What was known of a product just before an instant."""
@@ -147,10 +161,23 @@ def expected_inventory(store: Sightings) -> list[Row]:
                 "outflow": -sum(delta for delta in deltas if delta < 0),
                 "changes": len(deltas),
                 "hours_out_of_stock": sum(out, dt.timedelta()) / dt.timedelta(hours=1),
+                "hours_observed": hours_within(store.stretches(product), start, end),
+                "hours_out_observed": hours_within(out_stretches(store, product), start, end),
                 "is_complete": last >= end,
             }
         )
     return rows
+
+
+def out_stretches(store: Sightings, product: str) -> list[tuple[dt.datetime, dt.datetime, Seen]]:
+    return [(start, end, seen) for start, end, seen in store.stretches(product) if seen.inventory <= 0]
+
+
+def hours_within(
+    stretches: Sequence[tuple[dt.datetime, dt.datetime, Seen]], low: dt.datetime, high: dt.datetime
+) -> float:
+    parts = [max(min(end, high) - max(start, low), dt.timedelta()) for start, end, _seen in stretches]
+    return sum(parts, dt.timedelta()) / dt.timedelta(hours=1)
 
 
 def stock_changes(store: Sightings, product: str) -> list[tuple[dt.datetime, int]]:
@@ -216,6 +243,7 @@ def expected_stockouts(store: Sightings) -> list[Row]:
                     "restocked_at": str(end) if is_restocked else None,
                     "restock_quantity": after.inventory if after else None,
                     "hours_out": ((end or store.instants[-1]) - start) / dt.timedelta(hours=1),
+                    "hours_out_observed": hours_within(out_stretches(store, product), start, end or store.instants[-1]),
                     "is_ongoing": end is None,
                     "min_inventory": min(seen.inventory for _, _, seen in spans if seen and seen.inventory is not None),
                 }
