@@ -7,13 +7,14 @@ from typing import Any
 
 import dagster as dg
 
-from plant_assets.assets import events, funnel, inventory, publish
+from plant_assets.assets import events, funnel, inventory, publish, sales
 from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.orchestration.metadata import column_schema
 from plant_assets.orchestration.partitions import LOAD_STEP
 
 GROUPS: dict[str, ModuleType] = {
     "events": events,
+    "sales": sales,
     "inventory": inventory,
     "funnel": funnel,
 }

@@ -4,7 +4,7 @@ The warehouse's DDL, the blocking contract checks, the column schema in the UI a
 purpose and grain of a table are in the docstring of its asset.
 """
 
-from plant_assets.contracts import events, funnel, inventory, raw
+from plant_assets.contracts import events, funnel, inventory, raw, sales
 from plant_assets.contracts.shared import (
     FROM_HISTORY,
     ORDER_STAGES,
@@ -45,7 +45,9 @@ __all__ = [
     "Table",
 ]
 
-TABLES = {table.name: table for table in (*raw.TABLES, *events.TABLES, *inventory.TABLES, *funnel.TABLES)}
+TABLES = {
+    table.name: table for table in (*raw.TABLES, *events.TABLES, *sales.TABLES, *inventory.TABLES, *funnel.TABLES)
+}
 # What loads write; all other tables are assets of their own.
 LOADED = tuple(table.name for table in raw.TABLES)
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from plant_assets.calendar import WEEK, Weeks, monday_of
+from plant_assets.calendar import FIRST_MONDAY, LAST_MONDAY, WEEK, Weeks, monday_of
 from plant_assets.settings import Settings
 
 KEY_FORMAT = "%Y-%m-%d"
@@ -100,12 +100,20 @@ def request_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return asked_for.tags.get("dagster/backfill", asked_for.run_id)
 
 
-def offsets_of(context: dg.AssetExecutionContext, settings: Settings) -> list[tuple[dt.datetime | None, dt.timedelta]]:
-    """Return the zone's offsets from the first week to a year after the run, for `local_date`."""
+def offsets_of(
+    context: dg.AssetExecutionContext, settings: Settings, *others: dt.datetime | None
+) -> list[tuple[dt.datetime | None, dt.timedelta]]:
+    """Return the zone's offsets from the first week to a year after the run, for `local_date`.
+
+    They reach as far as the `others` too, which may lie outside the weeks of events.
+    """
     calendar = settings.calendar
+    least, most = calendar.starts_at(FIRST_MONDAY), calendar.starts_at(LAST_MONDAY)
     # A day earlier, because clocks may change at the very start of the week.
     first = calendar.starts_at(first_week_of(settings)) - dt.timedelta(days=1)
-    return calendar.offsets(first, calendar.starts_at(calendar.week_of(as_of(context)) + 52 * WEEK))
+    last = calendar.starts_at(calendar.week_of(as_of(context)) + 52 * WEEK)
+    instants = [first, last, *(min(max(each, least), most) for each in others if each)]
+    return calendar.offsets(min(instants), max(instants))
 
 
 class InRun(Protocol):

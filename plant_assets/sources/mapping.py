@@ -96,11 +96,12 @@ class StoreMapping(_Section):
     time: Time = Time()
     nulls: tuple[StrictStr, ...] | None = None
     ids: dict[IdName, IdForm] = {}
+    not_sold: tuple[StrictStr, ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the mapping, so that rows read by another one are known; empty if every name is ours."""
-        given = self.model_dump_json(exclude_defaults=True)
+        """A hash of what rows are read by, so that rows read by another mapping are known; empty if all is ours."""
+        given = self.model_dump_json(exclude_defaults=True, exclude={"not_sold"})
         return "" if given == "{}" else hashlib.sha256(given.encode()).hexdigest()[:16]
 
     def table(self, name: str) -> str | None:

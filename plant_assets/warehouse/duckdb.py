@@ -139,7 +139,7 @@ class DuckDBStore:
         body = to_sql(data)
         if weeks is None:
             self._connection.execute(
-                create_table(table).replace("create table if not exists", "create or replace table")
+                create_table(table, self._id_types()).replace("create table if not exists", "create or replace table")
             )
             return int(self._value(f"insert into {table.name} by name {body}"))
         self._connection.execute(create_table(table, self._id_types()))

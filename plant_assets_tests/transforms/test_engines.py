@@ -26,6 +26,7 @@ from plant_assets.transforms.funnel import (
     spanning_sessions,
     whole_funnel,
 )
+from plant_assets.transforms.orders import order_events, orders
 from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots
 from plant_assets_tests import store
 from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, SPARK, Engine, Row, table
@@ -45,6 +46,8 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "product_snapshot_dbt": as_dbt_names_them(VERSIONS),
     "int_events": events_with_products(EVENTS, ITEMS, VERSIONS, OFFSETS),
     "int_session_days": session_days(EVENTS, OFFSETS),
+    "int_order_events": order_events(EVENTS),
+    "int_orders": orders(table("raw_orders"), ITEMS, table("int_order_events"), ["preparing"], OFFSETS),
     "inventory": stock.inventory(VERSIONS, OBSERVATIONS, WEEKS, OFFSETS, MAX_GAP),
     "inventory_changes": stock.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, WEEKS, OFFSETS),
     "inventory_fluctuations": stock.inventory_fluctuations(VERSIONS, OBSERVATIONS),
