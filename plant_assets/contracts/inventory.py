@@ -33,6 +33,16 @@ TABLES = (
         kind="view",
     ),
     Table(
+        "int_stock_intervals",
+        ("product_id", "observed_at"),
+        (
+            PRODUCT_ID,
+            must("observed_at", INSTANT, "Observation at which the interval begins, UTC; it ends at the next one"),
+            must("state_at", TEXT, "State at the observation: in_stock, out or unknown"),
+            must("state_after", TEXT, "State until the next one: in_stock, out, uncertain or unknown"),
+        ),
+    ),
+    Table(
         "inventory",
         ("week_start_date", "product_id"),
         (
