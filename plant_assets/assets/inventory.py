@@ -10,7 +10,7 @@ from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.orchestration.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
 from plant_assets.transforms import inventory as transforms
-from plant_assets.transforms import snapshots, weekly
+from plant_assets.transforms import snapshots, stock_state, weekly
 from plant_assets.warehouse.store import Since
 from plant_assets.warehouse.warehouse import Warehouse
 
@@ -58,6 +58,16 @@ def _stands_since(warehouse: Warehouse) -> tuple[dt.datetime | None, dt.datetime
     if first_new < 1:
         return None, None
     return observed[first_new - 1][0], observed[first_new][0]
+
+
+def int_stock_intervals(
+    warehouse: dg.ResourceParam[Warehouse], product_snapshots: ibis.Table, raw_observations: ibis.Table
+) -> ibis.Table:
+    """When a product was not plainly in stock, from one observation to the next; one row per product and observation.
+
+    Intervals before a product's first observation and after its last are not here.
+    """
+    return stock_state.stock_intervals(product_snapshots, raw_observations, warehouse.settings.max_gap)
 
 
 def inventory(
@@ -143,6 +153,7 @@ ASSETS = (
     weeks,
     product_snapshots,
     product_snapshot_dbt,
+    int_stock_intervals,
     inventory,
     inventory_changes,
     inventory_fluctuations,

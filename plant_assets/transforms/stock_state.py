@@ -5,6 +5,7 @@ intervals are not plainly in stock, so those are stored, and instants find their
 """
 
 import datetime as dt
+from dataclasses import dataclass
 
 import ibis
 from ibis import _
@@ -78,42 +79,67 @@ def _within(versions: ibis.Table, between: ibis.Table) -> ibis.Table:
     return versions.join(between, [versions.valid_from <= between.observed_at, is_before_end])
 
 
-def with_stock_state(
-    rows: ibis.Table,
-    instant: str,
-    stock_intervals: ibis.Table,
-    product_snapshots: ibis.Table,
-    observations: ibis.Table,
-    weeks: ibis.Table,
-    max_gap: dt.timedelta,
-) -> ibis.Table:
-    """Add the state of a row's product at an instant of the row: stock_state. One row per row of `rows`.
+@dataclass(frozen=True)
+class Stock:
+    """What tells the state of stock.
 
-    Args:
-        rows: rows with a product_id.
-        instant: the column of the instant. Outside `weeks` the state is unknown.
-        stock_intervals: rows of int_stock_intervals.
-        product_snapshots: the product versions.
+    Attributes:
+        intervals: rows of int_stock_intervals.
+        versions: the product versions.
         observations: rows of raw_observations.
-        weeks: the calendar.
+        weeks: the calendar; outside of it the state is unknown.
         max_gap: how long the last observation tells the state.
     """
-    at = rows[instant]
-    by_hour = _intervals_by_hour(observations, weeks, max_gap)
-    hour = at.epoch_seconds() // HOUR_SECONDS
-    is_inside = [hour == by_hour.hour, at >= by_hour.observed_at, at < by_hour.until_at]
-    placed = rows.left_join(by_hour, is_inside).select(*rows.columns, "observed_at")
-    known = placed.left_join(_lives(product_snapshots), "product_id", rname="{name}_of_life")
-    stated = known.left_join(stock_intervals, ["product_id", "observed_at"], rname="{name}_of_interval")
+
+    intervals: ibis.Table
+    versions: ibis.Table
+    observations: ibis.Table
+    weeks: ibis.Table
+    max_gap: dt.timedelta
+
+
+def with_stock_state(rows: ibis.Table, instant: str, stock: Stock) -> ibis.Table:
+    """Add stock_state: that of a row's product at the instant in a column of the row. One row per row of `rows`."""
+    stated = _placed(rows, rows[instant], stock)
+    state = ibis.cases(
+        (~stated.is_held, UNKNOWN),
+        (stated[instant] == stated.observed_at, stated.state_at),
+        else_=stated.state_after,
+    )
+    return stated.select(*rows.columns, stock_state=state)
+
+
+def with_stretch(rows: ibis.Table, instant: str, stock: Stock) -> ibis.Table:
+    """Add is_stocked: whether an instant lies in an observed stretch that began in stock. One row per row of `rows`.
+
+    The stretch of an instant begins at the last observation before it, and ends at the first one that is not.
+    """
+    stated = _placed(rows, rows[instant] - ibis.interval(microseconds=1), stock)
+    began_in_stock = (stated.state_at == IN_STOCK) & (stated.state_after != UNKNOWN)
+    is_stocked = (stated.is_held & stated.is_near & began_in_stock).fill_null(False)
+    return stated.select(*rows.columns, is_stocked=is_stocked)
+
+
+def _placed(rows: ibis.Table, at: ibis.Value, stock: Stock) -> ibis.Table:
+    """Add the interval of an instant, and the states of the row's product in it. One row per row of `rows`.
+
+    The columns added are observed_at, is_near, is_held (the product is between its first and last observation),
+    state_at and state_after.
+    """
+    by_hour = _intervals_by_hour(stock)
+    is_inside = [at.epoch_seconds() // HOUR_SECONDS == by_hour.hour, at >= by_hour.observed_at, at < by_hour.until_at]
+    placed = rows.left_join(by_hour, is_inside).select(*rows.columns, "observed_at", "is_near")
+    known = placed.left_join(_lives(stock.versions), "product_id", rname="{name}_of_life")
+    stated = known.left_join(stock.intervals, ["product_id", "observed_at"], rname="{name}_of_interval")
     is_held = (stated.observed_at >= stated.first_at) & (
         stated.gone_at.isnull() | (stated.observed_at < stated.gone_at)
     )
-    state = ibis.cases(
-        (~is_held.fill_null(False), UNKNOWN),
-        (stated[instant] == stated.observed_at, stated.state_at.coalesce(IN_STOCK)),
-        else_=stated.state_after.coalesce(IN_STOCK),
+    return stated.select(
+        *placed.columns,
+        is_held=is_held.fill_null(False),
+        state_at=stated.state_at.coalesce(IN_STOCK),
+        state_after=stated.state_after.coalesce(IN_STOCK),
     )
-    return stated.select(*rows.columns, stock_state=state)
 
 
 def _lives(product_snapshots: ibis.Table) -> ibis.Table:
@@ -125,22 +151,23 @@ def _lives(product_snapshots: ibis.Table) -> ibis.Table:
     return lives.select("product_id", "first_at", gone_at=gone_at)
 
 
-def _intervals_by_hour(observations: ibis.Table, weeks: ibis.Table, max_gap: dt.timedelta) -> ibis.Table:
+def _intervals_by_hour(stock: Stock) -> ibis.Table:
     """Return the intervals that touch each hour of the calendar. One row per hour since 1970 and interval.
 
     Equal hours are joined fast, and few hours have more than one interval. The interval of the last observation ends
     when it is `max_gap` old.
     """
-    of_week = weeks.select(
-        first_hour=weeks.starts_at.epoch_seconds() // HOUR_SECONDS,
-        last_hour=(weeks.ends_at.epoch_seconds() - 1) // HOUR_SECONDS,
+    of_week = stock.weeks.select(
+        first_hour=stock.weeks.starts_at.epoch_seconds() // HOUR_SECONDS,
+        last_hour=(stock.weeks.ends_at.epoch_seconds() - 1) // HOUR_SECONDS,
         number=ibis.literal(list(range(HOURS_OF_A_WEEK)), "array<int64>").unnest(),
     )
     in_week = of_week.mutate(hour=of_week.first_hour + of_week.number).filter(_.hour <= _.last_hour)
     hours = in_week.select("hour").distinct()
-    between = intervals(observations, max_gap)
-    told_until = between.observed_at + ibis.interval(seconds=int(max_gap.total_seconds()))
-    ended = between.select("observed_at", until_at=between.next_at.coalesce(told_until + ibis.interval(microseconds=1)))
+    between = intervals(stock.observations, stock.max_gap)
+    told_until = between.observed_at + ibis.interval(seconds=int(stock.max_gap.total_seconds()))
+    until_at = between.next_at.coalesce(told_until + ibis.interval(microseconds=1))
+    ended = between.select("observed_at", "is_near", until_at=until_at)
     touches = [
         ended.observed_at.epoch_seconds() < (hours.hour + 1) * HOUR_SECONDS,
         ended.until_at.epoch_seconds() >= hours.hour * HOUR_SECONDS,
@@ -148,14 +175,6 @@ def _intervals_by_hour(observations: ibis.Table, weeks: ibis.Table, max_gap: dt.
     return hours.join(ended, touches)
 
 
-def events_with_stock_state(
-    events: ibis.Table,
-    stock_intervals: ibis.Table,
-    product_snapshots: ibis.Table,
-    observations: ibis.Table,
-    weeks: ibis.Table,
-    max_gap: dt.timedelta,
-) -> ibis.Table:
+def events_with_stock_state(events: ibis.Table, stock: Stock) -> ibis.Table:
     """Return int_events with the state of each product's stock. One row per event and product."""
-    given = (stock_intervals, product_snapshots, observations, weeks, max_gap)
-    return with_stock_state(events, "created_at", *given).select(TABLES["int_event_stock_state"].names)
+    return with_stock_state(events, "created_at", stock).select(TABLES["int_event_stock_state"].names)

@@ -19,7 +19,8 @@ DAY = dt.timedelta(days=1)
 SPARSE = {gap: transforms.stock_intervals(VERSIONS, OBSERVATIONS, gap) for gap in (DAY, MAX_GAP)}
 STATES = {
     gap: transforms.events_with_stock_state(
-        table("int_events"), table("int_stock_intervals"), VERSIONS, OBSERVATIONS, table("weeks"), gap
+        table("int_events"),
+        transforms.Stock(table("int_stock_intervals"), VERSIONS, OBSERVATIONS, table("weeks"), gap),
     )
     for gap in (DAY, MAX_GAP)
 }
