@@ -191,6 +191,20 @@ BREAKS: dict[str, tuple[str, str]] = {
         "insert into funnel_steps_by_week from funnel_steps_by_week limit 1",
         "2026",
     ),
+    "int_order_events_keeps_its_contract": (
+        "insert into int_order_events from int_order_events where created_at >= '2026-10-12' limit 1",
+        "-",
+    ),
+    "int_orders_keeps_its_contract": ("insert into int_orders from int_orders limit 1", "-"),
+    "sales_by_week_keeps_its_contract": ("insert into sales_by_week from sales_by_week limit 1", "2026"),
+    "sales_by_week_add_up_to_the_orders": ("update sales_by_week set units = 1", "units"),
+    "sales_by_product_week_keeps_its_contract": (
+        "insert into sales_by_product_week from sales_by_product_week limit 1",
+        "2026",
+    ),
+    "sales_by_product_week_add_up_to_the_orders": ("update sales_by_product_week set units = 1", "units"),
+    "customers_keeps_its_contract": ("insert into customers from customers", "2"),
+    "customers_add_up_to_the_buyers": ("update customers set with_one_order = 0", "parts"),
     "funnel_steps_keeps_its_contract": ("insert into funnel_steps from funnel_steps limit 1", "page_view"),
 }
 # Nothing in the warehouse breaks these, but time: they fail when asked three weeks later.

@@ -94,9 +94,24 @@ def test_a_store_of_clicks(tmp_path: Path) -> None:
     assert found.odd == [
         "no stage, and in no funnel: other package_shipped (1), remove_from_cart (1); event_types of PLANT_MAPPING"
         " makes stages of them",
+        "sales leave out 1 checkout without an order; a click log alone has no sales",
         "the last event is of 2021-03-01 11:00:00 UTC: raw_events_are_fresh warns from 12 hours on",
     ]
     assert (found.error, found.next_command) == (None, "plant-assets run --source 'a b'")
+
+
+def test_statuses_of_orders_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "mapping.yaml").write_text("not_sold: [cancelled, refused]\n")
+    store = new_store(tmp_path, mapping=tmp_path / "mapping.yaml")
+    store.put("events.csv", [event(f"e{number}", "2021-03-03", event_type="checkout") for number in range(2)])
+    statuses = ["paid", "cancelled", None, "paid"]
+    others = dict.fromkeys(("user_id", "created_at", "order_total"))
+    orders = [{"order_id": f"o{number}", "status": each, **others} for number, each in enumerate(statuses)]
+    store.put("orders.csv", orders)
+    found = diagnosis_of(store)
+    assert lines(found, "Source")["order statuses"] == "paid 2, cancelled 1 (not sold), without one 1"
+    assert "sales leave out 2 checkouts without an order" in found.odd
+    assert "no order has the status refused, which not_sold of PLANT_MAPPING names" in found.odd
 
 
 def test_what_is_odd(tmp_path: Path) -> None:

@@ -22,7 +22,15 @@ from plant_assets.warehouse.warehouse import Warehouse
 from plant_assets_tests.tables import rows
 
 WEEK, RUNNING_WEEK = dt.date(2026, 10, 5), dt.date(2026, 10, 12)
-CHARTED = ["inventory", "inventory_fluctuations", "stockouts", "funnel", "funnel_by_date"]
+CHARTED = [
+    "inventory",
+    "inventory_fluctuations",
+    "stockouts",
+    "funnel",
+    "funnel_by_date",
+    "sales_by_week",
+    "sales_by_product_week",
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +55,8 @@ def test_a_mart_shows_rows_and_an_image(name: str, warehouse: Warehouse) -> None
     if name.startswith("funnel"):
         assert shown >= set(STAGES)
     else:
-        assert shown >= {record.data["product"] for record in found["first_rows"].records}
+        label = "week" if name == "sales_by_week" else "product"
+        assert shown >= {record.data[label] for record in found["first_rows"].records}
 
 
 def texts(image: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
@@ -104,6 +105,13 @@ def test_funnel_by_product(store: Settings) -> None:
         " where product_name in ('String of pearls', 'Pothos') order by 1",
     )
     assert found == [("Pothos", 61, 24, 21, 20), ("String of pearls", 64, 44, 39, 38)]
+
+
+def test_sales_and_customers(store: Settings) -> None:
+    found = mart_rows(store, "select sum(orders), sum(units), sum(revenue), sum(buyers) from sales_by_week")
+    assert found == [(361, 2165, Decimal("91351.57"), 124)]
+    assert mart_rows(store, "select sum(orders), sum(units) from sales_by_product_week") == [(862, 2165)]
+    assert mart_rows(store, "from customers") == [(124, 25, 28, 71, 99 / 124)]
 
 
 def test_a_second_run_changes_no_row(store: Settings) -> None:

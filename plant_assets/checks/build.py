@@ -13,7 +13,7 @@ import dagster as dg
 import ibis
 from ibis import _
 
-from plant_assets.checks import demand, events, funnel, inventory, raw
+from plant_assets.checks import demand, events, funnel, inventory, raw, sales
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import PUBLISHED, TABLES, Table
 from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
@@ -21,7 +21,7 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 MOST_KEYS = 10
 SHARED = "published_checks"
-CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS, *demand.CHECKS)
+CHECKS = (*raw.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS, *sales.CHECKS, *demand.CHECKS)
 
 
 def contract_offences(table: Table, scope: Scope) -> ibis.Table:

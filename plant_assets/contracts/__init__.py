@@ -16,7 +16,7 @@ from plant_assets.contracts.shared import (
     UNTIL_WEEK,
     VERSIONS,
 )
-from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, PRICE, SQL_TYPES, TEXT, Column, Table
+from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, MONEY, PRICE, SQL_TYPES, TEXT, Column, Table
 
 __all__ = [
     "COUNT",
@@ -27,6 +27,7 @@ __all__ = [
     "INSTANT",
     "LOADED",
     "MARTS",
+    "MONEY",
     "ORDER_STAGES",
     "PRICE",
     "PRUNED",

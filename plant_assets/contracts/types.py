@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 TEXT, INSTANT, DATE, COUNT, FLAG = "string", "timestamp(6)", "date", "int64", "boolean"
 PRICE, PERCENT, FRACTION = "decimal(18,4)", "int32", "float64"
+# A sum of prices, which may be wider than any of them.
+MONEY = "decimal(38,4)"
 # An id: text, which a table stores as UUID if every value is written as one.
 ID = "uuid"
 
@@ -25,6 +27,7 @@ SQL_TYPES = {
     COUNT: "BIGINT",
     FLAG: "BOOLEAN",
     PRICE: "DECIMAL(18,4)",
+    MONEY: "DECIMAL(38,4)",
     PERCENT: "INTEGER",
     FRACTION: "DOUBLE",
     ID: "VARCHAR",

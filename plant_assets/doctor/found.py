@@ -28,7 +28,7 @@ class Diagnosis:
 
 @dataclass
 class Found:
-    """Contents of a table's files; `instants` are dbt's."""
+    """Contents of a table's files; `instants` are dbt's, `statuses` those of orders."""
 
     files: int
     rows: int = 0
@@ -36,16 +36,21 @@ class Found:
     first_refusal: RejectedRow | None = None
     rows_by_file: dict[str, int] = field(default_factory=dict)
     instants: list[dt.datetime] = field(default_factory=list)
+    statuses: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 @dataclass
 class Events:
-    """Counts and bounds of a source's events; `weeks` has those of each week: number, first and last instant."""
+    """Counts and bounds of a source's events.
+
+    `weeks` has those of each week: number, first and last instant. `without_order` counts checkouts without an order.
+    """
 
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     sessions: int = 0
     to_come: int = 0
+    without_order: int = 0
     types: collections.Counter[str] = field(default_factory=collections.Counter)
     weeks: dict[dt.date, tuple[int, dt.datetime, dt.datetime]] = field(default_factory=dict)
 

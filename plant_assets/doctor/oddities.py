@@ -42,6 +42,7 @@ def oddities_of(
             f"no event is of the stage {' or '.join(unseen)}: its counts are 0; event_types of PLANT_MAPPING says"
             " which stages there are"
         )
+    odd += _orders(mapping, found, events)
     if products and not products[0].observed_at and not found[HISTORY].instants:
         odd.append(f"{products[0].name} is not dated: stock has a history from the first run on, as fine as the runs")
     if events.last is None:
@@ -58,6 +59,18 @@ def oddities_of(
         odd.append(before_gap)
     if settings.start and events.first and events.first < settings.calendar.starts_at(settings.start):
         odd.append(f"there are events before PLANT_START={settings.start}: they are refused")
+    return odd
+
+
+def _orders(mapping: StoreMapping, found: dict[str, Found], events: Events) -> list[str]:
+    """Return sentences on checkouts that are no order, and on statuses that no order has."""
+    odd = []
+    if events.without_order:
+        rest = "" if found["orders"].rows or found["order_items"].rows else "; a click log alone has no sales"
+        odd.append(f"sales leave out {counted(events.without_order, 'checkout')} without an order{rest}")
+    unseen = [status for status in mapping.not_sold if status not in found["orders"].statuses]
+    if unseen:
+        odd.append(f"no order has the status {' or '.join(unseen)}, which not_sold of PLANT_MAPPING names")
     return odd
 
 

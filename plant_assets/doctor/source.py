@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from plant_assets.calendar import WEEK, weeks_between
+from plant_assets.contracts import ORDER_STAGES
 from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, counted, some_of
 from plant_assets.doctor.oddities import oddities_of, other_names
 from plant_assets.ingest.wording import RejectedRow, rejected_in_words
@@ -33,6 +34,10 @@ _SILENT = logging.getLogger("plant_assets.doctor")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 PORTION_BYTES = 1 << 29
+_STATUSES = """
+    select coalesce(status, 'without one'), count(*) from _staged_orders where reason is null group by 1
+    order by 2 desc, 1
+"""
 # The size that a week of a database is taken to have, as nobody knows it before it is read.
 UNKNOWN_BYTES = PORTION_BYTES // 26
 
@@ -75,6 +80,7 @@ def look_at_source(settings: Settings, mapping: StoreMapping, as_of: dt.datetime
         is_there = f"{held}, {counted(table.rows, 'row')}{refused}"
         lines.append((name + called, is_there if table.files else NONE))
     lines += _events_in_words(settings, events)
+    lines += _statuses_in_words(mapping, found["orders"])
     lines += _history_in_words(found[HISTORY])
     lines += _observations_in_words(settings, mapping, listed["products"], found["products"])
     diagnosis.odd += oddities_of(settings, mapping, found, events, listed["products"], as_of)
@@ -132,6 +138,8 @@ def _read(
             found.first_refusal = RejectedRow(*first)
         if name == "events":
             _read_events(connection, events, as_of)
+        if name == "orders":
+            found.statuses.update(dict(connection.execute(_STATUSES).fetchall()))
         if name == HISTORY:
             history.note_intervals(connection, f"{staged} where reason is null", as_of + dt.timedelta(days=1))
             found.instants = [at for at, _content in history.observations(connection)]
@@ -141,13 +149,15 @@ def _read(
 
 def _read_events(connection: duckdb.DuckDBPyConnection, events: Events, as_of: dt.datetime) -> None:
     good = "from _staged_events where reason is null"
-    first, last, to_come = connection.execute(
-        f"select min(created_at), max(created_at), count(*) filter (where created_at > ?) {good}",
+    first, last, to_come, without_order = connection.execute(
+        "select min(created_at), max(created_at), count(*) filter (where created_at > ?),"
+        f" count(*) filter (where event_type = '{ORDER_STAGES[0]}' and order_id is null) {good}",
         [as_of + dt.timedelta(days=1)],
     ).fetchall()[0]
     events.first = min((at for at in (first, events.first) if at), default=None)
     events.last = max((at for at in (last, events.last) if at), default=None)
     events.to_come += to_come
+    events.without_order += without_order
     by_week = f"select week, count(*), min(created_at), max(created_at) {good} and week is not null group by week"
     for week in connection.execute(by_week).fetchall():
         events.add_week(*week)
@@ -179,6 +189,16 @@ def _events_in_words(settings: Settings, events: Events) -> Lines:
         ("sessions", str(events.sessions)),
         ("event types", some_of(types, len(events.types))),
     ]
+
+
+def _statuses_in_words(mapping: StoreMapping, orders: Found) -> Lines:
+    if not orders.statuses:
+        return []
+    shown = [
+        f"{status} {count}{' (not sold)' if status in mapping.not_sold else ''}"
+        for status, count in orders.statuses.most_common(MOST_SHOWN)
+    ]
+    return [("order statuses", some_of(shown, len(orders.statuses)))]
 
 
 def _history_in_words(found: Found) -> Lines:

@@ -145,6 +145,18 @@ PICTURES: dict[str, Picture] = {
         f"select product_name as product, {_FUNNEL} from funnel_by_product order by page_view desc, product"
         f" limit {FIRST_ROWS}",
     ),
+    "sales_by_week": Picture(
+        "select week_start_date::varchar as week, orders, units, revenue, buyers, new_buyers from sales_by_week"
+        f" where week_start_date is not null order by week_start_date desc limit {BARS}",
+        _bars("week", "orders", "orders, latest week first"),
+    ),
+    "sales_by_product_week": Picture(
+        f"select {_NAME} as product, orders, units, list_value from sales_by_product_week"
+        " where week_start_date = (select max(week_start_date) from sales_by_product_week)"
+        f" order by units desc, product limit {BARS}",
+        _bars("product", "units", "units in the latest week, most first"),
+    ),
+    "customers": Picture("from customers", numbers="from customers"),
     "funnel_steps": Picture(
         "select from_stage, to_stage, sessions_from, sessions_to, lost, step_rate, overall_rate from funnel_steps"
         " order by sessions_from desc, sessions_to desc",

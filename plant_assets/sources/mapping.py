@@ -70,11 +70,9 @@ class Time(_Section):
     def _names_an_instant(cls, value: str | None) -> str | None:
         instant = dt.datetime(2001, 12, 31, tzinfo=dt.UTC)
         try:
-            if (
-                value is None
-                or value in EPOCHS
-                or dt.datetime.strptime(instant.strftime(value), value).date() == instant.date()
-            ):
+            if value is None or value in EPOCHS:
+                return value
+            if dt.datetime.strptime(instant.strftime(value), value).date() == instant.date():
                 return value
         except (ValueError, re.error):
             # A directive that is given twice makes strptime build an invalid pattern.

@@ -5,11 +5,11 @@ import datetime as dt
 import ibis
 from ibis import _
 
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import MONEY, TABLES
 from plant_assets.transforms.events import last_known_names
-from plant_assets.transforms.held import price_spells
 from plant_assets.transforms.observed import intervals, near_seconds_at, observed_spans
 from plant_assets.transforms.orders import sold_lines
+from plant_assets.transforms.sales import with_price
 from plant_assets.transforms.stock_state import OUT, Stock, with_stock_state, with_stretch
 
 RECENT, WINDOW, CLASSED = (dt.timedelta(days=days) for days in (28, 56, 84))
@@ -20,7 +20,6 @@ MOST_DAYS = 365.0
 # A product sells when out if more than one unit in this many was ordered then, and at least these.
 ONE_IN, LEAST_WHEN_OUT = 20, 5
 WHEN_OUT, TOO_LITTLE = "sells when out", "too little history"
-VALUE = "decimal(38,4)"
 
 
 def dispersion(lines: ibis.Table) -> ibis.Table:
@@ -112,13 +111,7 @@ def _sold(lines: ibis.Table, last: ibis.Table, stock: Stock) -> ibis.Table:
         is_in_window=near.ordered_at > near.last - WINDOW,
     )  # fmt: skip
     stated = with_stretch(with_stock_state(dated, "ordered_at", stock), "ordered_at", stock)
-    prices = price_spells(stock.versions).rename(priced_id="product_id")
-    is_valid = (
-        (stated.product_id == prices.priced_id)
-        & (stated.ordered_at >= prices.priced_from)
-        & (prices.priced_until.isnull() | (stated.ordered_at < prices.priced_until))
-    )
-    priced = stated.left_join(prices, is_valid)
+    priced = with_price(stated, stock.versions)
 
     def units(where: ibis.Value) -> ibis.Value:
         return where.ifelse(priced.quantity, 0).sum().cast("int64")
@@ -128,7 +121,7 @@ def _sold(lines: ibis.Table, last: ibis.Table, stock: Stock) -> ibis.Table:
         units_56_days=units(priced.is_in_window),
         units_in_stock=units(priced.is_in_window & priced.is_stocked),
         units_when_out=units(priced.is_in_window & (priced.stock_state == OUT)),
-        list_value=(priced.quantity * priced.price).sum().cast(VALUE),
+        list_value=(priced.quantity * priced.price).sum().cast(MONEY),
     )
 
 
@@ -138,7 +131,7 @@ def _last_sold(lines: ibis.Table) -> ibis.Table:
 
 def _revenue_class(rows: ibis.Table) -> ibis.Value:
     """Return A, B or C by the share of value that better products have; `-` where a product has none."""
-    value = ibis.greatest(rows.list_value.coalesce(ibis.literal(0, VALUE)), ibis.literal(0, VALUE))
+    value = ibis.greatest(rows.list_value.coalesce(ibis.literal(0, MONEY)), ibis.literal(0, MONEY))
     in_order = ibis.cumulative_window(order_by=[ibis.desc(value), rows.product_id])
     before = (value.sum().over(in_order) - value).cast("float64")
     share = before / value.sum().over(ibis.window()).cast("float64").nullif(0.0)

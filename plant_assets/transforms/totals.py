@@ -46,6 +46,14 @@ def _of_products(products: ibis.Table) -> ibis.Table:
     return products.aggregate(products=_.count(), never_bought=_.count(where=products.checkout == 0))
 
 
+def _of_sales(sales: ibis.Table) -> ibis.Table:
+    return sales.aggregate(orders=_.orders.sum().coalesce(0), units=_.units.sum().coalesce(0))
+
+
+def _of_product_sales(sales: ibis.Table) -> ibis.Table:
+    return sales.aggregate(products=_.product_id.nunique(), units=_.units.sum().coalesce(0))
+
+
 def _of_steps(steps: ibis.Table) -> ibis.Table:
     return steps.aggregate(most_lost=_.lost.max(), lowest_step_rate=_.step_rate.min())
 
@@ -59,4 +67,6 @@ TOTALS: dict[str, Callable[[ibis.Table], ibis.Table]] = {
     "stockouts": _of_stockouts,
     "funnel_by_product": _of_products,
     "funnel_steps": _of_steps,
+    "sales_by_week": _of_sales,
+    "sales_by_product_week": _of_product_sales,
 }
