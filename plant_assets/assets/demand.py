@@ -9,7 +9,10 @@ from plant_assets.contracts import TABLES
 from plant_assets.orchestration.partitions import is_only_changed, offsets_of
 from plant_assets.transforms import demand as transforms
 from plant_assets.transforms import stock_state
+from plant_assets.transforms import stock_status as status
+from plant_assets.transforms import units_change as change
 from plant_assets.transforms.funnel import of_portion
+from plant_assets.transforms.orders import sold_lines
 from plant_assets.warehouse.store import Since
 from plant_assets.warehouse.warehouse import Warehouse
 
@@ -75,6 +78,40 @@ def product_demand(
     return transforms.named_demand(int_product_demand, product_snapshots, offsets_of(context, warehouse.settings))
 
 
+def stock_status(
+    warehouse: dg.ResourceParam[Warehouse],
+    int_orders: ibis.Table,
+    raw_order_items: ibis.Table,
+    int_stock_intervals: ibis.Table,
+    product_snapshots: ibis.Table,
+    raw_observations: ibis.Table,
+    weeks: ibis.Table,
+) -> ibis.Table:
+    """What is in stock, how fast it sells while it is, and how long it lasts; one row per product last observed.
+
+    Windows of 28, 56 and 84 days end with the last observation. No rate is told by less than 14 days in stock.
+    """
+    stock = _stock(warehouse, int_stock_intervals, product_snapshots, raw_observations, weeks)
+    return status.stock_status(int_orders, raw_order_items, stock)
+
+
+def units_change(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    int_product_demand: ibis.Table,
+    int_orders: ibis.Table,
+    raw_order_items: ibis.Table,
+    product_snapshots: ibis.Table,
+    weeks: ibis.Table,
+) -> ibis.Table:
+    """Why units changed against the week before, in parts that add up; one row per week and product that changed most.
+
+    The row without a product is the whole store. A product whose change chance explains has no parts.
+    """
+    phi, offsets = status.dispersion(sold_lines(int_orders, raw_order_items)), offsets_of(context, warehouse.settings)
+    return change.units_change(int_product_demand, phi, weeks, product_snapshots, offsets)
+
+
 def _stock(
     warehouse: Warehouse, intervals: ibis.Table, versions: ibis.Table, observations: ibis.Table, weeks: ibis.Table
 ) -> stock_state.Stock:
@@ -108,4 +145,4 @@ def _observed_since(warehouse: Warehouse, name: str) -> dt.date | None:
     return None
 
 
-ASSETS = (int_event_stock_state, int_product_demand, product_demand)
+ASSETS = (int_event_stock_state, int_product_demand, product_demand, stock_status, units_change)

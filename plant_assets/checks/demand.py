@@ -8,6 +8,8 @@ from plant_assets.transforms.demand import OF_PRODUCT
 from plant_assets.transforms.events import local_date, monday
 from plant_assets.transforms.stock_state import STATES
 
+LEAST_REST = 1e-6
+
 
 def _differing(counted: ibis.Table, stored: ibis.Table) -> ibis.Table:
     """Return keys of weeks and products whose `rows` differ. Both tables have one row per week and product."""
@@ -40,6 +42,14 @@ def _units_off(scope: Scope) -> ibis.Table:
     return _differing(counted, sold.select(*OF_PRODUCT, rows="units"))
 
 
+def _parts_off(scope: Scope) -> ibis.Table:
+    explained = scope.whole("units_change").filter(_.of_views.notnull())
+    rest = explained.change - (explained.of_views + explained.of_stock + explained.of_conversion + explained.of_other)
+    # Fractions are sums over products, which no engine adds up in the same order.
+    wrong = explained.filter(rest.abs() > LEAST_REST)
+    return keys(wrong, "week_start_date", "product_id", "change")
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "product_demand",
@@ -54,5 +64,11 @@ CHECKS: tuple[Check, ...] = (
         "Units from an in-stock view and other units are the units of sales_by_product_week, in each week.",
         _units_off,
         reads=("sales_by_product_week",),
+    ),
+    Check(
+        "units_change",
+        "has_parts_that_add_up",
+        "Where a change has parts, they add up to it.",
+        _parts_off,
     ),
 )

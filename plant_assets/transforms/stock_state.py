@@ -100,7 +100,10 @@ class Stock:
 
 def with_stock_state(rows: ibis.Table, instant: str, stock: Stock) -> ibis.Table:
     """Add stock_state: that of a row's product at the instant in a column of the row. One row per row of `rows`."""
-    stated = _placed(rows, rows[instant], stock)
+    by_hour = _intervals_by_hour(stock)
+    is_told = by_hour.next_at.isnull() & (rows[instant] <= by_hour.told_until)
+    is_inside = (rows[instant] >= by_hour.observed_at) & ((rows[instant] < by_hour.next_at) | is_told)
+    stated = _placed(rows, instant, by_hour, is_inside, stock)
     state = ibis.cases(
         (~stated.is_held, UNKNOWN),
         (stated[instant] == stated.observed_at, stated.state_at),
@@ -114,21 +117,22 @@ def with_stretch(rows: ibis.Table, instant: str, stock: Stock) -> ibis.Table:
 
     The stretch of an instant begins at the last observation before it, and ends at the first one that is not.
     """
-    stated = _placed(rows, rows[instant] - ibis.interval(microseconds=1), stock)
+    by_hour = _intervals_by_hour(stock)
+    is_inside = (rows[instant] > by_hour.observed_at) & (rows[instant] <= by_hour.next_at)
+    stated = _placed(rows, instant, by_hour, is_inside, stock)
     began_in_stock = (stated.state_at == IN_STOCK) & (stated.state_after != UNKNOWN)
     is_stocked = (stated.is_held & stated.is_near & began_in_stock).fill_null(False)
     return stated.select(*rows.columns, is_stocked=is_stocked)
 
 
-def _placed(rows: ibis.Table, at: ibis.Value, stock: Stock) -> ibis.Table:
-    """Add the interval of an instant, and the states of the row's product in it. One row per row of `rows`.
+def _placed(rows: ibis.Table, instant: str, by_hour: ibis.Table, is_inside: ibis.Value, stock: Stock) -> ibis.Table:
+    """Add the interval that an instant is inside of, and the product's states in it. One row per row of `rows`.
 
     The columns added are observed_at, is_near, is_held (the product is between its first and last observation),
     state_at and state_after.
     """
-    by_hour = _intervals_by_hour(stock)
-    is_inside = [at.epoch_seconds() // HOUR_SECONDS == by_hour.hour, at >= by_hour.observed_at, at < by_hour.until_at]
-    placed = rows.left_join(by_hour, is_inside).select(*rows.columns, "observed_at", "is_near")
+    hour = rows[instant].epoch_seconds() // HOUR_SECONDS
+    placed = rows.left_join(by_hour, [hour == by_hour.hour, is_inside]).select(*rows.columns, "observed_at", "is_near")
     known = placed.left_join(_lives(stock.versions), "product_id", rname="{name}_of_life")
     stated = known.left_join(stock.intervals, ["product_id", "observed_at"], rname="{name}_of_interval")
     is_held = (stated.observed_at >= stated.first_at) & (
@@ -154,8 +158,8 @@ def _lives(product_snapshots: ibis.Table) -> ibis.Table:
 def _intervals_by_hour(stock: Stock) -> ibis.Table:
     """Return the intervals that touch each hour of the calendar. One row per hour since 1970 and interval.
 
-    Equal hours are joined fast, and few hours have more than one interval. The interval of the last observation ends
-    when it is `max_gap` old.
+    Equal hours are joined fast, and few hours have more than one interval. The last observation has no next_at: it
+    tells the state until it is `max_gap` old, `told_until`.
     """
     of_week = stock.weeks.select(
         first_hour=stock.weeks.starts_at.epoch_seconds() // HOUR_SECONDS,
@@ -166,11 +170,10 @@ def _intervals_by_hour(stock: Stock) -> ibis.Table:
     hours = in_week.select("hour").distinct()
     between = intervals(stock.observations, stock.max_gap)
     told_until = between.observed_at + ibis.interval(seconds=int(stock.max_gap.total_seconds()))
-    until_at = between.next_at.coalesce(told_until + ibis.interval(microseconds=1))
-    ended = between.select("observed_at", "is_near", until_at=until_at)
+    ended = between.select("observed_at", "next_at", "is_near", told_until=told_until)
     touches = [
         ended.observed_at.epoch_seconds() < (hours.hour + 1) * HOUR_SECONDS,
-        ended.until_at.epoch_seconds() >= hours.hour * HOUR_SECONDS,
+        ended.next_at.coalesce(ended.told_until).epoch_seconds() >= hours.hour * HOUR_SECONDS,
     ]
     return hours.join(ended, touches)
 

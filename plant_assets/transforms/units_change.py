@@ -32,10 +32,11 @@ def units_change(
         product_snapshots: the product versions.
         offsets: the zone's offsets.
     """
-    products = _with_parts(_with_week_before(demand))
     bounds = demand.aggregate(first=_.week_start_date.min(), last=_.week_start_date.max())
-    shown = weeks.cross_join(bounds).filter((_.week_start_date > _.first) & (_.week_start_date <= _.last))
-    whole = _of_store(products, shown.select("week_start_date"))
+    after_first = weeks.cross_join(bounds).filter((_.week_start_date > _.first) & (_.week_start_date <= _.last))
+    shown = after_first.select("week_start_date")
+    products = _with_parts(_with_week_before(demand).semi_join(shown, "week_start_date"))
+    whole = _of_store(products, shown)
     named = named_by_week(_most_changed(products, phi), product_snapshots, offsets)
     columns = TABLES["units_change"].names
     return ibis.union(whole.select(columns), named.select(columns))
@@ -44,7 +45,7 @@ def units_change(
 def _with_week_before(demand: ibis.Table) -> ibis.Table:
     """Return the measures of a week and those of the week before (`*_before`); zeros without a row.
 
-    One row per week and product with a row in either. The last week has a row for the week after it too.
+    One row per week and product with a row in either, also for the week after the last.
     """
     measured = demand.select(
         *OF_PRODUCT,

@@ -11,8 +11,8 @@ import pytest
 
 from plant_assets.calendar import Calendar
 from plant_assets.contracts import TABLES
-from plant_assets.transforms import inventory as stock
 from plant_assets.transforms import demand, sales, stock_state, stock_status, units_change, weekly
+from plant_assets.transforms import inventory as stock
 from plant_assets.transforms.events import events_with_products, session_days
 from plant_assets.transforms.funnel import (
     funnel_by_date,
