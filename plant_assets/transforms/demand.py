@@ -24,8 +24,8 @@ def demand_by_session(events: ibis.Table, stock: Stock, offsets: Offsets) -> ibi
     looks = _looks(events, (VIEW, CART), stock, offsets)
     is_view = looks.event_type == VIEW
     by_session = looks.group_by(*PAIR).aggregate(
-        **{f"views_{state}": (is_view & (looks.stock_state == state)).cast("int64").sum() for state in STATES},
-        carts_in_stock=(~is_view & (looks.stock_state == IN_STOCK)).cast("int64").sum(),
+        **{f"views_{state}": looks.count(where=is_view & (looks.stock_state == state)) for state in STATES},
+        carts_in_stock=looks.count(where=~is_view & (looks.stock_state == IN_STOCK)),
     )
     has_seen = {state: by_session[f"views_{state}"] > 0 for state in STATES}
     counts = {name: by_session[name].sum().cast("int64") for name in by_session.columns if name not in PAIR}
