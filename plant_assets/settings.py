@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     max_rejected: float = Field(0.05, ge=0, le=1)
     min_rows: float = Field(0.5, ge=0, le=1)
     max_run_hours: float = Field(5, ge=0, allow_inf_nan=False)
+    max_gap_hours: float = Field(12, gt=0, le=24 * 366, allow_inf_nan=False)
     memory_limit: str = "50%"
     alert_url: SecretStr | None = None
     ui_url: str = "http://127.0.0.1:3000"
@@ -145,6 +146,11 @@ class Settings(BaseSettings):
         if value and "," in PostgresUrl(value.get_secret_value()).shown:
             raise ValueError("one host, because Dagster's client takes no list")
         return value
+
+    @property
+    def max_gap(self) -> dt.timedelta:
+        """The longest time between two observations that count as observed in between."""
+        return dt.timedelta(hours=self.max_gap_hours)
 
     @property
     def is_sample(self) -> bool:

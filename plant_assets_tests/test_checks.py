@@ -173,6 +173,22 @@ BREAKS: dict[str, tuple[str, str]] = {
         "-",
     ),
     "stockouts_keeps_its_contract": ("insert into stockouts from stockouts limit 1", "2026"),
+    "int_stock_intervals_keeps_its_contract": (
+        "insert into int_stock_intervals from int_stock_intervals limit 1",
+        "2026",
+    ),
+    "int_event_stock_state_keeps_its_contract": (
+        "create or replace view int_event_stock_state as"
+        " select *, null::varchar as stock_state from int_events limit 1",
+        "stock_state is NULL",
+    ),
+    "int_product_demand_keeps_its_contract": ("insert into int_product_demand from int_product_demand limit 1", "2026"),
+    "product_demand_keeps_its_contract": ("select 1", "2026"),
+    "product_demand_counts_every_view": ("update int_product_demand set views_out = views_out + 1", "counted, not"),
+    "product_demand_counts_every_unit": ("update int_product_demand set units_other = units_other + 1", "counted, not"),
+    "stock_status_keeps_its_contract": ("insert into stock_status from stock_status limit 1", "-"),
+    "units_change_keeps_its_contract": ("insert into units_change from units_change limit 1", "2026"),
+    "units_change_has_parts_that_add_up": ("update units_change set of_views = of_views + 1", "2026"),
     # These views have the week that stands twice in weeks twice.
     "inventory_until_week_keeps_its_contract": ("select 1", "2026"),
     "stockouts_by_week_keeps_its_contract": ("select 1", "2026"),

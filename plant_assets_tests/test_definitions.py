@@ -36,6 +36,19 @@ GRAPH = {
     "product_snapshot_dbt": {"product_snapshots"},
     "int_events": {"raw_events", "raw_order_items", "product_snapshots"},
     "int_session_days": {"raw_events"},
+    "int_stock_intervals": {"product_snapshots", "raw_observations"},
+    "int_event_stock_state": {
+        "int_events", "int_stock_intervals", "product_snapshots", "raw_observations", "weeks",
+    },
+    "int_product_demand": {
+        "raw_events", "raw_order_items", "int_orders", "sales_by_product_week", "int_stock_intervals",
+        "product_snapshots", "raw_observations", "weeks",
+    },
+    "product_demand": {"int_product_demand", "product_snapshots"},
+    "stock_status": {
+        "int_orders", "raw_order_items", "int_stock_intervals", "product_snapshots", "raw_observations", "weeks",
+    },
+    "units_change": {"int_product_demand", "int_orders", "raw_order_items", "product_snapshots", "weeks"},
     "inventory": {"product_snapshots", "raw_observations", "weeks"},
     "inventory_changes": {"inventory", "product_snapshots", "raw_observations", "weeks"},
     "inventory_fluctuations": {"product_snapshots", "raw_observations"},
@@ -60,6 +73,7 @@ GRAPH = {
         "inventory_fluctuations", "inventory_until_week", "stockouts", "stockouts_by_week", "funnel", "funnel_by_date",
         "funnel_by_product", "funnel_to_date", "funnel_by_week", "funnel_by_product_week", "funnel_steps",
         "funnel_until_week", "funnel_steps_by_week", "int_funnel_weeks",
+        "int_product_demand", "product_demand", "stock_status", "units_change",
     },
     "report": {"marts"},
 }  # fmt: skip
@@ -117,7 +131,7 @@ def test_every_asset_says_what_it_is(name: str, defs: dg.Definitions) -> None:
     assert " per " in first_line
     assert node.owners == ["team:analytics"]
     assert "duckdb" in node.kinds
-    assert node.group_name in {"raw", "events", "sales", "inventory", "funnel", "publish"}
+    assert node.group_name in {"raw", "events", "sales", "inventory", "funnel", "demand", "publish"}
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from plant_assets.cli.runs import Outcome
 from plant_assets.doctor.diagnose import CORRECT, diagnose
 from plant_assets.doctor.found import Diagnosis
 from plant_assets.settings import Settings, read_settings
@@ -43,6 +44,18 @@ def test_a_store_that_is_loaded(built: Settings) -> None:
     warehouse = lines(found, "Warehouse")
     assert warehouse["store"] == built.source
     assert warehouse["published"].endswith("UTC, 4 weeks, the last 2026-10-12")
+
+
+def test_a_store_that_is_never_observed_twice_within_the_gap(tmp_path: Path, refresh: Callable[..., Outcome]) -> None:
+    store = new_store(tmp_path)
+    for day in ("2021-03-01", "2021-03-02"):
+        store.put(f"products/{day}.csv", [product("p1")])
+    store.put("events.csv", [event("e1", "2021-03-02T12:00:00Z")])
+    refresh(store.settings, as_of=AS_OF)
+    assert [odd for odd in diagnosis_of(store).odd if "within 12 hours of each other" in odd]
+    daily = store.under(max_gap_hours=24.0)
+    refresh(daily.settings, as_of=AS_OF)
+    assert not [odd for odd in diagnosis_of(daily).odd if "of each other" in odd]
 
 
 def test_a_source_that_changed_since_is_to_be_run(built: Settings, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from plant_assets.assets import events, funnel, inventory, publish, sales
+from plant_assets.assets import demand, events, funnel, inventory, publish, sales
 from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.orchestration.metadata import column_schema
 from plant_assets.orchestration.partitions import LOAD_STEP
@@ -18,6 +18,7 @@ GROUPS: dict[str, ModuleType] = {
     "sales": sales,
     "inventory": inventory,
     "funnel": funnel,
+    "demand": demand,
 }
 Made = dg.AssetsDefinition | dg.AssetSpec
 OWNERS = ["team:analytics"]

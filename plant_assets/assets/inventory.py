@@ -10,7 +10,7 @@ from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.orchestration.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
 from plant_assets.transforms import inventory as transforms
-from plant_assets.transforms import snapshots, weekly
+from plant_assets.transforms import snapshots, stock_state, weekly
 from plant_assets.warehouse.store import Since
 from plant_assets.warehouse.warehouse import Warehouse
 
@@ -60,6 +60,16 @@ def _stands_since(warehouse: Warehouse) -> tuple[dt.datetime | None, dt.datetime
     return observed[first_new - 1][0], observed[first_new][0]
 
 
+def int_stock_intervals(
+    warehouse: dg.ResourceParam[Warehouse], product_snapshots: ibis.Table, raw_observations: ibis.Table
+) -> ibis.Table:
+    """When a product was not plainly in stock, from one observation to the next; one row per product and observation.
+
+    Intervals before a product's first observation and after its last are not here.
+    """
+    return stock_state.stock_intervals(product_snapshots, raw_observations, warehouse.settings.max_gap)
+
+
 def inventory(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
@@ -69,7 +79,7 @@ def inventory(
 ) -> ibis.Table:
     """Stock at the bounds of each week and its moves; one row per product and week."""
     in_run, offsets = _in_run(context, warehouse, weeks), offsets_of(context, warehouse.settings)
-    return transforms.inventory(product_snapshots, raw_observations, in_run, offsets)
+    return transforms.inventory(product_snapshots, raw_observations, in_run, offsets, warehouse.settings.max_gap)
 
 
 def inventory_changes(
@@ -96,9 +106,11 @@ def inventory_fluctuations(
     return transforms.inventory_fluctuations(product_snapshots, raw_observations, since)
 
 
-def stockouts(product_snapshots: ibis.Table, raw_observations: ibis.Table) -> ibis.Table:
+def stockouts(
+    warehouse: dg.ResourceParam[Warehouse], product_snapshots: ibis.Table, raw_observations: ibis.Table
+) -> ibis.Table:
     """Unbroken times without stock; one row per product and episode out of stock."""
-    return transforms.stockouts(product_snapshots, raw_observations)
+    return transforms.stockouts(product_snapshots, raw_observations, warehouse.settings.max_gap)
 
 
 def product_snapshot_dbt(product_snapshots: ibis.Table) -> ibis.Table:
@@ -141,6 +153,7 @@ ASSETS = (
     weeks,
     product_snapshots,
     product_snapshot_dbt,
+    int_stock_intervals,
     inventory,
     inventory_changes,
     inventory_fluctuations,

@@ -11,7 +11,7 @@ import dagster as dg
 import ibis
 from ibis import _
 
-from plant_assets.checks import events, funnel, ids, inventory, raw, sales
+from plant_assets.checks import demand, events, funnel, ids, inventory, raw, sales
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.checks.evaluate import results
 from plant_assets.contracts import PUBLISHED, TABLES, Table
@@ -19,7 +19,15 @@ from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
 from plant_assets.warehouse.warehouse import Warehouse
 
 SHARED = "published_checks"
-CHECKS = (*raw.CHECKS, *ids.CHECKS, *events.CHECKS, *inventory.CHECKS, *funnel.CHECKS, *sales.CHECKS)
+CHECKS = (
+    *raw.CHECKS,
+    *ids.CHECKS,
+    *events.CHECKS,
+    *inventory.CHECKS,
+    *funnel.CHECKS,
+    *sales.CHECKS,
+    *demand.CHECKS,
+)
 
 
 def contract_offences(table: Table, scope: Scope) -> ibis.Table:

@@ -4,7 +4,7 @@ The warehouse's DDL, the blocking contract checks, the column schema in the UI a
 purpose and grain of a table are in the docstring of its asset.
 """
 
-from plant_assets.contracts import events, funnel, inventory, raw, sales
+from plant_assets.contracts import demand, events, funnel, inventory, raw, sales
 from plant_assets.contracts.shared import (
     FROM_HISTORY,
     ORDER_STAGES,
@@ -47,11 +47,12 @@ __all__ = [
 ]
 
 TABLES = {
-    table.name: table for table in (*raw.TABLES, *events.TABLES, *sales.TABLES, *inventory.TABLES, *funnel.TABLES)
+    table.name: table
+    for table in (*raw.TABLES, *events.TABLES, *sales.TABLES, *inventory.TABLES, *funnel.TABLES, *demand.TABLES)
 }
 # What loads write; all other tables are assets of their own.
 LOADED = tuple(table.name for table in raw.TABLES)
 WEEKLY = tuple(name for name, table in TABLES.items() if table.week_column)
 MARTS = tuple(name for name, table in TABLES.items() if table.layer == "mart")
-# The view funnel_until_week is made from int_funnel_weeks, which has to be there before it.
-PUBLISHED = ("int_funnel_weeks", *MARTS)
+# Views are made from these, which have to be there before them.
+PUBLISHED = ("int_funnel_weeks", "int_product_demand", *MARTS)

@@ -5,6 +5,19 @@ from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, TEXT, P
 
 _FIRST_REACHED = tuple(must(stage, COUNT, f"Sessions whose first week with {stage} this is") for stage in STAGES)
 
+_OF_EVENTS = (
+    must("event_id", ID, "Event; a UUID where all are"),
+    must("session_id", ID, "Session; a UUID where all are"),
+    may("user_id", TEXT, "User"),
+    must("created_at", INSTANT, "Instant of the event, UTC"),
+    must("event_date", DATE, "Date of the event in the store's time zone"),
+    must("event_type", TEXT, "Stage of the funnel, or a type that is no stage"),
+    may("session_step", COUNT, "1 to 4 for the four stages; NULL for other types"),
+    may("order_id", TEXT, "Order"),
+    may("product_id", TEXT, "Product of the event, or of its order"),
+    PRODUCT_NAME,
+)
+
 TABLES = (
     Table(
         "weeks",
@@ -18,22 +31,22 @@ TABLES = (
     Table(
         "int_events",
         ("event_id", "product_id"),
-        (
-            must("event_id", ID, "Event; a UUID where all are"),
-            must("session_id", ID, "Session; a UUID where all are"),
-            may("user_id", TEXT, "User"),
-            must("created_at", INSTANT, "Instant of the event, UTC"),
-            must("event_date", DATE, "Date of the event in the store's time zone"),
-            must("event_type", TEXT, "Stage of the funnel, or a type that is no stage"),
-            may("session_step", COUNT, "1 to 4 for the four stages; NULL for other types"),
-            may("order_id", TEXT, "Order"),
-            may("product_id", TEXT, "Product of the event, or of its order"),
-            PRODUCT_NAME,
-        ),
+        _OF_EVENTS,
         kind="view",
         partition=Partition("created_at", is_written=False),
         upstream=("raw_events",),
         # Other events have one row each: int_events_keep_every_event and the key of raw_events hold it.
+        key_rows=("event_type", ORDER_STAGES),
+    ),
+    Table(
+        "int_event_stock_state",
+        ("event_id", "product_id"),
+        (
+            *_OF_EVENTS,
+            must("stock_state", TEXT, "State of the product at the event: in_stock, out, uncertain or unknown"),
+        ),
+        kind="view",
+        partition=Partition("created_at", is_written=False),
         key_rows=("event_type", ORDER_STAGES),
     ),
     Table(

@@ -33,6 +33,16 @@ TABLES = (
         kind="view",
     ),
     Table(
+        "int_stock_intervals",
+        ("product_id", "observed_at"),
+        (
+            PRODUCT_ID,
+            must("observed_at", INSTANT, "Observation at which the interval begins, UTC; it ends at the next one"),
+            must("state_at", TEXT, "State at the observation: in_stock, out or unknown"),
+            must("state_after", TEXT, "State until the next one: in_stock, out, uncertain or unknown"),
+        ),
+    ),
+    Table(
         "inventory",
         ("week_start_date", "product_id"),
         (
@@ -46,6 +56,8 @@ TABLES = (
             *_STOCK_FLOW,
             must("changes", COUNT, "Number of changes of inventory"),
             must("hours_out_of_stock", FRACTION, "Hours with no units, up to the last observation"),
+            must("hours_observed", FRACTION, "Hours between two near observations that both hold the product"),
+            must("hours_out_observed", FRACTION, "Hours of these that began with no units"),
             must("is_complete", FLAG, "An observation at or after the week's end exists"),
         ),
         partition=Partition("week_start_date"),
@@ -91,6 +103,7 @@ TABLES = (
             must("out_of_stock_at", INSTANT, "First observation without units, UTC"),
             may("restocked_at", INSTANT, "First observation with units again, UTC"),
             must("hours_out", FRACTION, "Hours from out_of_stock_at to its end or the last observation"),
+            must("hours_out_observed", FRACTION, "Hours of these between two near observations that both hold it"),
             must("is_ongoing", FLAG, "Still out of stock at the last observation"),
             must("min_inventory", COUNT, "Fewest units held; below zero when oversold"),
             may("restock_quantity", COUNT, "Units held when restocked"),

@@ -7,6 +7,7 @@ from plant_assets.contracts import LOADED
 from plant_assets.doctor.found import Diagnosis, Lines
 from plant_assets.settings import Settings, UsageError
 from plant_assets.text import counted
+from plant_assets.warehouse.catalog import Catalog
 from plant_assets.warehouse.fingerprints import Fingerprints
 from plant_assets.warehouse.ledger.definitions import Definitions
 from plant_assets.warehouse.ledger.writes import Writes
@@ -15,6 +16,7 @@ from plant_assets.warehouse.marts import open_marts
 _UNKNOWN = [("definitions", "none kept yet: the next run makes again all that is made of loaded tables, once")]
 # Where DuckDB's mark stands in its files.
 MAGIC = slice(8, 12)
+_IS_UNOBSERVED = "select sum(hours_observed) = 0 from inventory"
 
 
 def look_at_warehouse(settings: Settings, diagnosis: Diagnosis, found: Fingerprints) -> dt.datetime | None:
@@ -47,6 +49,12 @@ def look_at_warehouse(settings: Settings, diagnosis: Diagnosis, found: Fingerpri
         writes = Writes(marts.connection, settings.calendar, definitions)
         weeks, run_id = writes.weeks(["raw_events"]), writes.last_run()
         older = _older(definitions) if definitions.are_kept() else _UNKNOWN
+        if "hours_observed" in Catalog(marts.connection).column_types("inventory") and marts.value(_IS_UNOBSERVED):
+            diagnosis.odd.append(
+                f"no two observations of the products are within {settings.max_gap_hours:g} hours of each other, so"
+                " what happened to stock between them is not known: raise PLANT_MAX_GAP_HOURS to the time between two,"
+                " or observe more often"
+            )
     lines += [
         ("published", f"{published:%Y-%m-%d %H:%M:%S} UTC, {len(weeks)} weeks, the last {max(weeks, default=None)}"),
         ("last run", str(run_id)),

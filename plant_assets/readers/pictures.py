@@ -156,6 +156,23 @@ PICTURES: dict[str, Picture] = {
         f" order by units desc, product limit {BARS}",
         _bars("product", "units", "units in the latest week, most first"),
     ),
+    "product_demand": Picture(
+        f"select {_NAME} as product, views_in_stock, views_out, share_met_empty_shelf from product_demand"
+        " where week_start_date = (select max(week_start_date) from product_demand) and views_out > 0"
+        f" order by views_out desc, product limit {BARS}",
+        _bars("product", "views_out", "views while out of stock in the latest week, most first"),
+    ),
+    "stock_status": Picture(
+        f"select {_NAME} as product, inventory, velocity, days_of_cover, revenue_class, note from stock_status"
+        f" where days_of_cover is not null order by days_of_cover, product limit {BARS}",
+        _bars("product", "days_of_cover", "days that stock lasts, least first"),
+    ),
+    "units_change": Picture(
+        f"select coalesce({_NAME}, 'all') as product, change, of_views, of_stock, of_conversion, of_other, note"
+        " from units_change where week_start_date = (select max(week_start_date) from units_change)"
+        f" order by product_id is not null, change desc, product limit {BARS}",
+        _bars("product", "change", "units more or less than a week before"),
+    ),
     "customers": Picture("from customers", numbers="from customers"),
     "funnel_steps": Picture(
         "select from_stage, to_stage, sessions_from, sessions_to, lost, step_rate, overall_rate from funnel_steps"

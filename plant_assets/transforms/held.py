@@ -5,8 +5,8 @@ from ibis import _
 
 from plant_assets.transforms.events import Offsets, local_date, monday
 
-# Before and after every week of a store.
-ALWAYS, NEVER = ibis.date(1, 1, 1), ibis.date(9999, 12, 31)
+# Before and after every week of a store, and instants of nanoseconds, which some engines make of dates.
+ALWAYS, NEVER = ibis.date(1900, 1, 1), ibis.date(2200, 1, 1)
 
 
 def named_by_week(rows: ibis.Table, product_snapshots: ibis.Table, offsets: Offsets) -> ibis.Table:

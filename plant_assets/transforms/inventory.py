@@ -10,15 +10,12 @@ from ibis import _
 
 from plant_assets.contracts import TABLES
 from plant_assets.transforms.events import Offsets, last_known_names, local_instant
+from plant_assets.transforms.observed import intervals, near_seconds_at, observed_spans, seconds_between
 
 NO_UNITS = ibis.null("int64")
 FIRST_MONDAY, WEEK_SECONDS = 4 * 24 * 3600, 7 * 24 * 3600
 # A number after that of every week.
 NEVER = 1_000_000
-
-
-def _seconds(start: ibis.Value, end: ibis.Value) -> ibis.Value:
-    return end.epoch_seconds() - start.epoch_seconds()
 
 
 def _hours(seconds: ibis.Value) -> ibis.Value:
@@ -80,7 +77,11 @@ def versions_in_weeks(product_snapshots: ibis.Table, observed_weeks: ibis.Table,
 
 
 def inventory(
-    product_snapshots: ibis.Table, observations: ibis.Table, weeks: ibis.Table, offsets: Offsets
+    product_snapshots: ibis.Table,
+    observations: ibis.Table,
+    weeks: ibis.Table,
+    offsets: Offsets,
+    max_gap: dt.timedelta,
 ) -> ibis.Table:
     """Return the stock of each week, in units. One row per product and week in which it has a version.
 
@@ -89,11 +90,14 @@ def inventory(
         observations: rows of raw_observations.
         weeks: the weeks to return: week_start_date, starts_at and ends_at (UTC).
         offsets: the zone's offsets.
+        max_gap: the longest time between two observations that count as observed.
     """
     by = ["week_start_date", "product_id"]
-    touching = versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
+    between = intervals(observations, max_gap)
+    in_weeks = versions_in_weeks(product_snapshots, _observed_weeks(weeks, observations), offsets)
+    touching = _with_observed_seconds(observed_spans(in_weeks, product_snapshots, between), between)
     known_until = ibis.least(touching.ends_at, touching.valid_to.coalesce(touching.last_observed_at))
-    seconds = _seconds(ibis.greatest(touching.starts_at, touching.valid_from), known_until)
+    seconds = seconds_between(ibis.greatest(touching.starts_at, touching.valid_from), known_until)
     is_held = touching.valid_to.isnull() | (touching.valid_to > touching.starts_at)
     has_opened = touching.valid_from < touching.starts_at
     has_closed = touching.valid_to.isnull() | (touching.valid_to >= touching.ends_at)
@@ -103,6 +107,7 @@ def inventory(
         closing=has_closed.ifelse(touching.inventory, NO_UNITS),
         held=is_held.ifelse(touching.inventory, NO_UNITS),
         seconds_out=(touching.inventory <= 0).fill_null(False).ifelse(seconds, 0),
+        observed_out=(touching.inventory <= 0).fill_null(False).ifelse(touching.observed, 0),
         is_complete=touching.last_observed_at >= touching.ends_at,
     )
     stock = valued.group_by(by).aggregate(
@@ -112,6 +117,8 @@ def inventory(
         min_inventory=_.held.min(),
         max_inventory=_.held.max(),
         hours_out_of_stock=_hours(_.seconds_out.sum()),
+        hours_observed=_hours(_.observed.sum()),
+        hours_out_observed=_hours(_.observed_out.sum()),
         is_complete=_.is_complete.any(),
         is_held=_.is_held.any(),
     )
@@ -123,6 +130,17 @@ def inventory(
     return rows.mutate(
         inflow=_.inflow.coalesce(0), outflow=_.outflow.coalesce(0), changes=_.changes.coalesce(0)
     ).select(TABLES["inventory"].names)
+
+
+def _with_observed_seconds(versions: ibis.Table, between: ibis.Table) -> ibis.Table:
+    """Add the seconds for which each version was observed in its week. One row per version and week."""
+    at_start, at_end = (near_seconds_at(versions, column, between) for column in ("starts_at", "ends_at"))
+    known = versions.join(at_start, "starts_at").join(at_end, "ends_at", rname="{name}_at_end")
+    # Near seconds never decrease, so the later bound is the one with more of them.
+    observed_from = ibis.greatest(known.observed_from, known.near_seconds)
+    observed_to = ibis.least(known.observed_to, known.near_seconds_at_end)
+    seconds = ibis.greatest(observed_to - observed_from, 0)
+    return known.mutate(observed=seconds).select(*versions.columns, "observed")
 
 
 def _last_name(versions: ibis.Table) -> ibis.Value:
@@ -216,8 +234,11 @@ def inventory_fluctuations(
     )
 
 
-def stockouts(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.Table:
-    """Return the unbroken runs of versions with inventory <= 0. One row per product and episode."""
+def stockouts(product_snapshots: ibis.Table, observations: ibis.Table, max_gap: dt.timedelta) -> ibis.Table:
+    """Return the unbroken runs of versions with inventory <= 0. One row per product and episode.
+
+    `max_gap` is the longest time between two observations that count as observed.
+    """
     of_product = ibis.window(group_by="product_id", order_by="valid_from")
     beside = product_snapshots.mutate(is_out=(_.inventory <= 0).fill_null(False)).mutate(
         was_out=_.is_out.lag().over(of_product).fill_null(False),
@@ -229,11 +250,12 @@ def stockouts(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.T
     out = beside.mutate(is_start=is_start).filter(_.is_out)
     so_far = ibis.cumulative_window(group_by="product_id", order_by="valid_from")
     numbered = out.mutate(episode=_.is_start.cast("int64").sum().over(so_far))
-    adjoins = (numbered.next_valid_from == numbered.valid_to).fill_null(False)
-    is_restock = adjoins & (numbered.next_inventory > 0).fill_null(False)
-    ends = numbered.mutate(
-        restocked_at_=is_restock.ifelse(numbered.next_valid_from, ibis.null("timestamp(6)")),
-        restock_quantity_=is_restock.ifelse(numbered.next_inventory, NO_UNITS),
+    spans = observed_spans(numbered, product_snapshots, intervals(observations, max_gap))
+    adjoins = (spans.next_valid_from == spans.valid_to).fill_null(False)
+    is_restock = adjoins & (spans.next_inventory > 0).fill_null(False)
+    ends = spans.mutate(
+        restocked_at_=is_restock.ifelse(spans.next_valid_from, ibis.null("timestamp(6)")),
+        restock_quantity_=is_restock.ifelse(spans.next_inventory, NO_UNITS),
     )
     episodes = ends.group_by("product_id", "episode").aggregate(
         out_of_stock_at=_.valid_from.min(),
@@ -242,9 +264,12 @@ def stockouts(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.T
         restocked_at=_.restocked_at_.max(),
         restock_quantity=_.restock_quantity_.max(),
         min_inventory=_.inventory.min(),
+        hours_out_observed=_hours((_.observed_to - _.observed_from).sum()),
     )
     known = episodes.cross_join(_last_observation(observations)).left_join(
         last_known_names(product_snapshots), "product_id"
     )
     until = known.is_ongoing.ifelse(known.last_observed_at, known.ended_at)
-    return known.mutate(hours_out=_hours(_seconds(known.out_of_stock_at, until))).select(TABLES["stockouts"].names)
+    return known.mutate(hours_out=_hours(seconds_between(known.out_of_stock_at, until))).select(
+        TABLES["stockouts"].names
+    )

@@ -68,7 +68,7 @@ def sales_by_product_week(
         product_snapshots: the product versions.
         offsets: the zone's offsets.
     """
-    lines = _with_price(sold_lines(orders, order_items), product_snapshots)
+    lines = with_price(sold_lines(orders, order_items), product_snapshots)
     value = lines.quantity * lines.price
     rows = lines.group_by("week_start_date", "product_id").aggregate(
         orders=lines.count(),
@@ -79,7 +79,7 @@ def sales_by_product_week(
     return named_by_week(rows, product_snapshots, offsets).select(TABLES["sales_by_product_week"].names)
 
 
-def _with_price(lines: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
+def with_price(lines: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     """Add the product's price at the order's instant, NULL where it is not known."""
     prices = price_spells(product_snapshots).rename(priced_id="product_id")
     is_valid = (

@@ -58,6 +58,22 @@ def _of_steps(steps: ibis.Table) -> ibis.Table:
     return steps.aggregate(most_lost=_.lost.max(), lowest_step_rate=_.step_rate.min())
 
 
+def _of_demand(demand: ibis.Table) -> ibis.Table:
+    return demand.aggregate(views_in_stock=_.views_in_stock.sum().coalesce(0), views_out=_.views_out.sum().coalesce(0))
+
+
+def _of_status(status: ibis.Table) -> ibis.Table:
+    return status.aggregate(
+        products=_.count(),
+        out_of_stock=_.count(where=status.inventory <= 0),
+        under_a_week=_.count(where=status.days_of_cover < 7),
+    )
+
+
+def _of_changes(changes: ibis.Table) -> ibis.Table:
+    return changes.aggregate(weeks=_.week_start_date.nunique())
+
+
 # By the table that each is of. Each has one row, also of no rows.
 TOTALS: dict[str, Callable[[ibis.Table], ibis.Table]] = {
     "int_session_days": _of_session_days,
@@ -67,6 +83,9 @@ TOTALS: dict[str, Callable[[ibis.Table], ibis.Table]] = {
     "stockouts": _of_stockouts,
     "funnel_by_product": _of_products,
     "funnel_steps": _of_steps,
+    "product_demand": _of_demand,
+    "stock_status": _of_status,
+    "units_change": _of_changes,
     "sales_by_week": _of_sales,
     "sales_by_product_week": _of_product_sales,
 }

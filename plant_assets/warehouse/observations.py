@@ -16,6 +16,8 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 # The fact that names the first observation that the stored tables leave out, and how many there are.
 LEFT_OUT = "left_out"
+# The fact that names the PLANT_MAX_GAP_HOURS with which the stored tables were made.
+MAX_GAP = "max_gap_hours"
 MADE_BY_WEEK = tuple(name for name in WEEKLY if TABLES[name].layer != "raw")
 MADE_OF_VERSIONS = tuple(name for name in WEEKLY if TABLES[name].reads_versions)
 
@@ -85,11 +87,23 @@ def find_ahead(warehouse: Warehouse, as_of: dt.datetime) -> Ahead:
     weeks = warehouse.ledger.writes.weeks(MADE_BY_WEEK, after=warehouse.calendar.week_of(as_of))
     ahead = Ahead(tuple(observations), tuple(weeks))
     known = warehouse.ledger.facts.get(LEFT_OUT) or ""
-    if known == ahead.fact:
+    firsts = [] if known == ahead.fact else _instants(known, ahead.fact)
+    firsts += _of_another_gap(warehouse)
+    if not firsts:
         return ahead
-    firsts = [dt.datetime.fromisoformat(fact.split()[0]) for fact in (known, ahead.fact) if fact]
     since = min(firsts)
     return Ahead(ahead.observations, ahead.weeks, since, _bears_from(warehouse, since))
+
+
+def _instants(*facts: str) -> list[dt.datetime]:
+    return [dt.datetime.fromisoformat(fact.split()[0]) for fact in facts if fact]
+
+
+def _of_another_gap(warehouse: Warehouse) -> list[dt.datetime]:
+    """Return the first observation if the stored tables were made with another PLANT_MAX_GAP_HOURS."""
+    if warehouse.ledger.facts.get(MAX_GAP) in (None, str(warehouse.settings.max_gap_hours)):
+        return []
+    return [at for (at,) in warehouse.rows("select min(observed_at) from raw_observations") if at]
 
 
 def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
@@ -100,6 +114,7 @@ def leave_out(warehouse: Warehouse, ahead: Ahead) -> None:
     if ahead.weeks or ahead.changed_since:
         forget_writes(warehouse, ahead.weeks, ahead.bears_from)
         warehouse.ledger.facts.remember(**{LEFT_OUT: ahead.fact})
+    warehouse.ledger.facts.remember(**{MAX_GAP: str(warehouse.settings.max_gap_hours)})
 
 
 def forget_writes(warehouse: Warehouse, weeks: Collection[dt.date], bears_from: dt.date | None) -> None:

@@ -76,3 +76,18 @@ def test_a_name_that_is_lost_stays_the_last_known(store: Store, refresh: Callabl
     store.put(SECOND, [product("p1", name=None), *THREE[1:]])
     refresh(store.settings, as_of=AS_OF)
     assert rows(store.settings, "select product_name from int_events") == [("Fern",)]
+
+
+def test_another_gap_makes_all_weeks_again(tmp_path: Path, refresh: Callable[..., Outcome]) -> None:
+    store = new_store(tmp_path)
+    days = ["2021-02-16", "2021-02-17", "2021-03-01", "2021-03-02"]
+    for day in days:
+        store.put(f"products/{day}.csv", THREE)
+    store.put("events.csv", [event(f"e{day}", f"{day}T12:00:00Z") for day in days])
+    observed_hours = "select week_start_date::varchar, max(hours_observed) from inventory group by all order by all"
+    refresh(store.settings, as_of=AS_OF)
+    assert {hours for _week, hours in rows(store.settings, observed_hours)} == {0}
+    daily = store.under(max_gap_hours=24.0).settings
+    refresh(daily, as_of=AS_OF)
+    by_week = dict(rows(daily, observed_hours))
+    assert (by_week["2021-02-15"], by_week["2021-02-22"], by_week["2021-03-01"]) == (24, 0, 24)

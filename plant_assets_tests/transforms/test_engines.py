@@ -11,8 +11,8 @@ import pytest
 
 from plant_assets.calendar import Calendar
 from plant_assets.contracts import TABLES
+from plant_assets.transforms import demand, sales, stock_state, stock_status, units_change, weekly
 from plant_assets.transforms import inventory as stock
-from plant_assets.transforms import sales, weekly
 from plant_assets.transforms.events import events_with_products, session_days
 from plant_assets.transforms.funnel import (
     funnel_by_date,
@@ -26,17 +26,21 @@ from plant_assets.transforms.funnel import (
     spanning_sessions,
     whole_funnel,
 )
-from plant_assets.transforms.orders import order_events, orders
+from plant_assets.transforms.orders import order_events, orders, sold_lines
 from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots
 from plant_assets_tests import store
 from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, SPARK, Engine, Row, table
 
 CALENDAR = Calendar(store.ZONE)
 OFFSETS = CALENDAR.offsets(dt.datetime(2021, 3, 1), dt.datetime(2021, 4, 1))
+# Some observations of the tiny store are nearer to the next one, some are not.
+MAX_GAP = dt.timedelta(hours=84)
 SECOND_WEEK = CALENDAR.starts_at(dt.date(2021, 3, 8))
 
 EVENTS, ITEMS, WEEKS = table("raw_events"), table("raw_order_items"), table("weeks")
 VERSIONS, OBSERVATIONS, DAYS = table("product_snapshots"), table("raw_observations"), table("int_session_days")
+
+STOCK = stock_state.Stock(table("int_stock_intervals"), VERSIONS, OBSERVATIONS, WEEKS, MAX_GAP)
 
 # In the order in which each can be derived from those before it.
 TRANSFORMS: dict[str, ibis.Table] = {
@@ -49,10 +53,24 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "sales_by_week": sales.sales_by_week(table("int_orders"), ITEMS),
     "sales_by_product_week": sales.sales_by_product_week(table("int_orders"), ITEMS, VERSIONS, OFFSETS),
     "customers": sales.customers(table("int_orders")),
-    "inventory": stock.inventory(VERSIONS, OBSERVATIONS, WEEKS, OFFSETS),
+    "inventory": stock.inventory(VERSIONS, OBSERVATIONS, WEEKS, OFFSETS, MAX_GAP),
+    "int_stock_intervals": stock_state.stock_intervals(VERSIONS, OBSERVATIONS, MAX_GAP),
+    "int_event_stock_state": stock_state.events_with_stock_state(table("int_events"), STOCK),
+    "int_product_demand": demand.product_demand(
+        [demand.demand_by_session(EVENTS, STOCK, OFFSETS)], EVENTS, table("int_orders"), ITEMS, STOCK, OFFSETS
+    ),
+    "product_demand": demand.named_demand(table("int_product_demand"), VERSIONS, OFFSETS),
+    "stock_status": stock_status.stock_status(table("int_orders"), ITEMS, STOCK),
+    "units_change": units_change.units_change(
+        table("int_product_demand"),
+        stock_status.dispersion(sold_lines(table("int_orders"), ITEMS)),
+        WEEKS,
+        VERSIONS,
+        OFFSETS,
+    ),
     "inventory_changes": stock.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, WEEKS, OFFSETS),
     "inventory_fluctuations": stock.inventory_fluctuations(VERSIONS, OBSERVATIONS),
-    "stockouts": stock.stockouts(VERSIONS, OBSERVATIONS),
+    "stockouts": stock.stockouts(VERSIONS, OBSERVATIONS, MAX_GAP),
     "inventory_until_week": weekly.inventory_until_week(table("inventory"), WEEKS),
     "stockouts_by_week": weekly.stockouts_by_week(table("stockouts"), WEEKS, OFFSETS),
     "int_funnel_weeks": funnel_weeks(DAYS),

@@ -21,14 +21,15 @@ Observed = dict[str, list[Row]]
 OBSERVATIONS, WEEKS, VERSIONS = table("raw_observations"), table("weeks"), table("product_snapshots")
 SNAPSHOTS = product_snapshots(table("raw_products"), OBSERVATIONS)
 YEAR = dt.datetime(2021, 1, 1), dt.datetime(2022, 1, 1)
+MAX_GAP = dt.timedelta(hours=24)
 INVENTORY = {
-    zone: transforms.inventory(VERSIONS, OBSERVATIONS, WEEKS, Calendar(zone).offsets(*YEAR))
+    zone: transforms.inventory(VERSIONS, OBSERVATIONS, WEEKS, Calendar(zone).offsets(*YEAR), MAX_GAP)
     for zone in ("UTC", "America/New_York")
 }
 CHANGES = transforms.inventory_changes(
     table("inventory"), VERSIONS, OBSERVATIONS, WEEKS, Calendar("UTC").offsets(*YEAR)
 )
-STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS)
+STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS, MAX_GAP)
 
 # Mondays, and days within the weeks that they begin.
 W1, W2, W3, W4 = "2021-02-01", "2021-02-08", "2021-02-15", "2021-02-22"
@@ -177,6 +178,36 @@ def test_a_week_is_the_zones() -> None:
     store, zone = seen(WED1, "2021-02-08 04:00:00", WED2, fern=(10, 8, 8)), "America/New_York"
     rows = stock(store, weeks(W1, W2, zone=zone), zone)
     assert picked(rows, "week_start_date", "changes") == [(W1, 1), (W2, 0)]
+
+
+NOON = "2021-02-01 12:00:00"
+
+
+def test_time_between_near_observations_that_hold_the_product_is_observed() -> None:
+    rows = stock(seen(W1, NOON, TUE1, WED1, fern=(0, 0, 5, 5), moss=(1, 0, 0, 3)))
+    assert picked(rows, "product_id", "hours_observed", "hours_out_observed") == [("fern", 48, 24), ("moss", 48, 36)]
+
+
+def test_time_between_observations_further_apart_is_not_observed() -> None:
+    # From Tuesday to Thursday is over a day.
+    rows = stock(seen(W1, TUE1, THU1, "2021-02-05", fern=(0, 0, 0, 0)))
+    assert picked(rows, "hours_observed", "hours_out_observed", "hours_out_of_stock") == [(48, 48, 96)]
+
+
+@pytest.mark.parametrize("unseen", [None, ABSENT])
+def test_time_beside_an_observation_without_the_number_is_not_observed(unseen: Sighting) -> None:
+    rows = stock(seen(W1, NOON, TUE1, WED1, THU1, fern=(0, 0, unseen, 5, 5)))
+    assert picked(rows, "hours_observed", "hours_out_observed") == [(36, 12)]
+
+
+def test_a_stretch_over_a_weeks_end_is_observed_in_both_weeks() -> None:
+    rows = stock(seen("2021-02-07 12:00:00", "2021-02-08 06:00:00", fern=(0, 5)))
+    assert picked(rows, "week_start_date", "hours_observed", "hours_out_observed") == [(W1, 12, 12), (W2, 6, 6)]
+
+
+def test_an_episode_has_the_hours_that_were_observed() -> None:
+    store = seen(W1, TUE1, WED1, "2021-02-05", "2021-02-06", fern=(0, 0, Seen(0, price="12"), 0, 5))
+    assert picked(stockouts(store), "hours_out", "hours_out_observed") == [(120, 72)]
 
 
 def test_a_product_that_is_gone_at_the_weeks_end_has_no_closing() -> None:

@@ -7,7 +7,6 @@ import datetime as dt
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,78 +18,21 @@ from plant_assets.contracts import STAGES
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms.events import session_days
 from plant_assets.transforms.snapshots import product_snapshots
-from plant_assets_tests.store import ABSENT, Seen, observed
+from plant_assets_tests.store import Seen
 from plant_assets_tests.transforms.engines import ENGINE, Row, over, table
-
-CALENDAR = Calendar("America/New_York")
-MONDAYS = [dt.date(2021, 3, 1), dt.date(2021, 3, 8), dt.date(2021, 3, 15)]
-WEEKS = [
-    {"week_start_date": day, "starts_at": CALENDAR.starts_at(day), "ends_at": CALENDAR.starts_at(day + WEEK)}
-    for day in MONDAYS
-]
-# What bounds of weeks are about, and instants within weeks, before all and after all. Quarters of hours add up exactly.
-INSTANTS = [
-    CALENDAR.starts_at(MONDAYS[0]) - dt.timedelta(days=2),
-    *itertools.chain.from_iterable(
-        (
-            week["starts_at"] - dt.timedelta(minutes=15),
-            week["starts_at"],
-            week["starts_at"] + dt.timedelta(hours=5),
-            week["starts_at"] + dt.timedelta(days=3),
-        )
-        for week in WEEKS
-    ),
-    WEEKS[-1]["ends_at"],
-    WEEKS[-1]["ends_at"] + dt.timedelta(days=1),
-]
-PRODUCTS = ("fern", "moss")
+from plant_assets_tests.transforms.sightings import CALENDAR, INSTANTS, MAX_GAP, PRODUCTS, WEEKS, Sightings, sightings
 
 OBSERVATIONS, VERSIONS = table("raw_observations"), table("product_snapshots")
 SNAPSHOTS = product_snapshots(table("raw_products"), OBSERVATIONS)
 OFFSETS = CALENDAR.offsets(min(INSTANTS), max(INSTANTS))
-INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS)
+INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS, MAX_GAP)
 CHANGES = transforms.inventory_changes(table("inventory"), VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS)
-STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS)
+STOCKOUTS = transforms.stockouts(VERSIONS, OBSERVATIONS, MAX_GAP)
 
 
 @functools.cache
 def snapshots_since(since: dt.datetime) -> ibis.Table:
     return product_snapshots(table("raw_products"), OBSERVATIONS, VERSIONS, since)
-
-
-@dataclass(frozen=True)
-class Sightings:
-    """What each observation, in order of time, saw of each product: None where it was absent."""
-
-    instants: tuple[dt.datetime, ...]
-    of: dict[str, tuple[Seen | None, ...]]
-
-    @property
-    def rows(self) -> dict[str, list[Row]]:
-        products = {name: [ABSENT if seen is None else seen for seen in line] for name, line in self.of.items()}
-        return observed([str(instant) for instant in self.instants], **products)
-
-    def spans(self, product: str) -> list[tuple[dt.datetime, dt.datetime | None, Seen | None]]:
-        """From each observation to the next (None after the last), and what held in between."""
-        return list(zip(self.instants, [*self.instants[1:], None], self.of[product], strict=True))
-
-    def before(self, product: str, instant: dt.datetime) -> Seen | None:
-        """What was known of a product just before an instant."""
-        earlier = [seen for start, _end, seen in self.spans(product) if start < instant]
-        return earlier[-1] if earlier else None
-
-
-@st.composite
-def sightings(draw: st.DrawFn) -> Sightings:
-    # Few values, so that they repeat: equal neighbours and returns are what the rules are about.
-    seen = st.builds(
-        Seen, st.sampled_from([None, -1, 0, 1, 5]), st.sampled_from(["10", "12.5"]), st.sampled_from(["Fern", "Moss"])
-    )
-    stocked = st.builds(Seen, st.sampled_from([None, -1, 0, 0, 1, 5]))
-    instants = sorted(draw(st.lists(st.sampled_from(INSTANTS), unique=True, min_size=1, max_size=9)))
-    sighting = st.one_of(stocked, stocked, seen, st.none())
-    line = st.lists(sighting, min_size=len(instants), max_size=len(instants)).map(tuple)
-    return Sightings(tuple(instants), {product: draw(line) for product in PRODUCTS})
 
 
 def expected_versions(store: Sightings) -> list[Row]:
@@ -147,10 +89,23 @@ def expected_inventory(store: Sightings) -> list[Row]:
                 "outflow": -sum(delta for delta in deltas if delta < 0),
                 "changes": len(deltas),
                 "hours_out_of_stock": sum(out, dt.timedelta()) / dt.timedelta(hours=1),
+                "hours_observed": hours_within(store.stretches(product), start, end),
+                "hours_out_observed": hours_within(out_stretches(store, product), start, end),
                 "is_complete": last >= end,
             }
         )
     return rows
+
+
+def out_stretches(store: Sightings, product: str) -> list[tuple[dt.datetime, dt.datetime, Seen]]:
+    return [(start, end, seen) for start, end, seen in store.stretches(product) if seen.inventory <= 0]
+
+
+def hours_within(
+    stretches: Sequence[tuple[dt.datetime, dt.datetime, Seen]], low: dt.datetime, high: dt.datetime
+) -> float:
+    parts = [max(min(end, high) - max(start, low), dt.timedelta()) for start, end, _seen in stretches]
+    return sum(parts, dt.timedelta()) / dt.timedelta(hours=1)
 
 
 def stock_changes(store: Sightings, product: str) -> list[tuple[dt.datetime, int]]:
@@ -216,6 +171,7 @@ def expected_stockouts(store: Sightings) -> list[Row]:
                     "restocked_at": str(end) if is_restocked else None,
                     "restock_quantity": after.inventory if after else None,
                     "hours_out": ((end or store.instants[-1]) - start) / dt.timedelta(hours=1),
+                    "hours_out_observed": hours_within(out_stretches(store, product), start, end or store.instants[-1]),
                     "is_ongoing": end is None,
                     "min_inventory": min(seen.inventory for _, _, seen in spans if seen and seen.inventory is not None),
                 }
