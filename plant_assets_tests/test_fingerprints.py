@@ -22,7 +22,7 @@ from plant_assets.orchestration.ticks import look
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.tables import SOURCE_TABLES
-from plant_assets.warehouse.fingerprints import keep_fingerprints
+from plant_assets.warehouse.fingerprints import OF_MEANING, keep_fingerprints
 from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.changed_code import command, copy_package
 from plant_assets_tests.conftest import END, Silence
@@ -271,3 +271,12 @@ def test_a_raised_number_reads_every_file_again(built: Settings, tmp_path: Path)
         (True,)
     ]
     assert contents(built) == before
+
+
+def test_each_setting_is_one_of_meaning_or_not() -> None:
+    """A new setting that an asset uses belongs to OF_MEANING: else tables stay as its old value made them."""
+    of_loads_and_runs = {
+        *("alert_url", "home", "late_weeks", "max_rejected", "max_run_hours", "memory_limit", "min_products"),
+        *("min_rows", "records", "source", "start", "tables", "ui_url", "warehouse"),
+    }
+    assert set(Settings.model_fields) - of_loads_and_runs == set(OF_MEANING)
