@@ -6,9 +6,9 @@ import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
@@ -52,6 +52,26 @@ def _absolute_path(value: Path | str) -> Path:
     return path
 
 
+def _directory_of_tables(value: Path | str | None) -> Path | None:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("a directory that this machine and all workers see; object stores are not supported")
+    return None if value is None else _absolute_path(value)
+
+
+def _size(value: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?B|%)", value) or not float(re.split(r"[ KMGT%]", value)[0]):
+        raise ValueError("a size like 4GB, or a share of the machine's memory like 50%")
+    return value
+
+
+def _monday(value: dt.date) -> dt.date:
+    if not is_known(value):
+        raise ValueError(KNOWN_WEEKS)
+    if value != monday_of(value):
+        raise ValueError(f"a Monday, like {monday_of(value)}")
+    return value
+
+
 class Settings(BaseSettings):
     """The settings of a store and its warehouse. Paths are absolute."""
 
@@ -59,11 +79,11 @@ class Settings(BaseSettings):
 
     home: Path = Path(".plant")
     source: str | None = Field(None, repr=False)
-    mapping: Path | None = None
+    mapping: Annotated[Path, AfterValidator(_absolute_path)] | None = None
     warehouse: Path | str | None = None
-    tables: Path | None = None
+    tables: Annotated[Path | None, BeforeValidator(_directory_of_tables)] = None
     timezone: str = "UTC"
-    start: dt.date | None = None
+    start: Annotated[dt.date, AfterValidator(_monday)] | None = None
     late_weeks: int = Field(1, ge=0, le=520)
     fluctuation_weeks: int | None = Field(None, ge=1)
     min_products: float = Field(0.5, ge=0, le=1)
@@ -71,7 +91,7 @@ class Settings(BaseSettings):
     min_rows: float = Field(0.5, ge=0, le=1)
     max_run_hours: float = Field(5, ge=0, allow_inf_nan=False)
     max_gap_hours: float = Field(12, gt=0, le=24 * 366, allow_inf_nan=False)
-    memory_limit: str = "50%"
+    memory_limit: Annotated[str, AfterValidator(_size)] = "50%"
     alert_url: SecretStr | None = None
     ui_url: str = "http://127.0.0.1:3000"
     records: SecretStr | None = None
@@ -100,18 +120,6 @@ class Settings(BaseSettings):
             raise ValueError("a DuckDB file, or the path of a new one")
         return path
 
-    @field_validator("tables", mode="before")
-    @classmethod
-    def _absolute_tables(cls, value: Path | str | None) -> Path | None:
-        if isinstance(value, str) and "://" in value:
-            raise ValueError("a directory that this machine and all workers see; object stores are not supported")
-        return None if value is None else _absolute_path(value)
-
-    @field_validator("mapping")
-    @classmethod
-    def _absolute_mapping(cls, value: Path | None) -> Path | None:
-        return None if value is None else _absolute_path(value)
-
     @field_validator("source", mode="before")
     @classmethod
     def _directory_or_database(cls, value: str | Path | None) -> str | None:
@@ -123,22 +131,6 @@ class Settings(BaseSettings):
         return None if value is None else str(_absolute_path(value))
 
     _known_zone = field_validator("timezone")(known_zone)
-
-    @field_validator("memory_limit")
-    @classmethod
-    def _size(cls, value: str) -> str:
-        if not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?B|%)", value) or not float(re.split(r"[ KMGT%]", value)[0]):
-            raise ValueError("a size like 4GB, or a share of the machine's memory like 50%")
-        return value
-
-    @field_validator("start")
-    @classmethod
-    def _monday(cls, value: dt.date | None) -> dt.date | None:
-        if value and not is_known(value):
-            raise ValueError(KNOWN_WEEKS)
-        if value and value != monday_of(value):
-            raise ValueError(f"a Monday, like {monday_of(value)}")
-        return value
 
     @field_validator("records")
     @classmethod
