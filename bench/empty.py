@@ -14,7 +14,7 @@ from plant_assets.checks.build import checks_of
 from plant_assets.contracts import TABLES
 from plant_assets.definitions import build_defs
 from plant_assets.instance.home import prepare_home
-from plant_assets.orchestration.partitions import range_tags, weekly_partitions
+from plant_assets.orchestration.partitions import first_week_of, range_tags, weekly_partitions
 from plant_assets.settings import read_settings
 
 # The real store's.
@@ -72,7 +72,7 @@ def main(store: str, warehouse: str) -> None:
     """One run of the empty graph, recorded where the project's would be."""
     settings = read_settings(source=store, warehouse=warehouse, start=FIRST_WEEK)
     prepare_home(settings)
-    weeks = weekly_partitions(settings)
+    weeks = weekly_partitions(settings, first_week_of(settings))
     definitions = dg.Definitions(
         assets=list(empty_assets(build_defs(settings), weeks)),
         asset_checks=list(empty_checks()),

@@ -6,8 +6,8 @@ Nothing of ours is here. Names that only the web server needs are imported insid
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterInstance
 from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -44,6 +44,13 @@ def runs_of_location(instance: DagsterInstance, location: str, job_name: str) ->
         yield
     finally:
         del vars(instance)[CREATE_RUN]
+
+
+def reload_definitions(address: Mapping[str, Any], timeout: int) -> None:
+    """Have the code server at a host and port, or a socket, load its definitions in a new process; wait for it."""
+    from dagster._grpc.client import DagsterGrpcClient
+
+    DagsterGrpcClient(**address).reload_code(timeout)
 
 
 def log_warnings() -> None:

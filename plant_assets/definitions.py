@@ -9,7 +9,7 @@ from plant_assets.assets.fingerprints import fingerprints
 from plant_assets.checks.build import load_checks
 from plant_assets.orchestration.io_manager import WarehouseIOManager
 from plant_assets.orchestration.jobs import REFRESH, jobs, maintenance_jobs
-from plant_assets.orchestration.partitions import weekly_partitions
+from plant_assets.orchestration.partitions import first_week_of, weekly_partitions
 from plant_assets.orchestration.schedules import six_hourly_schedule
 from plant_assets.orchestration.sensors import (
     alert_sensors,
@@ -46,15 +46,16 @@ def build_defs(
     def io_manager(context: dg.InitResourceContext) -> WarehouseIOManager:
         return WarehouseIOManager(context.resources.warehouse)
 
-    assets = load_assets(weekly_partitions(settings), settings.engine, fingerprints(settings))
+    first_week = first_week_of(settings)
+    assets = load_assets(weekly_partitions(settings, first_week), settings.engine, fingerprints(settings))
     return dg.Definitions(
         assets=assets,
         asset_checks=load_checks(tables_read(assets)),
         jobs=[*jobs(), *maintenance_jobs(settings)],
-        schedules=[six_hourly_schedule(settings), weekly_checks_schedule(settings)],
+        schedules=[six_hourly_schedule(settings, first_week), weekly_checks_schedule(settings)],
         sensors=[
-            late_events_sensor(settings),
-            due_weeks_sensor(settings),
+            late_events_sensor(settings, first_week),
+            due_weeks_sensor(settings, first_week),
             dead_runs_sensor(settings),
             long_runs_sensor(settings),
             *alert_sensors(settings),

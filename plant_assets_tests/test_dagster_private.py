@@ -9,11 +9,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._cli.code_server import start_command
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster_duckdb_pandas import DuckDBPandasTypeHandler
 from dagster_webserver.webserver import DagsterWebserver
 
 import plant_assets
 from plant_assets import dagster_private
+from plant_assets.instance import reload
 from plant_assets.instance.compute_logs import ComputeLogs
 from plant_assets.instance.home import CAPTURE
 
@@ -117,3 +120,14 @@ def test_output_of_runs_is_kept_for_services(is_service: bool, tmp_path: Path, m
         assert stream is None
     kept = [path.read_text() for path in tmp_path.rglob("*.err")]
     assert kept == (["a line\n"] if is_service else [])
+
+
+def test_a_code_server_loads_its_definitions_again(tmp_path: Path) -> None:
+    """If it goes, see what the UI's button "Reload" calls (`GrpcServerCodeLocation`), or what starts a new process.
+
+    Its options are in the environment under the names that `instance/reload.py` has.
+    """
+    options = {each.envvar for each in start_command.params}
+    assert {reload.HOST, reload.PORT, reload.SOCKET} <= options
+    with pytest.raises(DagsterUserCodeUnreachableError):
+        dagster_private.reload_definitions({"socket": str(tmp_path / "nobody")}, 1)

@@ -98,17 +98,14 @@ def staged_load(
     warehouse.require_store()
     anew, counts_weeks = (weeks.first, weeks.last) if weeks else None, COUNTS_WEEKS in context.run.tags
     source = source_of(warehouse.settings, as_of(context), warehouse.ledger.facts.first_week(), anew, counts_weeks)
-    first_week = first_week_of(warehouse.settings)
     with contextlib.closing(source):
         load = Load(warehouse, source, as_of(context), context.log, is_forced=not is_only_changed(context.run))
         load.read(name for name, table in SOURCE_TABLES.items() if _is_selected(name, table.target, selected))
+        first_week = load.store_weeks.first() if weeks else first_week_of(warehouse.settings)
         _validate(load, weeks, first_week)
         if weeks:
             _note_rest(load, weeks, first_week, only_changed=is_only_changed(context.run))
             tell_older(warehouse, weeks.weeks(), context.log)
-    if weeks and load.store_weeks.first() < first_week:
-        context.log.warning("the source begins earlier than %s: reload the code location", first_week)
-        first_week = load.store_weeks.first()
     warehouse.remember_store(first_week, source.mapping.stages)
     return load
 

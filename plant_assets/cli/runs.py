@@ -101,7 +101,7 @@ def run_refresh(
             raise UsageError(f"--weeks begins before the store's first week, {planned.first_week}")
         warehouse.remember_store(planned.first_week, planned.stages)
         if known and planned.first_week < known:
-            LOG.info("the first week is now %s, not %s: reload the code location in the UI", planned.first_week, known)
+            LOG.info("the store begins with %s, not %s", planned.first_week, known)
         warehouse.staged = planned.load
         for first, last in planned.ranges:
             progress.say(f"weeks {first} to {last}")

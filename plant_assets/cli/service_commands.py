@@ -71,6 +71,7 @@ def serve(
     with one_sentence(debug):
         from plant_assets.instance import services
         from plant_assets.instance.home import nothing_left_if_refused, prepare_home, service_environment
+        from plant_assets.instance.reload import variables_of
         from plant_assets.sources.open import require_files
 
         settings = read_settings(source=source, warehouse=warehouse)
@@ -88,7 +89,8 @@ def serve(
         command = services.command_of(service, settings, listens, asked, allowed, read_only)
         # A shell has its background processes ignore SIGINT; Dagster would then ignore SIGTERM as well.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.execvpe(command[0], command, {**os.environ, **service_environment(settings)})
+        where = variables_of(listens.host, listens.port) if service == "code" else {}
+        os.execvpe(command[0], command, {**os.environ, **service_environment(settings), **where})
 
 
 @main.command()

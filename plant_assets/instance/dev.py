@@ -16,6 +16,7 @@ from typing import IO
 
 import filelock
 
+from plant_assets.instance.reload import SOCKET
 from plant_assets.instance.services import WORKSPACE_FILE, Address, code_server, daemon, web_server, write_workspace
 from plant_assets.settings import Settings, UsageError
 
@@ -70,7 +71,7 @@ def run_together(settings: Settings, address: Address, names: Collection[str], o
         workspace = write_workspace(Path(folder) / WORKSPACE_FILE, socket=str(code))
         # To a file: runs print each of their events here, whatever the log level.
         with log.open("wb") as output:
-            children["code server"] = _start(code_server("--socket", str(code), *QUIET), output)
+            children["code server"] = _start(code_server(*QUIET), output, **{SOCKET: str(code)})
         if ended := _wait(children, lambda: _is_listening(code)):
             return ended
         children["daemon"] = _start(daemon(workspace, *QUIET))
@@ -81,10 +82,11 @@ def run_together(settings: Settings, address: Address, names: Collection[str], o
         return _wait(children, lambda: False)
 
 
-def _start(command: list[str], output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+def _start(command: list[str], output: IO[bytes] | None = None, **variables: str) -> subprocess.Popen[bytes]:
     """Start a child in its own process group, so that Ctrl-C reaches only this process, which ends its children."""
     return subprocess.Popen(
         command,
+        env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -120,7 +120,7 @@ def command_of(
         is_read_only: whether the web server rejects changes.
     """
     if service == "code":
-        return code_server(*listens.options)
+        return code_server()
     workspace = write_workspace(settings.dagster_home / WORKSPACE_FILE, host=asked.host, port=asked.port)
     return daemon(workspace) if service == "daemon" else web_server(workspace, listens, names, is_read_only)
 
@@ -133,7 +133,7 @@ def write_workspace(path: Path, **server: Any) -> Path:
 
 
 def code_server(*options: str) -> list[str]:
-    """Return the command of the code server."""
+    """Return the command of the code server. Where it listens is in its environment: see `reload.py`."""
     return [*PYTHON, "dagster", "code-server", "start", "--module-name", LOCATION, *options]
 
 

@@ -25,10 +25,10 @@ def first_week_of(settings: Settings) -> dt.date:
     return settings.first_week or monday_of(today) - 52 * WEEK
 
 
-def weekly_partitions(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+def weekly_partitions(settings: Settings, first_week: dt.date) -> dg.WeeklyPartitionsDefinition:
     """Return the partitions from the store's first week to the running one."""
     return dg.WeeklyPartitionsDefinition(
-        start_date=first_week_of(settings).strftime(KEY_FORMAT),
+        start_date=first_week.strftime(KEY_FORMAT),
         fmt=KEY_FORMAT,
         timezone=settings.timezone,
         day_offset=1,

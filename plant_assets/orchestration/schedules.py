@@ -7,7 +7,6 @@ import dagster as dg
 
 from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.jobs import REFRESH
-from plant_assets.orchestration.partitions import first_week_of
 from plant_assets.orchestration.ticks import (
     forget_skipped_ticks,
     look,
@@ -19,8 +18,11 @@ from plant_assets.orchestration.watch import place_of
 from plant_assets.settings import Settings, UsageError
 
 
-def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Return the schedule of a run every six hours, over the weeks that are due and all unpartitioned assets."""
+def six_hourly_schedule(settings: Settings, loaded: dt.date) -> dg.ScheduleDefinition:
+    """Return the schedule of a run every six hours, over the weeks that are due and all unpartitioned assets.
+
+    `loaded` is the first week with which the definitions are loaded.
+    """
 
     @dg.schedule(
         name="every_six_hours",
@@ -46,9 +48,6 @@ def six_hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
             yield dg.SkipReason(str(error))
             return
         forget_skipped_ticks(settings)
-        start = first_week_of(settings)
-        if outlook.range[0] < start:
-            context.log.warning("the source begins before %s: reload the code location", start)
-        yield from request_for(outlook, start, at, at.isoformat())
+        yield from request_for(settings, loaded, outlook, at, at.isoformat(), context.log)
 
     return every_six_hours

@@ -9,8 +9,7 @@ from plant_assets.calendar import WEEK
 from plant_assets.instance.liveness import fail_dead_runs
 from plant_assets.orchestration.alerts import mark_page, tell
 from plant_assets.orchestration.jobs import REFRESH
-from plant_assets.orchestration.partitions import first_week_of
-from plant_assets.orchestration.ticks import look, request_for, run_under_way
+from plant_assets.orchestration.ticks import load_anew, look, request_for, run_under_way
 from plant_assets.orchestration.watch import end_long_runs
 from plant_assets.settings import Settings, UsageError
 from plant_assets.warehouse.ledger.due import due_path
@@ -18,8 +17,11 @@ from plant_assets.warehouse.ledger.due import due_path
 LATE_EVENTS_EVERY, DUE_WEEKS_EVERY, DEAD_RUNS_EVERY, LONG_RUNS_EVERY = 900, 30, 30, 30
 
 
-def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Return the sensor that requests runs for closed weeks whose source differs from what was loaded."""
+def late_events_sensor(settings: Settings, loaded: dt.date) -> dg.SensorDefinition:
+    """Return the sensor that requests runs for closed weeks whose source differs from what was loaded.
+
+    `loaded` is the first week with which the definitions are loaded.
+    """
 
     @dg.sensor(
         name="late_events",
@@ -48,13 +50,17 @@ def late_events_sensor(settings: Settings) -> dg.SensorDefinition:
         else:
             yield dg.SkipReason("no closed week differs from what was loaded")
             return
-        yield from request_for(outlook, first_week_of(settings), at, key)
+        yield from request_for(settings, loaded, outlook, at, key, context.log)
 
     return late_events
 
 
-def due_weeks_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Return the sensor that requests the weeks that a run noted as due, once a note."""
+def due_weeks_sensor(settings: Settings, loaded: dt.date) -> dg.SensorDefinition:
+    """Return the sensor that requests the weeks that were noted as due, once a note.
+
+    `loaded` is the first week with which the definitions are loaded. If a run or a command has found another one, the
+    sensor has them loaded again.
+    """
 
     @dg.sensor(
         name="due_weeks",
@@ -64,6 +70,9 @@ def due_weeks_sensor(settings: Settings) -> dg.SensorDefinition:
         description="Requests the weeks that a run could not do without others.",
     )
     def due_weeks(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        if waits := load_anew(settings, loaded, context.log):
+            yield dg.SkipReason(waits)
+            return
         if not due_path(settings).exists():
             yield dg.SkipReason("no run noted weeks as due")
             return
@@ -77,7 +86,7 @@ def due_weeks_sensor(settings: Settings) -> dg.SensorDefinition:
         except UsageError as error:
             yield dg.SkipReason(str(error))
             return
-        yield from request_for(outlook, first_week_of(settings), at, f"due since {noted_at}")
+        yield from request_for(settings, loaded, outlook, at, f"due since {noted_at}", context.log)
 
     return due_weeks
 
