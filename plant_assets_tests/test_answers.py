@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from plant_assets.cli.runs import Outcome
-from plant_assets.readers.answers import Answers, Change, read_answers
+from plant_assets.readers.answers import Answers, Change, EmptyShelf, ShortCover, read_answers
 from plant_assets.readers.answers_text import MOST_ROWS, STOCKOUT_WEEKS, in_json, in_lines, in_tables
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.transforms.weekly import OUT_WEEKS
@@ -130,8 +130,33 @@ def test_a_line_names_ten_and_says_how_many_more_there_are(built_once: Settings)
 
 
 def test_an_empty_list_says_so(built_once: Settings) -> None:
-    nothing = dataclasses.replace(answers(built_once), inventory_changed=[], most_fluctuating=[], out_of_stock=[])
-    assert shown(nothing).count("none") == 3
+    stock = {"inventory_changed": [], "most_fluctuating": [], "out_of_stock": []}
+    nothing = dataclasses.replace(answers(built_once), **stock, empty_shelf=[], short_cover=[])
+    assert shown(nothing).count("none") == 5
+
+
+def test_what_met_an_empty_shelf_and_what_lasts_under_a_week_are_a_line_each(built_once: Settings) -> None:
+    figures = {
+        "empty_shelf": [EmptyShelf("Fern", 0.25), EmptyShelf("Moss", 1.0)],
+        "short_cover": [ShortCover("Aloe", 0.26)],
+    }
+    found = dataclasses.replace(answers(built_once), **figures)
+    lines = in_lines(found).splitlines()
+    assert "Met an empty shelf     Fern 25 %, Moss 100 %" in lines
+    assert "Lasts under a week     Aloe 0.3 days" in lines
+    assert in_lines(found, most=1).splitlines()[4].endswith("Fern 25 % and 1 more")
+    assert "0.3 days" in shown(found)
+
+
+def test_how_long_stock_lasts_is_said_of_the_latest_week_only(built_once: Settings) -> None:
+    with open_marts(built_once) as marts:
+        names = marts.rows(
+            "select product_name from stock_status where days_of_cover between 0.001 and 6.999 and note is null"
+        )
+    assert {each.name for each in answers(built_once).short_cover or []} == {name for (name,) in names}
+    assert answers(built_once, WEEK).short_cover is None
+    assert answers(built_once, WEEK).empty_shelf
+    assert "Lasts under a week" not in in_lines(answers(built_once, WEEK))
 
 
 def test_names_are_shown_as_they_are(built_once: Settings) -> None:

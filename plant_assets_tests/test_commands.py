@@ -61,6 +61,8 @@ def test_run_ends_with_the_answers(ran: Ran) -> None:
         "Inventory changed",
         "Most fluctuating",
         "Out of stock, 3 weeks",
+        "Met an empty shelf",
+        "Lasts under a week",
         "Funnel, sessions",
         "Largest drop-offs",
     ]

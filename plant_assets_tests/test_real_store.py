@@ -43,6 +43,15 @@ def test_every_event_is_there_with_the_products_of_its_order(store: Settings) ->
     assert dict(found) == {"page_view": 1871, "add_to_cart": 986, "checkout": 862, "package_shipped": 794}
 
 
+def test_every_view_and_unit_is_in_demand_although_stock_was_seen_once_a_week(store: Settings) -> None:
+    states = "sum(views_in_stock + views_out + views_uncertain), sum(views_unknown)"
+    found = rows(store, f"select {states}, sum(units_in_stock_view + units_other) from product_demand")
+    assert found == [(0, 1871, 2165)]
+    assert rows(store, "select sum(hours_observed), max(velocity) from inventory, stock_status") == [(0, None)]
+    phi = "select sum(quantity * quantity) / sum(quantity) from raw_order_items where quantity > 0"
+    assert round(rows(store, phi)[0][0], 2) == 3.01
+
+
 def test_answers(store: Settings) -> None:
     with open_marts(store) as marts:
         answers = read_answers(marts)

@@ -28,6 +28,14 @@ MOST_FLUCTUATING = (
     "select coalesce(product_name, product_id) as name, changes, volume from {} where {}"
     " and rank = 1 and changes > 0 order by volume desc, name"
 )
+EMPTY_SHELF = (
+    "select coalesce(product_name, product_id) as name, share_met_empty_shelf from product_demand"
+    " where week_start_date = ? and view_sessions_out > 0 order by view_sessions_out desc, name, product_id"
+)
+SHORT_COVER = (
+    "select coalesce(product_name, product_id) as name, days_of_cover from stock_status"
+    " where days_of_cover > 0 and days_of_cover < 7 and note is null order by days_of_cover, product_id"
+)
 COUNTS = ", ".join(STAGES + RATES)
 DROP_OFFS = (
     "select from_stage, to_stage, lost, points_lost from funnel_steps_by_week where week_start_date = ?"
@@ -68,10 +76,27 @@ class OutOfStock:
 
 
 @dataclass(frozen=True)
+class EmptyShelf:
+    """A product that sessions of the week viewed while it was out of stock, and their share of those that viewed it."""
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True)
+class ShortCover:
+    """A product whose stock lasts under a week at the rate at which it sells, and for how many days."""
+
+    name: str
+    days: float
+
+
+@dataclass(frozen=True)
 class Answers:
     """What the store's analysts ask, as of the end of a week that has events or stock.
 
-    The lists of products are None if no stock is known in the week.
+    The lists of products are None if no stock is known in the week; `short_cover` also if it is not the latest one:
+    how long stock lasts is told of the last observation only.
     """
 
     week: dt.date | None
@@ -84,6 +109,8 @@ class Answers:
     funnel_before: Funnel | None
     largest_drop_offs: list[dict[str, Any]]
     stages: tuple[str, ...] = STAGES
+    empty_shelf: list[EmptyShelf] | None = None
+    short_cover: list[ShortCover] | None = None
 
 
 def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
@@ -94,6 +121,7 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
     """
     latest, previous = _weeks(marts, week)
     is_observed = is_stock_observed(marts, latest)
+    is_latest = week is None or week == weeks_until_latest(marts)[-1]
     return Answers(
         week=latest,
         previous_week=previous,
@@ -105,6 +133,8 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
         funnel_before=_funnel_until(marts, previous) if previous else None,
         largest_drop_offs=_drop_offs(marts, latest),
         stages=marts.stages(),
+        empty_shelf=[EmptyShelf(*row) for row in marts.rows(EMPTY_SHELF, [latest])] if is_observed else None,
+        short_cover=[ShortCover(*row) for row in marts.rows(SHORT_COVER)] if is_observed and is_latest else None,
     )
 
 

@@ -5,10 +5,11 @@ Nothing is read here, and `rich` is imported for a terminal only.
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from plant_assets.contracts import RATES, STAGES
-from plant_assets.readers.answers import Answers
+from plant_assets.readers.answers import Answers, EmptyShelf, ShortCover
 from plant_assets.text import printable, printable_json
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ STOCKOUT_WEEKS = 3
 MOST_ROWS = 10
 NOT_OBSERVED = "not observed"
 BAR_WIDTH = 24
+Figure = TypeVar("Figure", EmptyShelf, ShortCover)
 
 
 def in_json(answers: Answers) -> str:
@@ -48,12 +50,15 @@ def in_lines(answers: Answers, most: int | None = MOST_ROWS) -> str:
         f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
         for step in answers.largest_drop_offs
     )
+    has_cover = answers.short_cover is not None
     return "\n".join(
         [
             _week_in_words(answers),
             f"Inventory changed      {_listed(answers.inventory_changed, most)}",
             f"Most fluctuating       {_listed(answers.most_fluctuating, most)}",
             f"Out of stock, {STOCKOUT_WEEKS} weeks  {_listed(answers.out_of_stock, most)}",
+            f"Met an empty shelf     {_figures(answers.empty_shelf, most, _share)}",
+            *([f"Lasts under a week     {_figures(answers.short_cover, most, _days)}"] if has_cover else []),
             f"Funnel, sessions       {stages}",
             f"Largest drop-offs      {steps or 'none'}",
         ]
@@ -66,7 +71,7 @@ def in_tables(answers: Answers, most: int | None = MOST_ROWS) -> "RenderableType
     from rich.text import Text
 
     stock = (_changes(answers, most), _fluctuations(answers, most), _stockouts(answers, most))
-    parts = (*stock, _funnel(answers), _steps(answers))
+    parts = (*stock, *_demand(answers, most), _funnel(answers), _steps(answers))
     spaced = [each for part in parts for each in (Text(), part)]
     return Group(Text(_week_in_words(answers), style="bold"), *spaced)
 
@@ -98,6 +103,19 @@ def _stockouts(answers: Answers, most: int | None) -> "Table":
         said = [word for word, holds in (("out now", each.is_out), ("new this week", each.is_new)) if holds]
         table.add_row(_cell(each.name), f"{each.hours:,.0f}", _bar(each.hours, widest, "red"), ", ".join(said))
     return _ended(table, answers.out_of_stock, most)
+
+
+def _demand(answers: Answers, most: int | None) -> list["Table"]:
+    shelf = _table("Met an empty shelf", "product", "of its sessions")
+    for each in (answers.empty_shelf or [])[:most]:
+        shelf.add_row(_cell(each.name), _share(each))
+    tables = [_ended(shelf, answers.empty_shelf, most)]
+    if answers.short_cover is not None:
+        cover = _table("Lasts under a week", "product", "")
+        for short in answers.short_cover[:most]:
+            cover.add_row(_cell(short.name), _days(short))
+        tables.append(_ended(cover, answers.short_cover, most))
+    return tables
 
 
 def _funnel(answers: Answers) -> "Table":
@@ -141,6 +159,22 @@ def _listed(found: list[Any] | None, most: int | None) -> str:
         return NOT_OBSERVED
     more = f" {_and_more(len(names), most)}" if most and len(names) > most else ""
     return ", ".join(map(printable, names[:most])) + more or "none"
+
+
+def _figures(found: Sequence[Figure] | None, most: int | None, in_words: Callable[[Figure], str]) -> str:
+    """Return products, each with its figure, in their order."""
+    if found is None:
+        return NOT_OBSERVED
+    more = f" {_and_more(len(found), most)}" if most and len(found) > most else ""
+    return ", ".join(f"{printable(each.name)} {in_words(each)}" for each in found[:most]) + more or "none"
+
+
+def _share(found: EmptyShelf) -> str:
+    return f"{100 * found.share:.0f} %"
+
+
+def _days(found: ShortCover) -> str:
+    return f"{found.days:.1f} days"
 
 
 def _and_more(number: int, most: int) -> str:
