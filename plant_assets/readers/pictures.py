@@ -141,6 +141,11 @@ PICTURES: dict[str, Picture] = {
         f"select week_start_date, {_FUNNEL} from funnel_by_week order by week_start_date desc limit {FIRST_ROWS}",
         numbers=f"select {_FUNNEL} from funnel_by_week order by week_start_date desc limit 1",
     ),
+    "funnel_by_entry_date": Picture(
+        f"select entry_date, {_FUNNEL} from funnel_by_entry_date where is_mature order by entry_date desc"
+        f" limit {FIRST_ROWS}",
+        numbers=f"select {_FUNNEL} from funnel_by_entry_date where is_mature order by entry_date desc limit 1",
+    ),
     "funnel_by_product": Picture(
         f"select product_name as product, {_FUNNEL} from funnel_by_product order by page_view desc, product"
         f" limit {FIRST_ROWS}",

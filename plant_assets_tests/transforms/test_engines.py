@@ -10,9 +10,10 @@ import ibis
 import pytest
 
 from plant_assets.calendar import Calendar
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import STAGES, TABLES
 from plant_assets.transforms import inventory as stock
 from plant_assets.transforms import sales, weekly
+from plant_assets.transforms.entry import funnel_by_entry_date
 from plant_assets.transforms.events import events_with_products, session_days
 from plant_assets.transforms.funnel import (
     funnel_by_date,
@@ -63,6 +64,9 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "funnel": whole_funnel(table("int_funnel_weeks")),
     "funnel_until_week": weekly.funnel_until_week(table("int_funnel_weeks"), WEEKS),
     "funnel_by_date": funnel_by_date(DAYS),
+    "funnel_by_entry_date": funnel_by_entry_date(
+        EVENTS, table("int_order_events"), DAYS, STAGES, 7, dt.date(2021, 3, 16), OFFSETS
+    ),
     "funnel_by_product": funnel_by_product(table("int_product_funnel_weeks"), VERSIONS),
     "funnel_to_date": funnel_to_date(DAYS),
     "funnel_by_week": funnel_by_week(table("funnel_to_date")),
