@@ -35,7 +35,9 @@ GRAPH = {
     "product_snapshots": {"raw_products", "raw_observations"},
     "product_snapshot_dbt": {"product_snapshots"},
     "int_events": {"raw_events", "raw_order_items", "product_snapshots"},
+    "int_sessions": {"raw_events"},
     "int_session_days": {"raw_events"},
+    "products": {"product_snapshots", "raw_observations"},
     "inventory": {"product_snapshots", "raw_observations", "weeks"},
     "inventory_changes": {"inventory", "product_snapshots", "raw_observations", "weeks"},
     "inventory_fluctuations": {"product_snapshots", "raw_observations"},
@@ -57,6 +59,7 @@ GRAPH = {
     "funnel_steps_by_week": {"funnel_by_week", "funnel_until_week"},
     "marts": {
         "rejected_rows", "weeks", "sales_by_week", "sales_by_product_week", "customers", "funnel_by_entry_date",
+        "products",
         "product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes",
         "inventory_fluctuations", "inventory_until_week", "stockouts", "stockouts_by_week", "funnel", "funnel_by_date",
         "funnel_by_product", "funnel_to_date", "funnel_by_week", "funnel_by_product_week", "funnel_steps",

@@ -115,6 +115,13 @@ PICTURES: dict[str, Picture] = {
         f" order by closing_inventory, product limit {BARS}",
         _bars("product", "closing_inventory", "units at the week's end, least first"),
     ),
+    "products": Picture(
+        "select coalesce(name, product_id) as product, price, inventory, first_seen_at, last_seen_at from products"
+        f" order by is_current desc, inventory nulls last, product limit {BARS}",
+        _bars("product", "inventory", "units in stock now, least first"),
+        charted="select coalesce(name, product_id) as product, inventory from products where inventory is not null"
+        f" order by inventory, product limit {BARS}",
+    ),
     "inventory_changes": Picture(
         f"select {_NAME} as product, previous_inventory, inventory, change, state from inventory_changes"
         f" where week_start_date = $week and change <> 0 order by abs(change) desc, product limit {BARS}",

@@ -14,7 +14,7 @@ from plant_assets.contracts import STAGES, TABLES
 from plant_assets.transforms import inventory as stock
 from plant_assets.transforms import sales, weekly
 from plant_assets.transforms.entry import funnel_by_entry_date
-from plant_assets.transforms.events import events_with_products, session_days
+from plant_assets.transforms.events import events_with_products, session_days, sessions
 from plant_assets.transforms.funnel import (
     funnel_by_date,
     funnel_by_product,
@@ -28,7 +28,7 @@ from plant_assets.transforms.funnel import (
     whole_funnel,
 )
 from plant_assets.transforms.orders import order_events, orders
-from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots
+from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots, products
 from plant_assets_tests import store
 from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, SPARK, Engine, Row, table
 
@@ -44,7 +44,9 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "product_snapshots": product_snapshots(table("raw_products"), OBSERVATIONS),
     "product_snapshot_dbt": as_dbt_names_them(VERSIONS),
     "int_events": events_with_products(EVENTS, ITEMS, VERSIONS, OFFSETS),
+    "int_sessions": sessions(EVENTS, OFFSETS),
     "int_session_days": session_days(EVENTS, OFFSETS),
+    "products": products(VERSIONS, OBSERVATIONS),
     "int_order_events": order_events(EVENTS),
     "int_orders": orders(table("raw_orders"), ITEMS, table("int_order_events"), ["preparing"], OFFSETS),
     "sales_by_week": sales.sales_by_week(table("int_orders"), ITEMS),
