@@ -21,7 +21,7 @@ from plant_assets.settings import Settings
 # What prints SQL, or computes what is digested.
 DEPENDENCIES = ("duckdb", "ibis-framework", "pandas", "sqlglot")
 # The settings that assets may use. A run has all others only to load, to check or to say something.
-OF_MEANING = ("timezone", "fluctuation_weeks", "max_gap_hours", "mapping")
+OF_MEANING = ("timezone", "fluctuation_weeks", "max_gap_hours", "ship_limit_days", "mapping")
 
 # By table.
 Fingerprints = Mapping[str, str]
