@@ -161,6 +161,17 @@ def test_a_late_observation_that_a_run_of_its_table_has_stored_binds_the_weeks(t
     assert _run(store, _range(EARLIER, LATER)) is None
 
 
+def test_a_store_that_loses_its_first_week_begins_with_the_next(tmp_path: Path) -> None:
+    store = three_weeks(new_store(tmp_path))
+    store.remove(f"events/{EARLIER}.csv")
+    assert store.settings.remembered("first_week") == EARLIER
+    with dg.instance_for_test() as records:
+        [request] = tick(store.settings, records, AS_OF)
+    assert request.tags["plant/weeks"].startswith(f"{EARLIER}..")
+    assert _run(store, request.tags) is None
+    assert store.settings.remembered("first_week") == BETWEEN
+
+
 @pytest.mark.parametrize("alone", [EARLIER, LATER])
 def test_the_command_line_adds_the_other_week(store: Store, tmp_path: Path, alone: str) -> None:
     _move(store, EARLIER, LATER)
