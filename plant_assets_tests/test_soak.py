@@ -1,4 +1,4 @@
-"""The short versions of `make soak`, `make load` and `bench.walk`: kills, full disks, spoilt sources, random changes."""
+"""The short versions of `make soak`, `make load` and `bench.walk`: kills, full disks, spoilt sources, random steps."""
 
 import shutil
 import sys
