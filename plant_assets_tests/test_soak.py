@@ -1,4 +1,4 @@
-"""The short versions of `make soak` and `make load`: kills, full disks, spoilt sources, and processes at once."""
+"""The short versions of `make soak`, `make load` and `bench.walk`: kills, full disks, spoilt sources, random steps."""
 
 import shutil
 import sys
@@ -13,6 +13,7 @@ from bench.kills import PHASES, START, kill_runs, phase_of
 from bench.load import crowded, make_store
 from bench.operations import MOVING, Base, make_base, make_catalog
 from bench.soak_stores import Stores, make_stores
+from bench.walk import walk
 from plant_assets_tests.conftest import need
 
 
@@ -75,6 +76,12 @@ def test_the_catalog_of_spark_is_moved_with_all_of_it(stores: Stores) -> None:
 def test_a_killed_operation_is_in_no_ones_way(stores: Stores, base: Base, name: str) -> None:
     need("Linux, whose clocks tell how far an operation is,", sys.platform == "linux")
     assert operation_faults.kill_operation(stores, base, name, kills=1, seed=7) == 1
+
+
+def test_each_step_of_a_random_walk_ends_with_the_tables_of_a_build_from_nothing(tmp_path: Path) -> None:
+    done = walk(tmp_path, steps=10, seed=1)
+    assert done["by ticks"] + done["by a command"] + done["by a command over weeks"] == 10
+    assert min(done["by ticks"], done["by a command"]) >= 1
 
 
 def test_processes_at_once_wait_for_one_another_and_readers_see_one_run(tmp_path: Path) -> None:

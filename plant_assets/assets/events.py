@@ -60,6 +60,8 @@ def load_source(
 
     if weeks:
         written = load.write_events(weeks, run_id)
+        # The first weeks may have lost all that they held.
+        warehouse.remember_store(load.store_weeks.first(), load.reading.source.mapping.stages)
         warehouse.show_due()
         if COUNTS_WEEKS in context.run.tags:
             warehouse.ledger.facts.remember(**{COUNTED_ON: str(as_of(context).date())})

@@ -2,7 +2,10 @@
 
 import datetime as dt
 import logging
+from bisect import bisect_right
 from collections.abc import Collection
+from itertools import accumulate
+from operator import itemgetter
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.ingest.audit import weeks_rejected
@@ -61,24 +64,25 @@ class StoreWeeks:
         due |= {self._reading.running_week - WEEK * ago for ago in range(self._warehouse.settings.late_weeks + 1)}
         due |= weeks_rejected(self._warehouse, ["future"]) | self._warehouse.ledger.due.weeks()
         known = self.known(first_week)
-        return (due | self._behind(known)) & set(known) | self.older(first_week) or {known[-1]}
+        due |= self._behind(known, self._observations.observed())
+        return due & set(known) | self.older(first_week) or {known[-1]}
 
     def older(self, first_week: dt.date) -> set[dt.date]:
         """Return the weeks of which another definition wrote a table, also where the source no longer has them."""
         return older_weeks(self._warehouse, first_week, self._reading.running_week)
 
     def tied(self, first_week: dt.date) -> set[dt.date]:
-        """Return the weeks that have to be run together, because a staged observation is earlier than a stored one."""
-        observed, stored = self._observations.observed(), dict(self._warehouse.ledger.loads.observations())
-        late = [at for at, _number in observed if at not in stored and any(at < other for other in stored)]
-        if not late:
-            return set()
-        before = max((at for at in stored if at < min(late)), default=min(late))
-        since = self._warehouse.calendar.week_of(before)
-        return self._behind([week for week in self.known(first_week) if week >= since])
+        """Return the weeks that have to be run together: they were made before an observation that bears on them came.
 
-    def _behind(self, weeks: list[dt.date]) -> set[dt.date]:
-        return weeks_behind(self._warehouse, weeks, self._observations.observed(), self._events.ahead)
+        It is earlier than a stored one. The latest observation leaves what is known of the weeks before it.
+        """
+        stored = [at for at, _number in self._warehouse.ledger.loads.observations()]
+        late = [each for each in self._observations.observed() if stored and each[0] < max(stored)]
+        known = self.known(first_week) if late else []
+        return self._behind(known, late) - self._behind(known, [])
+
+    def _behind(self, weeks: list[dt.date], observed: list[tuple[dt.datetime, int]]) -> set[dt.date]:
+        return weeks_behind(self._warehouse, weeks, observed, self._events.ahead)
 
 
 def older_weeks(warehouse: Warehouse, first: dt.date, last: dt.date) -> set[dt.date]:
@@ -120,5 +124,7 @@ def weeks_behind(
     if ahead.bears_from:
         # An observation that no longer counts, or counts again, bears like a new one.
         bearing.append((ahead.bears_from, ledger.loads.next_write_number()))
-    bears = {week: max([by for since, by in bearing if since <= week], default=0) for week in weeks}
+    bearing.sort()
+    latest = [0, *accumulate((by for _since, by in bearing), max)]
+    bears = {week: latest[bisect_right(bearing, week, key=itemgetter(0))] for week in weeks}
     return ledger.writes.stale_weeks(weeks, bears)

@@ -1,7 +1,7 @@
 """Events that move between weeks: a run of one of the two, as the UI asks for it, says which weeks to run together."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -17,17 +17,17 @@ TOGETHER = (
     f"the weeks {EARLIER} and {LATER} have to run together, since an event moved between them:"
     f" the sensor due_weeks requests {EARLIER}..{LATER}, or run `plant-assets run --weeks {EARLIER}..{LATER}`"
 )
-RAW = [dg.AssetKey(name) for name in ("raw_events", "raw_products", "raw_observations", "raw_orders")]
+RAW = tuple(dg.AssetKey(name) for name in ("raw_events", "raw_products", "raw_observations", "raw_orders"))
 
 
-def _run(store: Store, tags: dict[str, str]) -> str | None:
+def _run(store: Store, tags: dict[str, str], tables: Sequence[dg.AssetKey] = RAW) -> str | None:
     """Run the load as the UI does; what it fails with."""
     job = build_defs(store.settings).resolve_job_def("refresh")
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(
             instance=instance,
             tags={**tags, "plant/as_of": AS_OF.isoformat()},
-            asset_selection=RAW,
+            asset_selection=list(tables),
             raise_on_error=False,
         )
     failures = [each.step_failure_data.error for each in result.all_events if each.is_step_failure]
@@ -148,6 +148,28 @@ def test_a_week_that_a_late_observation_bears_on_is_not_run_without_the_others(t
     week = dt.date.fromisoformat(BETWEEN)
     planned = store.plan(weeks=(week, week))
     assert planned.ranges == [(dt.date.fromisoformat(EARLIER), dt.date.fromisoformat(LATER))]
+
+
+def test_a_late_observation_that_a_run_of_its_table_has_stored_binds_the_weeks(tmp_path: Path) -> None:
+    store = three_weeks(new_store(tmp_path, products="products/2021-02-02.csv"))
+    store.put("products/2021-02-18.csv", [product("p1", inventory="4"), product("p2")])
+    store.load()
+    store.put("products/2021-02-09.csv", [product("p1", inventory="7"), product("p2")])
+    assert _run(store, _week(LATER), [dg.AssetKey("raw_products"), dg.AssetKey("raw_observations")]) is None
+    refused = str(_run(store, _week(BETWEEN)))
+    assert f"{EARLIER}, {BETWEEN} and {LATER} have to run together, since the products were observed then" in refused
+    assert _run(store, _range(EARLIER, LATER)) is None
+
+
+def test_a_store_that_loses_its_first_week_begins_with_the_next(tmp_path: Path) -> None:
+    store = three_weeks(new_store(tmp_path))
+    store.remove(f"events/{EARLIER}.csv")
+    assert store.settings.remembered("first_week") == EARLIER
+    with dg.instance_for_test() as records:
+        [request] = tick(store.settings, records, AS_OF)
+    assert request.tags["plant/weeks"].startswith(f"{EARLIER}..")
+    assert _run(store, request.tags) is None
+    assert store.settings.remembered("first_week") == BETWEEN
 
 
 @pytest.mark.parametrize("alone", [EARLIER, LATER])
