@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import operation_faults
 from bench.clocks import JUMPS, jump_clocks
 from bench.crashes import crash, crash_midway
+from bench.definition_faults import falsify_weeks, kill_changes
 from bench.faults import SPOILT, fill_disks, limit_files, spoil_sources
 from bench.kills import PHASES, START, kill_runs
 from bench.load import make_store
@@ -103,6 +104,20 @@ def turn_clocks(stores: Stores, _kills: int, _seed: int) -> None:
             print(f"| {direction} by {days} days | {runs} | {end[direction]} |", flush=True)
 
 
+def falsify(stores: Stores, rounds: int, seed: int) -> None:
+    """Falsify closed weeks, and print what became of them."""
+    done = falsify_weeks(stores, rounds, seed)
+    print("| fault | rounds | what happened | mended by a run of the week |\n| --- | --- | --- | --- |")
+    print(f"| a week is falsified, `check`, then two runs or ticks | {done} | all failed, none published | {done} |")
+
+
+def change_definitions(stores: Stores, kills: int, seed: int) -> None:
+    """Kill runs that make again what another definition wrote, and print what became of them."""
+    done = kill_changes(stores, kills // 2, seed)
+    print("| fault | kills | finished by the next run |\n| --- | --- | --- |")
+    print(f"| `kill -9` between two tables of a change of definition | {done} | {done} |")
+
+
 def _not_tried(error: subprocess.CalledProcessError) -> str:
     return f"not tried: {error.stderr.decode().strip()}"
 
@@ -112,6 +127,8 @@ PARTS = {
     "full-disks": fill_under_operations,
     "killed-operations": kill_operations,
     "clocks": turn_clocks,
+    "falsified": falsify,
+    "definitions": change_definitions,
 }
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def graph_page() -> str:
         lines.append(f"| `{_name(node.key)}` | {node.group_name} | {first_line} | {partitions} |")
     lines += ["", "```mermaid", "flowchart LR"]
     lines += [
-        f"  {_name(parent)} --> {_name(node.key)}"
+        f"  {_name(parent).replace('/', '_')} --> {_name(node.key)}"
         for node in nodes
         for parent in sorted(node.parent_keys)
         if _name(node.key) not in ("marts", "rejected_rows")

@@ -1,15 +1,18 @@
 """Every check passes on a sound warehouse and fails on a broken one, through the real job."""
 
+import re
 import shutil
 from collections.abc import Callable
 
 import dagster as dg
+import duckdb
 import pytest
 
 from plant_assets.checks.build import checks_of
 from plant_assets.cli.console import check_lines
 from plant_assets.cli.runs import Outcome, run_checks
 from plant_assets.contracts import TABLES
+from plant_assets.readers.page.render import page_path
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets_tests.conftest import END, Silence
@@ -259,6 +262,14 @@ BREAKS: dict[str, tuple[str, str]] = {
     "sales_by_product_week_add_up_to_the_orders": ("update sales_by_product_week set units = 1", "units"),
     "customers_keeps_its_contract": ("insert into customers from customers", "2"),
     "customers_add_up_to_the_buyers": ("update customers set with_one_order = 0", "parts"),
+    "stockouts_have_the_hours_of_inventory": (
+        "update stockouts set hours_out = hours_out + 1",
+        "seconds, in episodes",
+    ),
+    "int_funnel_weeks_count_each_session_once": (
+        "update int_funnel_weeks set checkout = checkout + 1 where week_start_date = '2026-10-05'",
+        "checkout",
+    ),
     "funnel_steps_keeps_its_contract": ("insert into funnel_steps from funnel_steps limit 1", "page_view"),
 }
 # Nothing in the warehouse breaks these, but time: they fail when asked three weeks later.
@@ -325,3 +336,16 @@ def test_a_column_of_another_type_fails_all_checks_of_its_table(built: Settings,
     assert str(failed) == (
         "asset stockouts, check stockouts_keeps_its_contract: 1 times: hours_out: VARCHAR, not DOUBLE"
     )
+
+
+def test_marts_and_page_are_compared_with_what_they_are_made_of(built: Settings, check: Callable[..., Outcome]) -> None:
+    published = {"marts_equal_the_warehouse", "report_shows_the_marts"}
+    assert published <= set(check(built).passed)
+    with duckdb.connect(str(built.marts_path)) as marts:
+        marts.execute("update analytics.stockouts set is_ongoing = not is_ongoing")
+    page = page_path(built)
+    page.write_text(re.sub(r'(Checked out, sessions</span><span class="value">)', r"\g<1>9", page.read_text()))
+    failed = {each.check.name: each.reason for each in check(built).failed_errors if each.check}
+    assert failed.keys() == published
+    assert failed["marts_equal_the_warehouse"] == "1 times: stockouts"
+    assert "checkout: the page shows 9" in failed["report_shows_the_marts"]

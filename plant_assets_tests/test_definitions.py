@@ -3,6 +3,7 @@
 import datetime as dt
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -11,18 +12,25 @@ from ibis.expr.operations import UnboundTable
 
 from plant_assets.checks.base import Scope
 from plant_assets.checks.build import SHARED, checks_of
-from plant_assets.contracts import TABLES, WEEKLY
+from plant_assets.cli.runs import Outcome
+from plant_assets.contracts import LOADED, TABLES, WEEKLY
 from plant_assets.definitions import build_defs
 from plant_assets.orchestration.partitions import AS_OF, offsets_of
 from plant_assets.settings import Settings, read_settings
+from plant_assets_tests.tables import rows
 
 GRAPH = {
-    "raw_events": set(),
-    "raw_products": set(),
-    "raw_observations": set(),
-    "raw_products_snapshot": set(),
-    "raw_orders": set(),
-    "raw_order_items": set(),
+    "store/events": set(),
+    "store/products": set(),
+    "store/products_snapshot": set(),
+    "store/orders": set(),
+    "store/order_items": set(),
+    "raw_events": {"store/events"},
+    "raw_products": {"store/products"},
+    "raw_observations": {"store/products"},
+    "raw_products_snapshot": {"store/products_snapshot"},
+    "raw_orders": {"store/orders"},
+    "raw_order_items": {"store/order_items"},
     "rejected_rows": {
         "raw_events", "raw_products", "raw_observations", "raw_products_snapshot", "raw_orders", "raw_order_items",
     },
@@ -129,13 +137,40 @@ def _utc(text: str):
 
 @pytest.mark.parametrize("name", sorted(set(GRAPH)))
 def test_every_asset_says_what_it_is(name: str, defs: dg.Definitions) -> None:
-    node = defs.resolve_asset_graph().get(dg.AssetKey(name))
+    node = defs.resolve_asset_graph().get(dg.AssetKey.from_user_string(name))
     first_line = node.description.splitlines()[0]
     assert "; one " in first_line
     assert " per " in first_line
     assert node.owners == ["team:analytics"]
-    assert "duckdb" in node.kinds
-    assert node.group_name in {"raw", "events", "sales", "inventory", "funnel", "demand", "publish"}
+    assert ("source" if name.startswith("store/") else "duckdb") in node.kinds
+    assert node.group_name in {"store", "raw", "events", "sales", "inventory", "funnel", "demand", "publish"}
+
+
+def test_what_ticks_renew_has_a_freshness_policy(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    policies = {node.key.to_user_string(): node.freshness_policy for node in graph.asset_nodes}
+    fresh = {name: policy for name, policy in policies.items() if policy}
+    assert fresh.keys() == {*LOADED, "marts", "report"} - {"rejected_rows"}
+    hours = {"warn_window": dt.timedelta(hours=7), "fail_window": dt.timedelta(hours=13)}
+    assert set(fresh.values()) == {dg.FreshnessPolicy.time_window(**hours)}
+
+
+def test_each_load_observes_the_stores_tables_and_the_rejected_rows(
+    built: Settings, instance: dg.DagsterInstance, refresh: Callable[..., Outcome]
+) -> None:
+    refresh(built)
+
+    def observed(key: dg.AssetKey) -> dict[str, object]:
+        [record] = instance.fetch_observations(key, limit=1).records
+        return {name: value.value for name, value in record.asset_observation.metadata.items()}
+
+    events = observed(dg.AssetKey(["store", "events"]))
+    [(rows_read, parts)] = rows(
+        built, "select sum(rows_read), count(distinct file) from _files where source_table = 'events'"
+    )
+    assert (events["rows"], events["parts"]) == (rows_read, parts)
+    assert str(events["latest_instant"]).startswith("2026-10-1")
+    assert observed(dg.AssetKey("rejected_rows")) == {"rows": 0}
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

@@ -8,6 +8,7 @@ import pytest
 
 from bench import operation_faults
 from bench.clocks import jump_clocks
+from bench.definition_faults import falsify_weeks, kill_changes
 from bench.faults import SPOILT, limit_files, spoil_sources
 from bench.kills import PHASES, START, kill_runs, phase_of
 from bench.load import crowded, make_store
@@ -53,6 +54,14 @@ def test_what_a_wrong_clock_left_is_left_out_and_forgotten(stores: Stores, direc
 def test_a_source_that_becomes_unreadable_leaves_the_warehouse_as_it_was(stores: Stores) -> None:
     spoilt = {name: SPOILT[name] for name in ("events/2026-10-12.csv.gz", "events/2026-10-13.csv")}
     assert spoil_sources(stores, [0], spoilt) == (2, 2)
+
+
+def test_a_falsified_week_fails_until_it_is_mended(stores: Stores) -> None:
+    assert falsify_weeks(stores, rounds=1, seed=1) == 1
+
+
+def test_a_change_of_definition_that_was_cut_off_is_finished_by_the_next_run(stores: Stores) -> None:
+    assert kill_changes(stores, kills=1, seed=1) == 1
 
 
 @pytest.fixture(scope="module")

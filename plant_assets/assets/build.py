@@ -1,5 +1,6 @@
 """Builds the assets from their functions and contracts, and assigns each module a group."""
 
+import datetime as dt
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
@@ -8,9 +9,11 @@ from typing import Any
 import dagster as dg
 
 from plant_assets.assets import demand, events, funnel, inventory, publish, sales
+from plant_assets.assets.events import store_key
 from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.orchestration.metadata import column_schema
 from plant_assets.orchestration.partitions import LOAD_STEP
+from plant_assets.sources.tables import SOURCE_TABLES, SourceTable
 from plant_assets.warehouse.fingerprints import Fingerprints, fingerprint_of
 
 GROUPS: dict[str, ModuleType] = {
@@ -21,6 +24,8 @@ GROUPS: dict[str, ModuleType] = {
     "demand": demand,
 }
 Made = dg.AssetsDefinition | dg.AssetSpec
+# Ticks come every six hours. After a missed one the next is in time; after two, not.
+_FRESH = dg.FreshnessPolicy.time_window(warn_window=dt.timedelta(hours=7), fail_window=dt.timedelta(hours=13))
 OWNERS = ["team:analytics"]
 LAYER = "plant/layer"
 PUBLISHED_KEY = dg.AssetKey("marts")
@@ -53,9 +58,12 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[Made]:
     for group, module in GROUPS.items():
         loaded += [_asset(body, group, weeks, engine) for body in module.ASSETS]
     sources = [
-        _spec(name, description, "raw", engine, weeks if TABLES[name].week_column else None)
+        _spec(name, description, "raw", engine, weeks if TABLES[name].week_column else None).replace_attributes(
+            deps=[store_key(name)], freshness_policy=_FRESH
+        )
         for name, description in events.RAW_TABLES.items()
     ]
+    loaded += [_store_spec(source) for source in SOURCE_TABLES.values()]
     loaded.append(
         dg.multi_asset(
             specs=[spec.replace_attributes(skippable=True) for spec in sources],
@@ -72,6 +80,7 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[Made]:
         kinds={"duckdb", "file"},
         tags={LAYER: "published"},
         deps=list(PUBLISHED),
+        freshness_policy=_FRESH,
         skippable=True,
     )
     loaded.append(
@@ -87,6 +96,7 @@ def _load_assets(weeks: dg.PartitionsDefinition, engine: str) -> list[Made]:
         kinds={"duckdb", "html"},
         tags={LAYER: "published"},
         deps=["marts"],
+        freshness_policy=_FRESH,
         partitions_def=weeks,
     )
     # The last step by name must not be weekly, or Dagster 1.13 plans every step and check of a run once per week.
@@ -107,7 +117,21 @@ def _with_code_versions(made: Made, definitions: Fingerprints) -> Made:
         name = spec.key.to_user_string()
         return spec.replace_attributes(code_version=definitions.get(name) or fingerprint_of(dict(definitions)))
 
-    return made.map_asset_specs(versioned) if isinstance(made, dg.AssetsDefinition) else versioned(made)
+    if isinstance(made, dg.AssetsDefinition):
+        return made.map_asset_specs(versioned)
+    # The store's own tables are not made here.
+    return versioned(made) if made.key.to_user_string() in TABLES else made
+
+
+def _store_spec(source: SourceTable) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        store_key(source.target),
+        description=f"The store's own table {source.name}, as each load finds it; one row per row of the source.",
+        group_name="store",
+        owners=OWNERS,
+        kinds={"source"},
+        tags={LAYER: "source"},
+    )
 
 
 def _layer(name: str) -> dict[str, str]:

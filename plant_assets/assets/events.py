@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import ibis
@@ -78,6 +79,33 @@ def load_source(
     for name in ("orders", "order_items"):
         if SOURCE_TABLES[name].target in selected:
             yield result(SOURCE_TABLES[name].target, load.write(name, run_id))
+    _observe(context, load)
+    _observe_rejected(context, warehouse)
+
+
+def store_key(raw_table: str) -> dg.AssetKey:
+    """Return the asset of the store's own table that a raw table is loaded from."""
+    from_products = "raw_products" if raw_table == "raw_observations" else raw_table
+    return dg.AssetKey(["store", from_products.removeprefix("raw_")])
+
+
+def _observe(context: dg.AssetExecutionContext, load: Load) -> None:
+    """Record how the load found each of the store's tables that it read."""
+    for name, table in load.tables.items():
+        if not table.staged.is_read:
+            continue
+        target, loads = TABLES[SOURCE_TABLES[name].target], load.reading.warehouse.ledger.loads
+        found: dict[str, Any] = {"parts": len(table.staged.listed), "rows": loads.rows_read(name)}
+        if target.instant:
+            latest = load.reading.warehouse.value(f"select max({target.instant}) from {target.name}")
+            found |= {"latest_instant": str(latest)} if latest else {}
+        context.log_event(dg.AssetObservation(store_key(target.name), metadata=found))
+
+
+def _observe_rejected(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
+    """Record how many rejected rows there are now, by source table."""
+    counts = dict(warehouse.rows("select source_table, count(*) from rejected_rows group by all order by all"))
+    context.log_event(dg.AssetObservation("rejected_rows", metadata={"rows": sum(counts.values()), **counts}))
 
 
 def staged_load(

@@ -11,9 +11,10 @@ import dagster as dg
 import ibis
 from ibis import _
 
-from plant_assets.checks import demand, events, funnel, ids, inventory, raw, sales
+from plant_assets.checks import demand, events, funnel, ids, inventory, published, raw, sales
 from plant_assets.checks.base import Check, Scope, keys
-from plant_assets.checks.evaluate import results
+from plant_assets.checks.evaluate import MOST_KEYS, results
+from plant_assets.checks.published import PublishedCheck
 from plant_assets.contracts import PUBLISHED, TABLES, Table
 from plant_assets.orchestration.partitions import RANGE_START, as_of, run_weeks
 from plant_assets.warehouse.warehouse import Warehouse
@@ -86,7 +87,8 @@ def load_checks(read: Collection[str]) -> list[dg.AssetChecksDefinition]:
     """
     shared = [name for name in PUBLISHED if name not in read and TABLES[name].key]
     own = [name for name in TABLES if name not in shared]
-    return [*(_step(f"{name}_checks", checks_of(name)) for name in own), _step(SHARED, _checks_of_all(shared))]
+    steps = [*(_step(f"{name}_checks", checks_of(name)) for name in own), _step(SHARED, _checks_of_all(shared))]
+    return [*steps, *map(_published_step, published.CHECKS)]
 
 
 def _checks_of_all(names: Iterable[str]) -> list[Check]:
@@ -116,6 +118,24 @@ def _step(name: str, checks: list[Check]) -> dg.AssetChecksDefinition:
         selected = [by_name[key.name] for key in context.selected_asset_check_keys]
         found = results(warehouse, selected, scope)
         yield from found if _makes_assets(context) else _that_go_on(context, found)
+
+    return evaluate
+
+
+def _published_step(check: PublishedCheck) -> dg.AssetChecksDefinition:
+    spec = dg.AssetCheckSpec(check.name, asset=check.asset, description=check.description, blocking=check.is_blocking)
+
+    @dg.multi_asset_check(name=f"{check.asset}_checks", specs=[spec])
+    def evaluate(context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[Any]:
+        offences = check.offences(warehouse)
+        result = dg.AssetCheckResult(
+            passed=not offences,
+            asset_key=check.asset,
+            check_name=check.name,
+            description="; ".join(offences[:MOST_KEYS]) or None,
+            metadata={"offending": len(offences), "keys": offences[:MOST_KEYS], "looked_at": "everything"},
+        )
+        yield from [result] if _makes_assets(context) else _that_go_on(context, iter([result]))
 
     return evaluate
 

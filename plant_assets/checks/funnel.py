@@ -35,6 +35,32 @@ def _above_whole(scope: Scope) -> ibis.Table:
     return keys(dates.filter(is_above), "event_date")
 
 
+def _sessions_not_counted_once(scope: Scope) -> ibis.Table:
+    """Return the stages whose sessions are not each counted once, in their first week with the stage."""
+    days, counts = scope.whole("int_session_days"), scope.whole("int_funnel_weeks")
+    if scope.weeks:
+        counts = counts.filter(_.week_start_date.between(scope.weeks.first, scope.weeks.last))
+        days, earlier = scope.table("int_session_days"), days.filter(_.event_date < scope.weeks.first)
+        again = earlier.semi_join(days.select("session_id").distinct(), "session_id")
+        had = again.group_by("session_id").aggregate(**{f"had_{stage}": _[stage].any() for stage in STAGES})
+        both = days.left_join(had, "session_id", rname="earlier_{name}")
+        days = both.mutate(**{stage: both[stage] & ~both[f"had_{stage}"].fill_null(False) for stage in STAGES})
+    sessions = days.aggregate(**{f"had_{stage}": days.session_id.nunique(where=days[stage]) for stage in STAGES})
+    sums = counts.aggregate(**{stage: counts[stage].sum().coalesce(0) for stage in STAGES}).cross_join(sessions)
+    return ibis.union(
+        *(
+            keys(
+                sums.filter(sums[stage] != sums[f"had_{stage}"]),
+                ibis.literal(stage),
+                stage,
+                ibis.literal("counted, of"),
+                f"had_{stage}",
+            )
+            for stage in STAGES
+        )
+    )
+
+
 def _weeks_off_whole(weeks: ibis.Table, whole: ibis.Table, by: tuple[str, ...]) -> ibis.Table:
     """Return the stages of the whole funnel that exceed the sum of the weeks, or that one week exceeds."""
     sums = {f"sum_{stage}": _[stage].sum() for stage in STAGES}
@@ -105,6 +131,13 @@ def _skipping(scope: Scope) -> ibis.Table:
 
 
 CHECKS: tuple[Check, ...] = (
+    Check(
+        "int_funnel_weeks",
+        "count_each_session_once",
+        "In each stage the weeks add up to the distinct sessions of int_session_days.",
+        _sessions_not_counted_once,
+        reads=("int_session_days",),
+    ),
     Check(
         "funnel",
         "stages_do_not_grow",

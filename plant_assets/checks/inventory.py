@@ -75,13 +75,17 @@ def _broken_chain(scope: Scope) -> ibis.Table:
     return keys(wrong, "week_start_date", "product_id")
 
 
-def _versions_without_inventory(scope: Scope) -> ibis.Table:
-    weeks, versions = scope.whole("weeks"), scope.whole("product_snapshots")
+def _stored_weeks(scope: Scope) -> ibis.Table:
+    """Return the weeks in scope; without weeks, those from the first to the last of inventory."""
+    weeks = scope.whole("weeks")
     if scope.weeks:
-        weeks = weeks.filter(_.week_start_date.between(scope.weeks.first, scope.weeks.last))
-    else:
-        stored = scope.whole("inventory").aggregate(first=_.week_start_date.min(), last=_.week_start_date.max())
-        weeks = weeks.cross_join(stored).filter(_.week_start_date.between(_.first, _.last)).drop("first", "last")
+        return weeks.filter(_.week_start_date.between(scope.weeks.first, scope.weeks.last))
+    stored = scope.whole("inventory").aggregate(first=_.week_start_date.min(), last=_.week_start_date.max())
+    return weeks.cross_join(stored).filter(_.week_start_date.between(_.first, _.last)).drop("first", "last")
+
+
+def _versions_without_inventory(scope: Scope) -> ibis.Table:
+    weeks, versions = _stored_weeks(scope), scope.whole("product_snapshots")
     last = scope.counted("raw_observations").aggregate(last=_.observed_at.max())
     observed = weeks.cross_join(last).filter(_.starts_at <= _.last).drop("last")
     touching = versions_in_weeks(versions, observed, scope.offsets())
@@ -100,6 +104,27 @@ def _inventory_without_change(scope: Scope) -> ibis.Table:
     both = stock.left_join(changes, by)
     wrong = both.filter(both.state.isnull() | ~both.closing_inventory.identical_to(both.inventory))
     return keys(wrong, *by)
+
+
+def _hours_off(scope: Scope) -> ibis.Table:
+    """Return the weeks of products whose hours out of stock are not those of their episodes; seconds are exact."""
+    weeks, by = _stored_weeks(scope), ["week_start_date", "product_id"]
+    nothing, stock = ibis.literal(0, "int64"), scope.table("inventory")
+    of_weeks = stock.select(*by, held=_seconds(stock.hours_out_of_stock), episodes=nothing)
+    stockouts = scope.whole("stockouts")
+    starts = stockouts.out_of_stock_at.epoch_seconds()
+    episodes = stockouts.select("product_id", starts=starts, ends=starts + _seconds(stockouts.hours_out))
+    bounds = weeks.select("week_start_date", first=weeks.starts_at.epoch_seconds(), after=weeks.ends_at.epoch_seconds())
+    touching = bounds.join(episodes, (episodes.starts < bounds.after) & (episodes.ends > bounds.first))
+    inside = ibis.least(touching.ends, touching.after) - ibis.greatest(touching.starts, touching.first)
+    of_episodes = touching.select(*by, held=nothing, episodes=inside)
+    both = ibis.union(of_weeks, of_episodes).group_by(by).aggregate(held=_.held.sum(), episodes=_.episodes.sum())
+    wrong = both.filter(both.held != both.episodes)
+    return keys(wrong, *by, "held", ibis.literal("seconds, in episodes"), "episodes")
+
+
+def _seconds(hours: ibis.Value) -> ibis.Value:
+    return (hours * 3600).round().cast("int64")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -148,5 +173,12 @@ CHECKS: tuple[Check, ...] = (
         "Each row of inventory has its change, with the same closing inventory.",
         _inventory_without_change,
         reads=("inventory",),
+    ),
+    Check(
+        "stockouts",
+        "have_the_hours_of_inventory",
+        "In each week a product is out of stock for as many hours as its episodes have in it.",
+        _hours_off,
+        reads=("inventory", "weeks"),
     ),
 )

@@ -14,6 +14,7 @@ from plant_assets.sql import identifier, literal
 from plant_assets.warehouse.catalog import Catalog
 from plant_assets.warehouse.database_files import count_tables, put_in_place, unfinished
 from plant_assets.warehouse.ledger import tables as ledger
+from plant_assets.warehouse.ledger.writes import Writes
 
 # Readers of the marts have DuckDB of their own, often an older one.
 READERS_VERSION = "v1.2.0"
@@ -66,6 +67,25 @@ def publish_marts(
             raise
         put_in_place(fresh, target, lambda marts: count_tables(marts) == rows)
     return target
+
+
+def differing_tables(connection: duckdb.DuckDBPyConnection, published: Path, writes: Writes) -> list[str]:
+    """Return the published tables whose rows differ from those of an open database that did not write them since."""
+    connection.execute(f"attach {literal(str(published))} as published (read_only)")
+    try:
+        same = writes.published_as_they_are("published")
+        tables = [name for name in PUBLISHED if name in same and not TABLES[name].is_view]
+        return [name for name in tables if _sums(connection, "warehouse", name) != _sums(connection, "published", name)]
+    finally:
+        connection.execute("detach published")
+
+
+def _sums(connection: duckdb.DuckDBPyConnection, catalog: str, name: str) -> tuple[int, int | None]:
+    """Return how many rows a table has, and the sum of their hashes, which is exact in any order."""
+    columns = ", ".join(TABLES[name].names)
+    sums = f"select count(*), sum(hash({columns})::hugeint) from {catalog}.analytics.{name}"
+    [found] = connection.execute(sums).fetchall()
+    return found
 
 
 def _publish(connection: duckdb.DuckDBPyConnection, kind: str, name: str, body: str) -> int:

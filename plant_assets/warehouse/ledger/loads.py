@@ -87,6 +87,11 @@ class Loads:
         """Return the files that hold events of `weeks`, or of weeks that the load in `load_weeks` replaces."""
         return {file for (file,) in self._rows(_FILES_OF_WEEKS, {"weeks": list(weeks)})}
 
+    def rows_read(self, table: str) -> int:
+        """Return how many rows the listed files of a source table were found to hold."""
+        found = self._rows("select coalesce(sum(rows_read), 0) from _files where source_table = ?", [table])
+        return int(found[0][0])
+
     def start_found(self, table: str) -> None:
         """Make `found_<table>`, where a load notes what the files that it reads hold, as `_files` keeps it."""
         self._connection.execute(f"create or replace temp table found_{table} as from _files where false")

@@ -139,6 +139,12 @@ class Writes:
         """Return the tables that other runs wrote after the first write that stands of a run."""
         return sorted(name for (name,) in self._rows(_WRITTEN_SINCE, {"run_id": run_id}))
 
+    def published_as_they_are(self, catalog: str) -> set[str]:
+        """Return the tables whose last write is the same in an attached database that was copied from this one."""
+        last = "select table_name, max(write_number) from {}.analytics._writes group by table_name"
+        found = self._rows(f"{last.format('warehouse')} intersect {last.format(catalog)}")
+        return {name for name, _number in found}
+
     def last_run(self) -> str | None:
         """Return the run that wrote last."""
         found = self._rows("select run_id from _writes order by write_number desc limit 1")
