@@ -18,7 +18,7 @@ from plant_assets.doctor.rehearsal import rehearse
 from plant_assets.ingest.wording import RejectedRow
 from plant_assets.settings import Settings
 from plant_assets.sources import dbt_snapshot as history
-from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.base import Source, SourceFile, empty_files
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, StoreMapping
 from plant_assets.sources.open import source_of
@@ -70,7 +70,7 @@ def look_at_source(
             with contextlib.suppress(SourceError):
                 diagnosis.odd += other_names(connection, source)
             raise
-        diagnosis.odd += [*source.oddities(), *unlike_ids(connection)]
+        diagnosis.odd += [*empty_files(listed), *source.oddities(), *unlike_ids(connection)]
         events.sessions, events.shared = connection.execute(_COUNT_SESSIONS).fetchall()[0]
     for name, table in found.items():
         if name == HISTORY and not table.files:

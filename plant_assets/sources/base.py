@@ -6,7 +6,7 @@ Files are read in `files/`, databases in `postgres/`.
 import abc
 import datetime as dt
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import duckdb
 from plant_assets.calendar import Calendar
 from plant_assets.sources.conform import insert_typed
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.mapping import NONE, StoreMapping
+from plant_assets.sources.mapping import NONE, CsvForm, StoreMapping
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, ReadTable, SourceTable
 
 
@@ -33,6 +33,7 @@ class SourceFile:
         observed_at: the instant of a dated observation of products, else None.
         mapping: the digest of the mapping by which it is read.
         is_part: whether it is a week of a table, which can be read again without the other weeks.
+        form: how a csv file is written, by the mapping.
     """
 
     table: str
@@ -44,6 +45,7 @@ class SourceFile:
     observed_at: dt.datetime | None = None
     mapping: str = ""
     is_part: bool = False
+    form: CsvForm = field(default_factory=lambda: CsvForm(), repr=False)
     _hash: str | None = field(default=None, repr=False)
 
     @property
@@ -72,6 +74,11 @@ class SourceFile:
         return content_hash.partition(":")[0] == self.content_hash.partition(":")[0]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it is a file of text without a byte."""
+        return self.extension in ("csv", "jsonl") and not self.size
+
+    @property
     def has_lines(self) -> bool:
         """Whether its rows are lines of text, so that a message can name a row by its line."""
         return self.extension.startswith(("csv", "jsonl"))
@@ -91,6 +98,12 @@ class SourceFile:
         with self.path.open("rb") as stream:
             before = stream.read(size)
         return before.endswith(b"\n") and self._mapped(hashlib.sha256(before).hexdigest()) == content_hash
+
+
+def empty_files(listed: Mapping[str, Iterable[SourceFile]]) -> list[str]:
+    """Return a sentence on each text file without a byte, of the files of each table."""
+    files = [each for files in listed.values() for each in files]
+    return [f"{each.name} is empty: it is taken as a file without rows" for each in files if each.is_empty]
 
 
 class Source(abc.ABC):

@@ -10,7 +10,7 @@ from pathlib import Path
 from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.lines import has_bad_bytes
+from plant_assets.sources.files.opening import has_bad_bytes
 
 EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 
@@ -118,6 +118,7 @@ def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool
     source_file = SourceFile(
         table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=source.mapping.digest
     )
+    source_file.form = source.mapping.csv_form(table)
     if dated:
         stem = path.name[: -len(extension) - 1]
         source_file.observed_at = instant_of(stem, source.calendar)

@@ -14,7 +14,9 @@ import duckdb
 
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.lines import header_of, json_records, open_file, unreadable
+from plant_assets.sources.files.heads import COMMAS, Head, as_wanted, head_of
+from plant_assets.sources.files.lines import comma_numbers, json_records
+from plant_assets.sources.files.opening import open_file, unreadable
 from plant_assets.sources.mapping import PRICE_OF_EVENT
 from plant_assets.sources.tables import OTHERS, ReadTable, require_columns
 from plant_assets.sql import identifier, literal
@@ -22,10 +24,15 @@ from plant_assets.sql import identifier, literal
 
 @dataclass(frozen=True)
 class Shape:
-    """What files that one statement reads share: csv headers, parquet columns, or that they are jsonl."""
+    """What files that one statement reads share: csv headers, parquet columns, or that they are jsonl.
+
+    `commas` are the columns of ours whose numbers have a decimal comma.
+    """
 
     form: str
     columns: tuple[tuple[str, str], ...] = ()
+    head: Head = COMMAS
+    commas: frozenset[str] = frozenset()
 
     @property
     def _names(self) -> list[str]:
@@ -69,8 +76,8 @@ class Shape:
             columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
             return (
                 f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
-                f" from read_csv(?, columns = {columns}, header = true, delim = ',', quote = '\"',"
-                f" escape = '\"', {text_form})"
+                f" from read_csv(?, columns = {columns}, header = true, delim = {literal(self.head.separator)},"
+                f" quote = {literal(self.head.quote)}, escape = {literal(self.head.quote)}, {text_form})"
             )
         return json_select(
             table,
@@ -80,6 +87,8 @@ class Shape:
         )
 
 
+# A file without a byte has no rows.
+EMPTY = Shape("empty")
 # A NULL string that no file holds: the engine does not report surplus fields that equal it.
 _NO_NULL = "\x02"
 
@@ -156,7 +165,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, source_file: SourceFile) -
             raise unreadable(source_file, error) from error
     if source_file.extension.startswith("jsonl"):
         return sorted(_json_names(source_file))
-    return header_of(source_file)
+    return list(head_of(source_file).names)
 
 
 def _json_names(source_file: SourceFile) -> set[str]:
@@ -187,12 +196,19 @@ def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_fil
         except duckdb.Error as error:
             raise unreadable(source_file, error) from error
         is_read = {*table.theirs.values()}
-        columns = tuple((name, kind) for name, kind in found if name in is_read or OTHERS in table.columns)
-        require_columns(table, source_file.path, [row[0] for row in found])
+        # The engine finds columns whatever their capitals.
+        names = as_wanted([name for name, _kind in found], is_read)
+        kinds = [kind for _name, kind in found]
+        columns = tuple(
+            (name, kind) for name, kind in zip(names, kinds, strict=True) if name in is_read or OTHERS in table.columns
+        )
+        require_columns(table, source_file.path, names)
         return Shape("parquet", columns)
-    header = header_of(source_file)
-    require_columns(table, source_file.path, header)
-    return Shape("csv", tuple((name, "VARCHAR") for name in header))
+    head = head_of(source_file, table.theirs.values())
+    if not head.names and source_file.is_empty:
+        return EMPTY
+    require_columns(table, source_file.path, list(head.names))
+    return Shape("csv", tuple((name, "VARCHAR") for name in head.names), head, comma_numbers(source_file, table, head))
 
 
 def require_whole(source_file: SourceFile) -> None:

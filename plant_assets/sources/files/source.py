@@ -6,6 +6,7 @@ the rejected row has its line and text. How each format is read is in `shapes.py
 
 import contextlib
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -15,9 +16,12 @@ from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.lines import batches, csv_records, json_records, unreadable
+from plant_assets.sources.files.heads import head_of
+from plant_assets.sources.files.lines import batches, comma_numbers, csv_records, json_records
 from plant_assets.sources.files.listing import EXTENSIONS, extension_of, file_of, files_of, paths_below
+from plant_assets.sources.files.opening import unreadable
 from plant_assets.sources.files.shapes import (
+    EMPTY,
     Shape,
     columns_of,
     escape_glob,
@@ -93,8 +97,13 @@ class FileSource(Source):
             if schema:
                 of_schema[schema] = shape
             by_shape.setdefault(shape, []).append(each)
+        by_shape.pop(EMPTY, None)
         for shape, alike in by_shape.items():
-            self._stage_alike(connection, read, shape, alike)
+            if shape.head.is_plain:
+                self._stage_alike(connection, replace(read, commas=shape.commas), shape, alike)
+            else:
+                for each in alike:
+                    self.stage_line_by_line(connection, table, each)
             if shape.form == "jsonl":
                 require_keys(connection, read, alike)
 
@@ -157,7 +166,9 @@ class FileSource(Source):
             records, names = json_records(source_file), ["line", "raw_text", "refused"]
             select = json_select(read, "select *, ? as filename from lines")
         else:
-            records, names = csv_records(source_file, read), [*read.theirs, OTHERS, "line", "raw_text", "refused"]
+            head = head_of(source_file, read.theirs.values())
+            read = replace(read, commas=comma_numbers(source_file, read, head))
+            records, names = csv_records(source_file, read, head), [*read.theirs, OTHERS, "line", "raw_text", "refused"]
             values = read.values({name: name for name in (*read.theirs, OTHERS)})
             select = f"select {values}, line, raw_text, refused, ? as filename from lines"
         schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
