@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import duckdb
 
 from plant_assets.calendar import WEEK, weeks_between
-from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, some_of
+from plant_assets.doctor.found import Diagnosis, Events, Found, Lines
 from plant_assets.doctor.joins import note_ids, unlike_ids
 from plant_assets.doctor.oddities import oddities_of, other_names
 from plant_assets.doctor.rehearsal import rehearse
@@ -24,7 +24,7 @@ from plant_assets.sources.mapping import NONE, StoreMapping
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
 from plant_assets.sql import literal
-from plant_assets.text import counted
+from plant_assets.text import MOST_SHOWN, counted, some_of
 from plant_assets.warehouse.store import STAGED
 
 _COUNT_SESSIONS = """

@@ -18,6 +18,8 @@ from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, CsvForm, StoreMapping
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, ReadTable, SourceTable
 
+_KINDS = {"csv": "csv", "tsv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl"}
+
 
 @dataclass
 class SourceFile:
@@ -74,14 +76,19 @@ class SourceFile:
         return content_hash.partition(":")[0] == self.content_hash.partition(":")[0]
 
     @property
+    def kind(self) -> str:
+        """What the file holds: csv, jsonl, or parquet; jsonl too for the objects of a json file."""
+        return _KINDS.get(self.extension.partition(".")[0], self.extension)
+
+    @property
     def is_empty(self) -> bool:
         """Whether it is a file of text without a byte."""
-        return self.extension in ("csv", "jsonl") and not self.size
+        return self.has_lines and "." not in self.extension and not self.size
 
     @property
     def has_lines(self) -> bool:
         """Whether its rows are lines of text, so that a message can name a row by its line."""
-        return self.extension.startswith(("csv", "jsonl"))
+        return self.kind in ("csv", "jsonl")
 
     def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
         """Return whether the part is unchanged: by size and time, and by content only if the time alone differs."""
@@ -93,7 +100,7 @@ class SourceFile:
 
     def begins_with(self, size: int, content_hash: str) -> bool:
         """Return whether whole lines were appended to a file of that size and hash, and nothing else changed."""
-        if self.extension not in ("csv", "jsonl") or self.size <= size or not size:
+        if self.extension not in ("csv", "tsv", "jsonl", "ndjson") or self.size <= size or not size:
             return False
         with self.path.open("rb") as stream:
             before = stream.read(size)

@@ -15,7 +15,7 @@ from plant_assets.contracts import COUNT, PRICE
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.heads import UTF8, Head, called, head_of, rows_of
-from plant_assets.sources.files.opening import has_bad_bytes, open_file
+from plant_assets.sources.files.opening import has_bad_bytes, is_array, open_file
 from plant_assets.sources.tables import OTHERS, ReadTable
 
 BATCH_ROWS = 50_000
@@ -125,7 +125,14 @@ def comma_numbers(source_file: SourceFile, table: ReadTable, head: Head) -> froz
 
 
 def json_records(source_file: SourceFile) -> Iterator[Record]:
-    """Yield the lines of a jsonl file: line, raw_text and reason or None; blank lines are left out."""
+    """Yield the lines of a jsonl file, or the items of an array: line, raw_text and reason or None; no blank lines.
+
+    Raises:
+        SourceError: the array is malformed.
+    """
+    if is_array(source_file):
+        yield from _items(source_file)
+        return
     with _text_lines(source_file, UTF8, newline=None) as stream:
         for line, content in enumerate(stream, start=1):
             raw_text = content.rstrip("\n")
@@ -137,13 +144,37 @@ def json_records(source_file: SourceFile) -> Iterator[Record]:
                 yield line, raw_text, None
 
 
+_BETWEEN = re.compile(r"[\s,]*")
+
+
+def _items(source_file: SourceFile) -> Iterator[Record]:
+    """Yield the items of an array, each with the line in which it begins."""
+    with _text_lines(source_file, UTF8, newline=None) as stream:
+        text = stream.read()
+    decoder, at, line, counted = json.JSONDecoder(), text.index("[") + 1, 1, 0
+    while True:
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]
+        line, counted = line + text.count("\n", counted, at), at
+        if text.startswith("]", at):
+            return
+        try:
+            _value, end = decoder.raw_decode(text, at)
+        except ValueError as error:
+            raise SourceError(
+                f"{source_file.path}, line {line}: the table {source_file.table} is no JSON array to its end: {error}"
+            ) from error
+        item = " ".join(text[at:end].splitlines())
+        yield line, _replaced(item) if has_bad_bytes(item) else item, "not UTF-8" if has_bad_bytes(item) else None
+        at = end
+
+
 def _replaced(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def named_fields(source_file: SourceFile, raw_text: str) -> dict[str, str | None]:
     """Return the fields of a row's text by the names that its file gives them."""
-    if not source_file.extension.startswith("csv"):
+    if source_file.kind != "csv":
         return {name: None if value is None else str(value) for name, value in json.loads(raw_text).items()}
     head = head_of(source_file)
     return dict(zip(head.names, next(rows_of([raw_text], head)), strict=False))
