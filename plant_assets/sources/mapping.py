@@ -91,7 +91,8 @@ class CsvForm(_Section):
     @classmethod
     def _known_encoding(cls, value: str | None) -> str | None:
         try:
-            return value and codecs.lookup(value).name
+            # Python also knows codecs that are no encodings of text: these fail to encode.
+            return codecs.lookup(value).name if value and "a".encode(value) else value
         except LookupError:
             raise ValueError("an encoding that Python knows, like cp1252, latin-1 or utf-16") from None
 
@@ -118,8 +119,9 @@ class StoreMapping(_Section):
     @field_validator("csv", mode="before")
     @classmethod
     def _of_all_tables(cls, value: Any) -> Any:
-        is_form = isinstance(value, dict) and value and set(value) <= set(CsvForm.model_fields)
-        return dict.fromkeys(get_args(TableName), value) if is_form else value
+        names = get_args(TableName)
+        is_of_all = isinstance(value, dict) and value and not set(value) & set(names)
+        return dict.fromkeys(names, value) if is_of_all else value
 
     def csv_form(self, table: str) -> CsvForm:
         """Return how the csv files of a table are written."""

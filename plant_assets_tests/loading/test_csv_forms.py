@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from plant_assets.sources.errors import SourceError
+from plant_assets.sources.mapping_file import MappingError
 from plant_assets_tests.loading.stores import Store, assert_accounted, csv_text, event, new_store, product
 from plant_assets_tests.test_doctor import diagnosis_of
 
@@ -109,6 +110,28 @@ def test_an_encoding_that_is_not_given_is_asked_for(store: Store) -> None:
     assert "as in `csv: {encoding: cp1252}`" in str(diagnosis_of(store).error)
     with pytest.raises(SourceError, match="the header of the table products is not UTF-8: name its encoding"):
         stock(store, GERMAN.replace("name", "größe").encode("cp1252"))
+
+
+def test_utf_16_that_is_cut_off_is_refused(store: Store) -> None:
+    with pytest.raises(SourceError, match=r"csv: the table products cannot be read to its end: 'utf-16"):
+        stock(store, GERMAN.encode("utf-16")[:-1])
+
+
+@pytest.mark.parametrize(
+    ("mapping", "problem"),
+    [
+        ("csv: {separatr: ';'}", "csv: not known; allowed: separator, decimal, thousands, encoding, quote, skip"),
+        ("csv: {products: {encoding: klingon}}", "csv.products.encoding: 'klingon' is not allowed: an encoding that"),
+        ("csv: {encoding: hex}", "csv: 'hex' is not allowed: an encoding that Python knows"),
+        ("csv: {products: {thousands: '.'}}", "csv.products: .* is not allowed: thousands and decimal are one"),
+        ("csv: {products: {separator: ';;'}}", "csv.products.separator: string should have at most 1 character"),
+        ("sum_over: {events: x}", "sum_over.events: events is not allowed; allowed: products"),
+        ("columns: {events: {user_id: [a, b]}}", "columns.events.user_id: several columns make a session_id only"),
+    ],
+)
+def test_a_mapping_that_makes_no_sense_is_refused(store: Store, mapping: str, problem: str) -> None:
+    with pytest.raises(MappingError, match=problem):
+        stock(store, GERMAN, mapping)
 
 
 def test_capitals_of_columns_of_parquet_do_not_count(store: Store) -> None:

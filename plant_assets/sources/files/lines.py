@@ -15,7 +15,7 @@ from plant_assets.contracts import COUNT, PRICE
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.heads import UTF8, Head, called, head_of, rows_of
-from plant_assets.sources.files.opening import has_bad_bytes, is_array, open_file
+from plant_assets.sources.files.opening import has_bad_bytes, is_array, open_file, unreadable
 from plant_assets.sources.tables import OTHERS, ReadTable
 
 BATCH_ROWS = 50_000
@@ -36,7 +36,7 @@ def _csv_rows(source_file: SourceFile, head: Head) -> Iterator[tuple[int, str, l
     """Yield the rows of a csv file, header first: line, text, fields, and why the fields cannot be split, or None.
 
     Raises:
-        SourceError: a quote is never closed.
+        SourceError: a quote is never closed, or the file is cut off.
     """
     taken: list[str] = []
     csv.field_size_limit(2**31 - 1)
@@ -51,6 +51,9 @@ def _csv_rows(source_file: SourceFile, head: Head) -> Iterator[tuple[int, str, l
                 fields = next(reader)
             except StopIteration:
                 return
+            except UnicodeError as error:
+                # UTF-16 that is cut off.
+                raise unreadable(source_file, error) from error
             except csv.Error as error:
                 if "unexpected end of data" in str(error):
                     raise SourceError(
