@@ -4,7 +4,10 @@ The warehouse and its parquet exports keep text as the source has it.
 """
 
 import re
+from collections.abc import Sequence
 
+# So many things of a list are shown.
+MOST_SHOWN = 10
 _LINE_BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 # Terminals obey C0, DEL and C1, and direction marks show text in another order. Other invisible characters stay:
 # Persian words and emoji need them. Surrogates are bytes that are not UTF-8.
@@ -20,6 +23,11 @@ FORMULA = (
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def some_of(shown: Sequence[str], count: int) -> str:
+    """Return the first of `count` things, and how many more there are."""
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,6 @@ from plant_assets.ingest.wording import RejectedRow
 from plant_assets.settings import UsageError
 from plant_assets.sources.errors import SourceError
 
-MOST_SHOWN = 10
 Lines = list[tuple[str, str]]
 
 
@@ -57,8 +56,3 @@ class Events:
     to_come: int = 0
     without_order: int = 0
     types: collections.Counter[str] = field(default_factory=collections.Counter)
-
-
-def some_of(shown: list[str], count: int) -> str:
-    """Return the first of `count` things, and how many more there are."""
-    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")

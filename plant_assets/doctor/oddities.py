@@ -5,12 +5,12 @@ import datetime as dt
 import duckdb
 
 from plant_assets.contracts import STAGES
-from plant_assets.doctor.found import MOST_SHOWN, Events, Found, some_of
+from plant_assets.doctor.found import Events, Found
 from plant_assets.settings import Settings
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
-from plant_assets.text import counted
+from plant_assets.text import MOST_SHOWN, counted, some_of
 
 # Two ticks, as in the checks.
 FRESH_WITHIN = dt.timedelta(hours=12)

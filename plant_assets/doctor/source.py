@@ -19,13 +19,13 @@ from plant_assets.doctor.rehearsal import rehearse
 from plant_assets.ingest.wording import RejectedRow
 from plant_assets.settings import Settings
 from plant_assets.sources import dbt_snapshot as history
-from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.base import Source, SourceFile, empty_files
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, StoreMapping
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
 from plant_assets.sql import literal
-from plant_assets.text import counted
+from plant_assets.text import MOST_SHOWN, counted, some_of
 from plant_assets.warehouse.store import STAGED
 
 _COUNT_SESSIONS = """
@@ -75,7 +75,7 @@ def look_at_source(
             with contextlib.suppress(SourceError):
                 diagnosis.odd += other_names(connection, source)
             raise
-        diagnosis.odd += [*source.oddities(), *unlike_ids(connection)]
+        diagnosis.odd += [*empty_files(listed), *source.oddities(), *unlike_ids(connection)]
         events.sessions, events.shared = connection.execute(_COUNT_SESSIONS).fetchall()[0]
     for name, table in found.items():
         if name == HISTORY and not table.files:

@@ -18,7 +18,7 @@ from plant_assets.ingest.strategies.made import MadeObservations
 from plant_assets.ingest.strategies.observations import ObservationsLoad, ReadObservations
 from plant_assets.ingest.strategies.whole import HistoryLoad, OrderItemsLoad, ReplaceOrAppendLoad
 from plant_assets.ingest.weeks import LoadWeeks
-from plant_assets.sources.base import Source
+from plant_assets.sources.base import Source, empty_files
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
 from plant_assets.warehouse.observations import find_ahead
 from plant_assets.warehouse.warehouse import Warehouse
@@ -67,6 +67,8 @@ class Load:
         self.events.ahead = ahead = find_ahead(warehouse, reading.as_of)
         if ahead.observations:
             log.warning("%s", ahead.sentence(reading.as_of, {each.name for each in listed["products"]}))
+        for sentence in empty_files(listed):
+            log.warning("%s", sentence)
         self.weeks.begin_run([])
         self.weeks.choose([])
         for name in tables:

@@ -121,11 +121,27 @@ _REJECT_INTERVALS = f"""
         column_name = if(dbt_valid_from > $until, 'dbt_valid_from', 'dbt_valid_to')
     where reason is null and (dbt_valid_from > $until or dbt_valid_to < dbt_valid_from)
 """
+_DROP_DELETED_COPIES = f"""
+    update {STAGED}{HISTORY} set reason = 'duplicate' from (
+        select rowid as staged_row, row_number() over (
+            partition by product_id, dbt_valid_from
+            order by dbt_valid_to desc nulls first, name, price, inventory, file, line, rowid
+        ) as copy
+        from {STAGED}{HISTORY} where reason is null and dbt_is_deleted
+    ) as copies where {STAGED}{HISTORY}.rowid = staged_row and copy > 1
+"""
 _REJECT_OVERLAPS = f"""
     update {STAGED}{HISTORY} set reason = 'conflict', column_name = 'dbt_valid_to' from (
         select rowid as staged_row, dbt_valid_to as ends_at,
-            lead(dbt_valid_from) over (partition by product_id order by dbt_valid_from) as next_at
+            if(
+                dbt_is_deleted,
+                min(dbt_valid_from) filter (not coalesce(dbt_is_deleted, false)) over later,
+                min(dbt_valid_from) over later
+            ) as next_at
         from {STAGED}{HISTORY} where reason is null
+        window later as (
+            partition by product_id order by dbt_valid_from rows between 1 following and unbounded following
+        )
     ) as versions where {STAGED}{HISTORY}.rowid = staged_row and next_at < coalesce(ends_at, 'infinity')
 """
 _REJECT_STRAY_NUMBERS = """
@@ -224,8 +240,16 @@ def reject_intervals(warehouse: Warehouse, until: dt.datetime) -> None:
     warehouse.execute(_REJECT_INTERVALS, {"until": until})
 
 
+def drop_deleted_copies(warehouse: Warehouse) -> None:
+    """Drop all but one of the rows that say from one instant on that a product is deleted, whatever else they hold."""
+    warehouse.execute(_DROP_DELETED_COPIES)
+
+
 def reject_overlaps(warehouse: Warehouse) -> None:
-    """Reject versions that end after the product's next one begins: the one that dbt wrote last wins."""
+    """Reject versions that end after the product's next one begins, unless both say that it is deleted.
+
+    The one that dbt wrote last wins.
+    """
     warehouse.execute(_REJECT_OVERLAPS)
 
 

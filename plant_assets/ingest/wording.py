@@ -50,6 +50,8 @@ class RejectedRow:
         return f"{place}: {why or self._why()}"
 
     def _why(self) -> str:
+        if self.reason == "not UTF-8":
+            return f"{self.reason} (give its encoding in PLANT_MAPPING, as in `csv: {{encoding: cp1252}}`)"
         if not self.found:
             return self.reason
         text = printable(self.found if len(self.found) <= MOST_TEXT else self.found[: MOST_TEXT - 3] + "...")
@@ -114,7 +116,8 @@ def _fields(settings: Settings, table: str, names: Any, row: tuple[Any, ...]) ->
         fields |= json.loads(fields.pop(OTHERS, None) or "{}")
         return fields
     path = settings.source_path / file
-    return named_fields(SourceFile(table, file, path, extension_of(file) or "", 0, 0), raw_text)
+    form = mapping_of(settings).csv_form(table)
+    return named_fields(SourceFile(table, file, path, extension_of(file) or "", 0, 0, form=form), raw_text)
 
 
 def _shown(value: object) -> str:

@@ -6,7 +6,7 @@ Files are read in `files/`, databases in `postgres/`.
 import abc
 import datetime as dt
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +15,10 @@ import duckdb
 from plant_assets.calendar import Calendar
 from plant_assets.sources.conform import insert_typed
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.mapping import NONE, StoreMapping
+from plant_assets.sources.mapping import NONE, CsvForm, StoreMapping
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, ReadTable, SourceTable
+
+_KINDS = {"csv": "csv", "tsv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl"}
 
 
 @dataclass
@@ -33,6 +35,7 @@ class SourceFile:
         observed_at: the instant of a dated observation of products, else None.
         mapping: the digest of the mapping by which it is read.
         is_part: whether it is a week of a table, which can be read again without the other weeks.
+        form: how a csv file is written, by the mapping.
     """
 
     table: str
@@ -44,6 +47,7 @@ class SourceFile:
     observed_at: dt.datetime | None = None
     mapping: str = ""
     is_part: bool = False
+    form: CsvForm = field(default_factory=lambda: CsvForm(), repr=False)
     _hash: str | None = field(default=None, repr=False)
 
     @property
@@ -72,9 +76,19 @@ class SourceFile:
         return content_hash.partition(":")[0] == self.content_hash.partition(":")[0]
 
     @property
+    def kind(self) -> str:
+        """What the file holds: csv, jsonl, or parquet; jsonl too for the objects of a json file."""
+        return _KINDS.get(self.extension.partition(".")[0], self.extension)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is a file of text without a byte."""
+        return self.has_lines and "." not in self.extension and not self.size
+
+    @property
     def has_lines(self) -> bool:
         """Whether its rows are lines of text, so that a message can name a row by its line."""
-        return self.extension.startswith(("csv", "jsonl"))
+        return self.kind in ("csv", "jsonl")
 
     def is_known(self, size: int, modified_ns: int, content_hash: str) -> bool:
         """Return whether the part is unchanged: by size and time, and by content only if the time alone differs."""
@@ -86,11 +100,17 @@ class SourceFile:
 
     def begins_with(self, size: int, content_hash: str) -> bool:
         """Return whether whole lines were appended to a file of that size and hash, and nothing else changed."""
-        if self.extension not in ("csv", "jsonl") or self.size <= size or not size:
+        if self.extension not in ("csv", "tsv", "jsonl", "ndjson") or self.size <= size or not size:
             return False
         with self.path.open("rb") as stream:
             before = stream.read(size)
         return before.endswith(b"\n") and self._mapped(hashlib.sha256(before).hexdigest()) == content_hash
+
+
+def empty_files(listed: Mapping[str, Iterable[SourceFile]]) -> list[str]:
+    """Return a sentence on each text file without a byte, of the files of each table."""
+    files = [each for files in listed.values() for each in files]
+    return [f"{each.name} is empty: it is taken as a file without rows" for each in files if each.is_empty]
 
 
 class Source(abc.ABC):

@@ -43,19 +43,23 @@ def insert_typed(
         notes_words: whether to note the words that are taken for no value, with their columns: no load needs them.
     """
     # dbt writes instants in its own warehouse's form: the mapping's form is that of the store.
-    typed, problems, texts, reads, numbers, clocks, unit = [], [], "", "", "", "", ""
+    typed, problems, texts, reads, numbers, times, unit = [], [], "", "", "", "", ""
     time = Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
         form, no_value = table.mapping.id_form(name), table.no_value(name)
         parts = [_id_in_form(_text(types[part], part, no_value), form) for part in table.parts.get(name, (name,))]
-        texts += f", {' || chr(31) || '.join(parts)} as text_{name}"
+        text = " || chr(31) || ".join(parts)
+        texts += f", {table.number(name, text) if kind in (PRICE, COUNT) else text} as text_{name}"
         if kind == INSTANT:
             reads += f", {instants.read_text(types[name], name)} as read_{name}"
             numbers += f", {instants.read_number(name)} as number_{name}"
             if name == "created_at" and not time.format:
                 unit = f", {instants.unit_of(name)} as epoch_unit"
+        if kind == INSTANT and time == Time():
+            times += f", {_instant(name)} as instant_{name}"
+        elif kind == INSTANT:
+            times += f", {_clock(types[name], name, time)}"
         if kind == INSTANT and time != Time():
-            clocks += f", {_clock(types[name], name, time)}"
             typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
         elif name == "event_type" and table.mapping.event_types is not None:
             typed.append(f"{_stage(f'text_{name}', table.mapping.event_types)} as typed_{name}")
@@ -92,7 +96,7 @@ def insert_typed(
         f"{unit}{_words(table, types) if notes_words else ''} from ("
         f"select *, case when refused is not null then null {columns} end as column_name,"
         f" case when refused is not null then refused {reasons} end as reason from ("
-        f"select *, {', '.join(typed)} from (select *{clocks} from (select *{numbers} from"
+        f"select *, {', '.join(typed)} from (select *{times} from (select *{numbers} from"
         # A level for each, as the engine evaluates a column of the same level again at each use.
         f" (select *{reads} from (select *{texts} from ({select}) {paths}))))))"
     )
@@ -107,7 +111,8 @@ def _week_of(calendar: Calendar, instant: str) -> str:
         f"when {instant} >= timestamp '{at}' then {instant} + to_seconds({int(offset.total_seconds())})"
         for at, (_until, offset) in zip(from_instants, changes[1:], strict=True)
     ]
-    first = f"{instant} + to_seconds({int(changes[0][1].total_seconds())})"
+    offset = int(changes[0][1].total_seconds())
+    first = f"{instant} + to_seconds({offset})" if offset else instant
     local = f"case {' '.join(reversed(cases))} else {first} end" if cases else first
     return f"date_trunc('week', ({local})::date)::date"
 
@@ -237,6 +242,14 @@ def _text(source_type: str, name: str, no_value: Sequence[str]) -> str:
     return f"case when strlen({text}) > {longest} then {text} when {text} in ({words}) then null else {text} end"
 
 
+def _instant(name: str) -> str:
+    """Return the SQL of an instant that has the form of ours, or is a number if it is an event's."""
+    if name == "created_at":
+        return f"coalesce(read_{name}, {instants.of_number(name)})"
+    # Some adapters write dbt's open end as the last possible instant, or as infinity.
+    return f"least(read_{name}, timestamp '9999-12-31')" if name == "dbt_valid_to" else f"read_{name}"
+
+
 def _typed(kind: str, source_type: str, name: str) -> str:
     """Return the SQL of a value in the contract's type, NULL if it cannot be read. Instants are from 1970 to 9999."""
     text = f"text_{name}"
@@ -249,10 +262,7 @@ def _typed(kind: str, source_type: str, name: str) -> str:
     if kind == COUNT:
         is_whole = f"regexp_full_match({text}, '\\s*[+-]?[0-9]+([.]0*)?\\s*')"
         return f"if({is_whole}, try_cast({text} as bigint), null)"
-    instant = f"coalesce(read_{name}, {instants.of_number(name)})" if name == "created_at" else f"read_{name}"
-    if name == "dbt_valid_to":
-        # Some adapters write an open end as the last possible instant, or as infinity.
-        instant = f"least({instant}, timestamp '9999-12-31')"
+    instant = f"instant_{name}"
     # Writers of no instant write 0, the first instant of 1970.
     is_known = f"{instant} > timestamp '1970-01-01' and {instant} <= timestamp '9999-12-31'"
     return f"if({is_known}, {instant}, null)"

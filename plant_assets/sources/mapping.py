@@ -3,12 +3,13 @@
 How its file is read is in `mapping_file.py`. Its names reach SQL only as quoted names and literals.
 """
 
+import codecs
 import datetime as dt
 import hashlib
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -19,6 +20,7 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     field_validator,
+    model_validator,
 )
 
 from plant_assets.calendar import known_zone
@@ -73,6 +75,32 @@ class Time(_Section):
     _known_zone = field_validator("zone")(known_zone)
 
 
+class CsvForm(_Section):
+    """How csv files are written; what is not given is found in each file, or is as in most."""
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    decimal: Literal[",", "."] | None = None
+    thousands: Literal[",", ".", "'", " "] | None = None
+    encoding: str | None = None
+    quote: Annotated[str, Field(max_length=1)] = '"'
+    skip: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            # Python also knows codecs that are no encodings of text: these fail to encode.
+            return codecs.lookup(value).name if value and "a".encode(value) else value
+        except LookupError:
+            raise ValueError("an encoding that Python knows, like cp1252, latin-1 or utf-16") from None
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> "CsvForm":
+        if self.thousands and self.thousands == (self.decimal or "."):
+            raise ValueError("thousands and decimal are one character: give both")
+        return self
+
+
 class StoreMapping(_Section):
     """A store's names for what we read. Without a mapping file, every name is ours."""
 
@@ -85,6 +113,18 @@ class StoreMapping(_Section):
     ids: dict[IdName, IdForm] = {}
     sum_over: dict[Literal["products"], ColumnName] = {}
     not_sold: tuple[StrictStr, ...] = ()
+    csv: dict[TableName, CsvForm] = {}
+
+    @field_validator("csv", mode="before")
+    @classmethod
+    def _of_all_tables(cls, value: Any) -> Any:
+        names = get_args(TableName)
+        is_of_all = isinstance(value, dict) and value and not set(value) & set(names)
+        return dict.fromkeys(names, value) if is_of_all else value
+
+    def csv_form(self, table: str) -> CsvForm:
+        """Return how the csv files of a table are written."""
+        return self.csv.get(cast("TableName", table), CsvForm())
 
     @cached_property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.mapping import NONE, PRICE_OF_EVENT, StoreMapping, Time
+from plant_assets.sources.mapping import NONE, PRICE_OF_EVENT, CsvForm, StoreMapping, Time
 
 # Limits far above any real mapping: YAML is slow to read, and a few lines of aliases can expand to billions of nodes.
 MOST_BYTES, MOST_THINGS = 1_000_000, 100_000
@@ -150,7 +150,9 @@ class _Lines:
 def _what_is_allowed(error: Any) -> str:
     message, given = str(error["msg"]).removeprefix("Value error, "), reprlib.repr(error["input"])
     if error["type"] == "extra_forbidden":
-        fields = Time.model_fields if error["loc"][0] == "time" else StoreMapping.model_fields
+        fields = {"time": Time.model_fields, "csv": CsvForm.model_fields}.get(
+            error["loc"][0], StoreMapping.model_fields
+        )
         return f"not known; allowed: {', '.join(fields)}"
     if error["type"] == "literal_error":
         return f"{given} is not allowed; allowed: {error['ctx']['expected']}".replace("'", "")

@@ -59,6 +59,8 @@ class SourceTable:
 
 
 NO_WEEK = "no week"
+# Signs and codes of currencies, with the spaces around them.
+_CURRENCY = "^([\\s\\x{a0}]*([\\p{Sc}]|[A-Z]{3}))[\\s\\x{a0}]*|[\\s\\x{a0}]*([\\p{Sc}]|[A-Z]{3})[\\s\\x{a0}]*$"
 # A row's columns that are not read, as text.
 OTHERS = "others"
 # dbt's snapshot of the products. `dbt_snapshot.py` makes observations of it.
@@ -122,12 +124,13 @@ def source_table(name: str, mapping: StoreMapping) -> SourceTable:
 class ReadTable:
     """A source table as one store has it: the store's names of its columns, and constants for those that it lacks.
 
-    `uuids` are the id columns that are staged as UUID.
+    `uuids` are the id columns that are staged as UUID, `commas` the columns whose numbers have a decimal comma.
     """
 
     table: SourceTable
     mapping: StoreMapping
     uuids: frozenset[str] = frozenset()
+    commas: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -165,6 +168,20 @@ class ReadTable:
         """Return the words that stand for no value in a column: none in names and other text."""
         holds_words = self.columns[name] == TEXT and not name.endswith("_id")
         return () if holds_words else self.mapping.null_words
+
+    def number(self, name: str, text: str) -> str:
+        """Return the SQL of a number's text with a decimal point, from the text that the store has."""
+        form = self.mapping.csv_form(self.name)
+        if form.decimal or form.thousands:
+            text = f"regexp_replace({text}, '{_CURRENCY}', '', 'g')"
+        if form.thousands:
+            mark = "[ \\x{a0}\\x{202f}]" if form.thousands == " " else f"[{form.thousands}]".replace("'", "''")
+            grouped = f"regexp_full_match({text}, '[+-]?\\d{{1,3}}({mark}\\d{{3}})+([{form.decimal or '.'}]\\d*)?')"
+            text = f"if({grouped}, regexp_replace({text}, '{mark}', '', 'g'), {text})"
+        if form.decimal == "," or name in self.commas:
+            # A point is no part of such a number: the question mark keeps it from being read as one.
+            text = f"if(contains({text}, '.'), {text} || '?', replace({text}, ',', '.'))"
+        return text
 
     def values(self, places: dict[str, str]) -> str:
         """Return our columns as a SQL select list.

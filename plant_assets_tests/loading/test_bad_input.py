@@ -78,7 +78,10 @@ BROKEN: dict[str, tuple[Callable[[Store], object], list[str]]] = {
     ),
     "events are missing": (
         lambda store: store.remove("events.csv"),
-        ["has no table events: expected events.<ext> or a folder events/", "csv, csv.gz, parquet, jsonl, jsonl.gz"],
+        [
+            "has no table events: expected events.<ext> or a folder events/",
+            "csv.zst, tsv, tsv.gz, parquet, json, jsonl",
+        ],
     ),
     "products are missing": (
         lambda store: shutil.rmtree(store.folder / "products"),

@@ -126,6 +126,28 @@ def test_an_open_end_may_be_any_date_far_ahead(store: Store, end: str | None) ->
     assert list(observed(store)) == ["08", "09"]
 
 
+def test_rows_that_say_deleted_do_not_contradict_one_another(store: Store) -> None:
+    gone = {"dbt_is_deleted": "True"}
+    rows = [
+        valid("p1", "1", "5", dbt_is_deleted="False"),
+        valid("p1", "5", "9", **gone),
+        valid("p1", "5", None, **gone, inventory="3"),
+        valid("p1", "7", None, **gone),
+        valid("p1", "12", None, dbt_is_deleted="False"),
+        valid("p2", "1", None, dbt_is_deleted="False"),
+    ]
+    store = store.under(max_rejected=0.9)
+    store.put("products_snapshot.csv", rows[:4] + rows[5:])
+    store.load()
+    assert store.refused("products_snapshot") == []
+    assert observed(store) == {"01": ["p1 10", "p2 10"], "05": ["p2 10"]}
+    store.put("products_snapshot.csv", rows)
+    store.load(every_week=True)
+    assert store.refused("products_snapshot") == [("p1", "dbt_valid_to", "conflict")] * 2
+    assert observed(store)["12"] == ["p1 10", "p2 10"]
+    assert_accounted(store, products_snapshot=len(rows))
+
+
 @pytest.mark.parametrize("is_deleted", ["True", "true", "t", "1"])
 def test_a_deleted_product_is_absent(store: Store, is_deleted: str) -> None:
     given = [valid("p1", "8", "9"), valid("p1", "9", "10"), valid("p1", "10"), valid("p2", "8")]

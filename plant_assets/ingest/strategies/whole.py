@@ -9,6 +9,7 @@ from plant_assets.ingest.limits import RowCounts
 from plant_assets.ingest.strategies.base import Listing, UnpartitionedLoad
 from plant_assets.ingest.validation import (
     add_quantities,
+    drop_deleted_copies,
     merge_lines,
     reject_duplicates,
     reject_intervals,
@@ -122,6 +123,7 @@ class HistoryLoad(ReplaceOrAppendLoad):
         self._validate_by(
             (
                 partial(reject_intervals, self._warehouse, self._reading.until),
+                partial(drop_deleted_copies, self._warehouse),
                 partial(reject_duplicates, self._warehouse, self._source_table, "product_id"),
                 partial(reject_overlaps, self._warehouse),
             ),

@@ -4,16 +4,45 @@ import datetime as dt
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.lines import has_bad_bytes
+from plant_assets.sources.files.opening import has_bad_bytes
 from plant_assets.sources.tables import SOURCE_TABLES
 
-EXTENSIONS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
+EXTENSIONS = (
+    "csv",
+    "csv.gz",
+    "csv.zst",
+    "tsv",
+    "tsv.gz",
+    "parquet",
+    "json",
+    "jsonl",
+    "jsonl.gz",
+    "ndjson",
+    "ndjson.gz",
+)
+# Files of the folder that are nobody's: the sample store's own notes.
+_OURS = ("sample.json",)
+
+_OTHER_FORMS = (
+    ".xml",
+    ".sql",
+    ".avro",
+    ".orc",
+    ".feather",
+    ".arrow",
+    ".db",
+    ".sqlite",
+    ".sqlite3",
+    ".dbf",
+    ".txt",
+    ".dat",
+)
 
 
 def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
@@ -97,6 +126,27 @@ def files_of(source: Source, directory: Path, table: str) -> list[SourceFile]:
     return files
 
 
+def unread_files(directory: Path, stems: Collection[str]) -> list[str]:
+    """Return the names of the entries of a folder that belong to no table of these names."""
+    tables = {stem.lower() for stem in stems}
+    return [
+        entry.name
+        for entry in sorted(directory.iterdir())
+        if not entry.name.startswith(".") and entry.name not in (*stems, *_OURS)
+        if not (ext := extension_of(entry.name)) or entry.name.lower().removesuffix(f".{ext}") not in tables
+    ]
+
+
+def how_to_save(name: str) -> str:
+    """Return how to save a file so that it can be read; an empty text for a file that holds no table."""
+    extension = Path(name).suffix.lower()
+    if extension in (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"):
+        return "save each sheet as csv"
+    if extension in (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz"):
+        return "unpack it"
+    return "export it as csv, jsonl or parquet" if extension in _OTHER_FORMS else ""
+
+
 def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool) -> SourceFile:
     """Return a file of a table; the stem of a `dated` one names its instant.
 
@@ -119,6 +169,7 @@ def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool
     # `doctor` lists files of other names too.
     read_by = SOURCE_TABLES[table].read_by(source.mapping) if table in SOURCE_TABLES else ""
     source_file = SourceFile(table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=read_by)
+    source_file.form = source.mapping.csv_form(table)
     if dated:
         stem = path.name[: -len(extension) - 1]
         source_file.observed_at = instant_of(stem, source.calendar)

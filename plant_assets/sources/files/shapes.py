@@ -8,13 +8,17 @@ import itertools
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.lines import header_of, json_records, open_file, unreadable
+from plant_assets.sources.files.heads import COMMAS, Head, as_wanted, head_of
+from plant_assets.sources.files.lines import comma_numbers, json_records
+from plant_assets.sources.files.opening import is_array, open_file, unreadable
 from plant_assets.sources.mapping import PRICE_OF_EVENT
 from plant_assets.sources.tables import OTHERS, ReadTable, require_columns
 from plant_assets.sql import identifier, literal
@@ -22,10 +26,21 @@ from plant_assets.sql import identifier, literal
 
 @dataclass(frozen=True)
 class Shape:
-    """What files that one statement reads share: csv headers, parquet columns, or that they are jsonl."""
+    """What files that one statement reads share: csv headers, parquet columns, or that they are jsonl.
+
+    `commas` are the columns of ours whose numbers have a decimal comma; of arrays of JSON, `is_array` is true.
+    """
 
     form: str
     columns: tuple[tuple[str, str], ...] = ()
+    head: Head = COMMAS
+    commas: frozenset[str] = frozenset()
+    is_array: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the engine can read the files."""
+        return self.head.is_plain and not self.is_array
 
     @property
     def _names(self) -> list[str]:
@@ -69,8 +84,8 @@ class Shape:
             columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
             return (
                 f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
-                f" from read_csv(?, columns = {columns}, header = true, delim = ',', quote = '\"',"
-                f" escape = '\"', {text_form})"
+                f" from read_csv(?, columns = {columns}, header = true, delim = {literal(self.head.separator)},"
+                f" quote = {literal(self.head.quote)}, escape = {literal(self.head.quote)}, {text_form})"
             )
         return json_select(
             table,
@@ -80,6 +95,8 @@ class Shape:
         )
 
 
+# A file without a byte has no rows.
+EMPTY = Shape("empty")
 # A NULL string that no file holds: the engine does not report surplus fields that equal it.
 _NO_NULL = "\x02"
 
@@ -99,13 +116,13 @@ def require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files:
     ).fetchall()[0]
     if not counts[0] or all(counts[1:]):
         return
-    found = _json_names(files[0])
+    found, lists = _json_names(files[0])
     names = [table.theirs[part] for name in columns for part in table.parts.get(name, (name,))]
     missing = [name for name in names if name not in found]
     if found and missing:
         raise SourceError(
             f"{files[0].path}: the table {table.name} lacks {', '.join(missing)}; columns found:"
-            f" {', '.join(sorted(found))}"
+            f" {', '.join(sorted(found))}" + (f"; lists are not read: {', '.join(sorted(lists))}" if lists else "")
         )
 
 
@@ -121,8 +138,17 @@ def json_select(table: ReadTable, lines: str) -> str:
         table: the table as the store has it.
         lines: the statement that gives raw_text, filename, line and refused.
     """
-    paths = [f'$."{column}"' for column in table.theirs.values()]
-    places = {name: f"fields[{place}]" for place, name in enumerate(table.theirs, 1)}
+    names = list(dict.fromkeys(table.theirs.values()))
+    nested = [name for name in names if "." in name]
+    paths = [f'$."{name}"' for name in names] + [
+        "$" + "".join(f'."{part}"' for part in name.split(".")) for name in nested
+    ]
+    values_of = {name: f"fields[{place}]" for place, name in enumerate(names, 1)}
+    # A name with dots is a field's own where there is one, else a path.
+    values_of |= {
+        name: f"coalesce({values_of[name]}, fields[{place}])" for place, name in enumerate(nested, len(names) + 1)
+    }
+    places = {name: values_of[column] for name, column in table.theirs.items()}
     read = json.dumps(dict.fromkeys(table.theirs.values()))
     values = table.values({OTHERS: f"json_merge_patch(document, {literal(read)})::varchar", **places})
     return (
@@ -154,18 +180,29 @@ def columns_of(connection: duckdb.DuckDBPyConnection, source_file: SourceFile) -
             return [row[0] for row in connection.execute(described, [escape_glob(str(source_file.path))]).fetchall()]
         except duckdb.Error as error:
             raise unreadable(source_file, error) from error
-    if source_file.extension.startswith("jsonl"):
-        return sorted(_json_names(source_file))
-    return header_of(source_file)
+    if source_file.kind == "jsonl":
+        return sorted(_json_names(source_file)[0])
+    return list(head_of(source_file).names)
 
 
-def _json_names(source_file: SourceFile) -> set[str]:
-    found: set[str] = set()
+def _json_names(source_file: SourceFile) -> tuple[set[str], set[str]]:
+    """Return the names of the fields in the first lines, nested ones by their paths, and those of lists."""
+    found, lists = set[str](), set[str]()
     for _line, raw_text, _refused in itertools.islice(json_records(source_file), SAMPLED_LINES):
         with contextlib.suppress(ValueError, RecursionError):
             document = json.loads(str(raw_text))
-            found |= set(document) if isinstance(document, dict) else set()
-    return found
+            for name, value in _fields(document) if isinstance(document, dict) else ():
+                (lists if isinstance(value, list) else found).add(name)
+    return found, lists
+
+
+def _fields(document: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an object that are no objects, by their paths."""
+    for name, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from _fields(value, f"{before}{name}.")
+        else:
+            yield before + name, value
 
 
 def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_file: SourceFile) -> Shape:
@@ -174,10 +211,10 @@ def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_fil
     Raises:
         SourceError: the file cannot be read, or lacks a needed column.
     """
-    if source_file.extension.endswith(".gz"):
+    if source_file.extension.endswith((".gz", ".zst")):
         require_whole(source_file)
-    if source_file.extension.startswith("jsonl"):
-        return Shape("jsonl")
+    if source_file.kind == "jsonl":
+        return Shape("jsonl", is_array=is_array(source_file))
     if source_file.extension == "parquet":
         try:
             found = connection.execute(
@@ -187,12 +224,19 @@ def shape_of(connection: duckdb.DuckDBPyConnection, table: ReadTable, source_fil
         except duckdb.Error as error:
             raise unreadable(source_file, error) from error
         is_read = {*table.theirs.values()}
-        columns = tuple((name, kind) for name, kind in found if name in is_read or OTHERS in table.columns)
-        require_columns(table, source_file.path, [row[0] for row in found])
+        # The engine finds columns whatever their capitals.
+        names = as_wanted([name for name, _kind in found], is_read)
+        kinds = [kind for _name, kind in found]
+        columns = tuple(
+            (name, kind) for name, kind in zip(names, kinds, strict=True) if name in is_read or OTHERS in table.columns
+        )
+        require_columns(table, source_file.path, names)
         return Shape("parquet", columns)
-    header = header_of(source_file)
-    require_columns(table, source_file.path, header)
-    return Shape("csv", tuple((name, "VARCHAR") for name in header))
+    head = head_of(source_file, table.theirs.values())
+    if not head.names and source_file.is_empty:
+        return EMPTY
+    require_columns(table, source_file.path, list(head.names))
+    return Shape("csv", tuple((name, "VARCHAR") for name in head.names), head, comma_numbers(source_file, table, head))
 
 
 def require_whole(source_file: SourceFile) -> None:
@@ -203,7 +247,7 @@ def require_whole(source_file: SourceFile) -> None:
     """
     try:
         if not source_file.size:
-            raise EOFError("an empty file is no gzip file")
+            raise EOFError(f"an empty file is no {source_file.extension.rpartition('.')[2]} file")
         with open_file(source_file) as stream:
             while stream.read(1 << 20):
                 pass

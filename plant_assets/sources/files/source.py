@@ -6,6 +6,7 @@ the rejected row has its line and text. How each format is read is in `shapes.py
 
 import contextlib
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -15,9 +16,20 @@ from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.lines import batches, csv_records, json_records, unreadable
-from plant_assets.sources.files.listing import EXTENSIONS, extension_of, file_of, files_of, paths_below
+from plant_assets.sources.files.heads import head_of
+from plant_assets.sources.files.lines import batches, comma_numbers, csv_records, json_records
+from plant_assets.sources.files.listing import (
+    EXTENSIONS,
+    extension_of,
+    file_of,
+    files_of,
+    how_to_save,
+    paths_below,
+    unread_files,
+)
+from plant_assets.sources.files.opening import unreadable
 from plant_assets.sources.files.shapes import (
+    EMPTY,
     Shape,
     columns_of,
     escape_glob,
@@ -28,6 +40,7 @@ from plant_assets.sources.files.shapes import (
 )
 from plant_assets.sources.mapping import StoreMapping
 from plant_assets.sources.tables import OTHERS, SOURCE_TABLES, ReadTable, SourceTable, staged_uuids
+from plant_assets.text import MOST_SHOWN, some_of
 
 
 class FileSource(Source):
@@ -56,9 +69,15 @@ class FileSource(Source):
                 stem = self.mapping.table(name)
                 raise SourceError(
                     f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
-                    f" <ext> one of {', '.join(EXTENSIONS)}{self._or_history(name)}"
+                    f" <ext> one of {', '.join(EXTENSIONS)}{self._or_history(name)}{self._others(str(stem))}"
                 )
         return found
+
+    def oddities(self) -> list[str]:
+        """Return what lies in the folder and is not read."""
+        names = unread_files(self.directory, [stem for name in SOURCE_TABLES if (stem := self.mapping.table(name))])
+        shown = [f"{name} ({how})" if (how := how_to_save(name)) else name for name in names]
+        return [f"not read, as no table is named so: {some_of(shown[:MOST_SHOWN], len(shown))}"] if shown else []
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """Return the directory's files, whatever their names, with their columns; one file of each folder."""
@@ -75,6 +94,11 @@ class FileSource(Source):
                 source_file = file_of(self, self.directory, path.stem, path, dated=False)
                 found.append((source_file.name, columns_of(connection, source_file)))
         return found
+
+    def _others(self, stem: str) -> str:
+        """Return how to save a file of that stem which cannot be read."""
+        names = [name for name in unread_files(self.directory, []) if Path(name).stem.lower() == stem.lower()]
+        return "".join(f"; {name} cannot be read: {how}" for name in names if (how := how_to_save(name)))
 
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
         """Add the rows of files to `_staged_<table>`, with one statement per shape.
@@ -93,8 +117,13 @@ class FileSource(Source):
             if schema:
                 of_schema[schema] = shape
             by_shape.setdefault(shape, []).append(each)
+        by_shape.pop(EMPTY, None)
         for shape, alike in by_shape.items():
-            self._stage_alike(connection, read, shape, alike)
+            if shape.is_plain:
+                self._stage_alike(connection, replace(read, commas=shape.commas), shape, alike)
+            else:
+                for each in alike:
+                    self.stage_line_by_line(connection, table, each)
             if shape.form == "jsonl":
                 require_keys(connection, read, alike)
 
@@ -153,11 +182,13 @@ class FileSource(Source):
             " ?::timestamp as staged_at",
             [str(source_file.path), source_file.name, source_file.observed_at],
         )
-        if source_file.extension.startswith("jsonl"):
+        if source_file.kind == "jsonl":
             records, names = json_records(source_file), ["line", "raw_text", "refused"]
             select = json_select(read, "select *, ? as filename from lines")
         else:
-            records, names = csv_records(source_file, read), [*read.theirs, OTHERS, "line", "raw_text", "refused"]
+            head = head_of(source_file, read.theirs.values())
+            read = replace(read, commas=comma_numbers(source_file, read, head))
+            records, names = csv_records(source_file, read, head), [*read.theirs, OTHERS, "line", "raw_text", "refused"]
             values = read.values({name: name for name in (*read.theirs, OTHERS)})
             select = f"select {values}, line, raw_text, refused, ? as filename from lines"
         schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
