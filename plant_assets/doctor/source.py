@@ -12,7 +12,7 @@ import duckdb
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.contracts import ORDER_STAGES
-from plant_assets.doctor.found import MOST_SHOWN, Diagnosis, Events, Found, Lines, some_of
+from plant_assets.doctor.found import Diagnosis, Events, Found, Lines
 from plant_assets.doctor.joins import note_ids, unlike_ids
 from plant_assets.doctor.oddities import oddities_of, other_names
 from plant_assets.doctor.rehearsal import rehearse
