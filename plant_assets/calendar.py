@@ -50,6 +50,12 @@ class Calendar:
         local = dt.datetime.combine(day, dt.time(), tzinfo=self.zone)
         return local.astimezone(dt.UTC).replace(tzinfo=None)
 
+    def last_date_before(self, instant: dt.datetime) -> dt.date:
+        """Return the last local date that is over at a UTC instant."""
+        day = self.date_of(instant)
+        # A clock that goes back over midnight has a date begin before it shows it for good.
+        return day - dt.timedelta(days=1 if self.starts_at(day) <= instant else 2)
+
     def offsets(self, first: dt.datetime, last: dt.datetime) -> list[tuple[dt.datetime | None, dt.timedelta]]:
         """Return the zone's offsets from `first` to `last`, each with the UTC instant until which it holds.
 

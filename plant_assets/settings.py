@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     fluctuation_weeks: int | None = Field(None, ge=1)
     min_products: float = Field(0.5, ge=0, le=1)
     max_rejected: float = Field(0.05, ge=0, le=1)
+    ship_limit_days: int = Field(7, ge=0, le=365)
     min_rows: float = Field(0.5, ge=0, le=1)
     max_run_hours: float = Field(5, ge=0, allow_inf_nan=False)
     max_gap_hours: float = Field(12, gt=0, le=24 * 366, allow_inf_nan=False)

@@ -116,6 +116,8 @@ BREAKS: dict[str, tuple[str, str]] = {
         "insert into int_session_days values ('2026-10-06', uuid(), true, false, false, false, 1)",
         "2026-10-06",
     ),
+    "int_sessions_keeps_its_contract": ("create or replace view int_sessions as select 1 as session_id", "missing"),
+    "products_keeps_its_contract": ("insert into products from products limit 1", "-"),
     "product_snapshots_keeps_its_contract": ("insert into product_snapshots from product_snapshots limit 1", "-"),
     "product_snapshots_do_not_overlap": (
         "update product_snapshots set valid_to = valid_from where valid_to is not null and name = 'Anthurium'",
@@ -182,6 +184,26 @@ BREAKS: dict[str, tuple[str, str]] = {
     "funnel_by_date_is_at_most_the_whole": (
         "update funnel_by_date set page_view = 1000000 where event_date = '2026-10-07'",
         "2026-10-07",
+    ),
+    "funnel_by_entry_date_keeps_its_contract": (
+        "insert into funnel_by_entry_date from funnel_by_entry_date limit 1",
+        "2026",
+    ),
+    "funnel_by_entry_date_any_is_reached_or_skipped": (
+        "update funnel_by_entry_date set skipped_checkout = any_checkout + 1 where entry_date = '2026-10-01'",
+        "2026-10-01 checkout",
+    ),
+    "funnel_by_entry_date_has_no_rate_above_100": (
+        "update funnel_by_entry_date set package_shipped = page_view + 1 where entry_date = '2026-10-01'",
+        "2026-10-01 package_shipped",
+    ),
+    "funnel_by_entry_date_adds_up_to_the_whole": (
+        "update funnel_by_entry_date set any_add_to_cart = 0 where entry_date = '2026-10-12'",
+        "add_to_cart",
+    ),
+    "funnel_by_entry_date_skips_few_sessions": (
+        "update funnel_by_entry_date set skipped_package_shipped = 9999 where entry_date = '2026-10-01'",
+        "package_shipped",
     ),
     "funnel_by_product_keeps_its_contract": ("insert into funnel_by_product from funnel_by_product limit 1", "-"),
     "int_product_funnel_repeats_keeps_its_contract": (

@@ -35,7 +35,9 @@ GRAPH = {
     "product_snapshots": {"raw_products", "raw_observations"},
     "product_snapshot_dbt": {"product_snapshots"},
     "int_events": {"raw_events", "raw_order_items", "product_snapshots"},
+    "int_sessions": {"raw_events"},
     "int_session_days": {"raw_events"},
+    "products": {"product_snapshots", "raw_observations"},
     "int_stock_intervals": {"product_snapshots", "raw_observations"},
     "int_event_stock_state": {
         "int_events", "int_stock_intervals", "product_snapshots", "raw_observations", "weeks",
@@ -60,6 +62,7 @@ GRAPH = {
     "int_product_funnel_repeats": {"raw_events", "raw_order_items", "int_session_days", "product_snapshots"},
     "funnel": {"int_funnel_weeks"},
     "funnel_by_date": {"int_session_days"},
+    "funnel_by_entry_date": {"raw_events", "int_order_events", "int_session_days"},
     "funnel_by_product": {"int_product_funnel_weeks", "product_snapshots"},
     "funnel_to_date": {"int_session_days"},
     "funnel_by_week": {"funnel_to_date"},
@@ -68,7 +71,8 @@ GRAPH = {
     "funnel_until_week": {"int_funnel_weeks", "weeks"},
     "funnel_steps_by_week": {"funnel_by_week", "funnel_until_week"},
     "marts": {
-        "rejected_rows", "weeks", "sales_by_week", "sales_by_product_week", "customers",
+        "rejected_rows", "weeks", "sales_by_week", "sales_by_product_week", "customers", "funnel_by_entry_date",
+        "products",
         "product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes",
         "inventory_fluctuations", "inventory_until_week", "stockouts", "stockouts_by_week", "funnel", "funnel_by_date",
         "funnel_by_product", "funnel_to_date", "funnel_by_week", "funnel_by_product_week", "funnel_steps",

@@ -116,6 +116,11 @@ def test_funnel_by_product(store: Settings) -> None:
     assert found == [("Pothos", 61, 24, 21, 20), ("String of pearls", 64, 44, 39, 38)]
 
 
+def test_the_closed_funnel_by_entry_date(store: Settings) -> None:
+    found = mart_rows(store, f"select {FUNNEL}, is_mature from funnel_by_entry_date order by entry_date")
+    assert found == [(2, 2, 2, 2, False), (175, 175, 175, 169, False), (401, 290, 184, 164, False)]
+
+
 def test_sales_and_customers(store: Settings) -> None:
     found = mart_rows(store, "select sum(orders), sum(units), sum(revenue), sum(buyers) from sales_by_week")
     assert found == [(361, 2165, Decimal("91351.57"), 124)]

@@ -166,6 +166,16 @@ def int_events(
     return transforms.events_with_products(raw_events, raw_order_items, product_snapshots, offsets)
 
 
+def int_sessions(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], raw_events: ibis.Table
+) -> ibis.Table:
+    """Who each session is of, when it was, and what it reached; one row per session.
+
+    A view for questions of your own: runs do not compute it, and it is not published.
+    """
+    return transforms.sessions(raw_events, offsets_of(context, warehouse.settings))
+
+
 def int_session_days(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], raw_events: ibis.Table
 ) -> ibis.Table:
@@ -174,4 +184,4 @@ def int_session_days(
     return transforms.session_days(raw_events, warehouse.calendar.offsets(weeks.starts_at, weeks.ends_at))
 
 
-ASSETS = (int_events, int_session_days)
+ASSETS = (int_events, int_sessions, int_session_days)

@@ -6,13 +6,15 @@ import dagster as dg
 import ibis
 import pandas as pd
 
-from plant_assets.contracts import UNKNOWN_PRODUCT
-from plant_assets.orchestration.partitions import is_only_changed, offsets_of
+from plant_assets.contracts import STAGES, UNKNOWN_PRODUCT
+from plant_assets.orchestration.partitions import as_of, is_only_changed, offsets_of
+from plant_assets.transforms import entry, steps, weekly
 from plant_assets.transforms import funnel as transforms
-from plant_assets.transforms import steps, weekly
 from plant_assets.transforms.events import products_of_events
 from plant_assets.warehouse.store import Since
 from plant_assets.warehouse.warehouse import Warehouse
+
+DAY = dt.timedelta(days=1)
 
 
 def int_funnel_weeks(
@@ -100,6 +102,37 @@ def funnel_by_date(
     return Since(transforms.funnel_by_date(int_session_days, since), "event_date", since)
 
 
+def funnel_by_entry_date(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    raw_events: ibis.Table,
+    int_order_events: ibis.Table,
+    int_session_days: ibis.Table,
+) -> Since:
+    """Sessions that reached each stage after the one before it, by the date of their first view; one row per date.
+
+    A closed funnel: no rate exceeds 100 %. An order is shipped in time up to PLANT_SHIP_LIMIT_DAYS after its checkout,
+    and a date is mature once that has passed since its end. Sessions without a view have a row without a date.
+    """
+    stages = warehouse.ledger.facts.stages()
+    limit = warehouse.settings.ship_limit_days if STAGES[-1] in stages else 0
+    last: dt.datetime | None = warehouse.engine.scalar(raw_events.aggregate(last=raw_events.created_at.max()))
+    known_until = min(last, as_of(context)) - dt.timedelta(days=limit) if last else None
+    mature_before = warehouse.calendar.last_date_before(known_until) + DAY if known_until else None
+    since = _entered_since(context, warehouse, int_order_events, int_session_days, limit)
+    if since and mature_before:
+        since = min(since, mature_before)
+        start = ibis.literal(warehouse.calendar.starts_at(since), "timestamp(6)")
+        raw_events, int_order_events = (
+            rows.filter(rows.created_at >= start) for rows in (raw_events, int_order_events)
+        )
+    offsets = offsets_of(context, warehouse.settings)
+    funnels = entry.funnel_by_entry_date(
+        raw_events, int_order_events, int_session_days, stages, limit, mature_before, offsets, since
+    )
+    return Since(funnels, "entry_date", since)
+
+
 def funnel_by_product(int_product_funnel_weeks: ibis.Table, product_snapshots: ibis.Table) -> ibis.Table:
     """Distinct sessions that reached each stage with a product; one row per product.
 
@@ -171,6 +204,31 @@ def _changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name
     return warehouse.ledger.writes.changed_since(name, "int_session_days", *sources)
 
 
+def _entered_since(
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    order_events: ibis.Table,
+    session_days: ibis.Table,
+    limit: int,
+) -> dt.date | None:
+    """Return the first entry date to count again: one that a changed week bears on, or bore on; None for all.
+
+    Dates that were not mature are counted again too, and all dates if the limit changed.
+    """
+    name = "funnel_by_entry_date"
+    changed = _changed_since(context, warehouse, name)
+    if changed is None or warehouse.value(f"select exists (from {name} where ship_limit_days <> ?)", [limit]):
+        return None
+    stored: dt.date | None = warehouse.value(
+        f"select min(entry_date) from {name} where last_event_date >= ? or not is_mature", [changed]
+    )
+    starts_at = warehouse.calendar.starts_at(changed)
+    touched: dt.date | None = warehouse.engine.scalar(
+        entry.first_touched(session_days, order_events, changed, starts_at)
+    )
+    return min(changed, stored or changed, touched or changed)
+
+
 def _products_changed_since(context: dg.AssetExecutionContext, warehouse: Warehouse, name: str) -> dt.date | None:
     """As `_changed_since`, for a table that has unknown products: one that became known changes its weeks with them."""
     since = _changed_since(context, warehouse, name, "raw_order_items")
@@ -196,6 +254,7 @@ ASSETS = (
     int_product_funnel_repeats,
     funnel,
     funnel_by_date,
+    funnel_by_entry_date,
     funnel_by_product,
     funnel_to_date,
     funnel_by_week,

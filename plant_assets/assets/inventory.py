@@ -113,6 +113,11 @@ def stockouts(
     return transforms.stockouts(product_snapshots, raw_observations, warehouse.settings.max_gap)
 
 
+def products(product_snapshots: ibis.Table, raw_observations: ibis.Table) -> ibis.Table:
+    """Every product ever seen, with its stock now and when it was seen first and last; one row per product."""
+    return snapshots.products(product_snapshots, raw_observations)
+
+
 def product_snapshot_dbt(product_snapshots: ibis.Table) -> ibis.Table:
     """The versions under the names that dbt's snapshots have; one row per product version."""
     return snapshots.as_dbt_names_them(product_snapshots)
@@ -153,6 +158,7 @@ ASSETS = (
     weeks,
     product_snapshots,
     product_snapshot_dbt,
+    products,
     int_stock_intervals,
     inventory,
     inventory_changes,

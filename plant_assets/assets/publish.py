@@ -1,10 +1,12 @@
 """Assets that readers open: a file with the marts of one complete run, and a page per week."""
 
 import datetime as dt
+import inspect
 from collections.abc import Iterator
 
 import dagster as dg
 
+from plant_assets.assets import events, funnel, inventory, sales
 from plant_assets.contracts import TABLES
 from plant_assets.orchestration.partitions import (
     as_of,
@@ -52,8 +54,18 @@ def publish_marts(
         return
     with warehouse.transaction():
         warehouse.ledger.facts.remember(**_instants(context, warehouse))
-    path = publish.publish_marts(warehouse.connection, warehouse.settings.marts_path, f"run {context.run.run_id}")
+    path = publish.publish_marts(
+        warehouse.connection, warehouse.settings.marts_path, f"run {context.run.run_id}", descriptions=_descriptions()
+    )
     yield dg.MaterializeResult(asset_key="marts", metadata={"path": dg.MetadataValue.path(path)})
+
+
+def _descriptions() -> dict[str, str]:
+    """Return what each table is, as the UI shows it, in one line."""
+    bodies = (body for module in (events, sales, inventory, funnel) for body in module.ASSETS)
+    described = {body.__name__: inspect.getdoc(body) or "" for body in bodies}
+    described |= {"rejected_rows": events.REJECTED_ROWS}
+    return {name: " ".join(text.split()) for name, text in described.items()}
 
 
 def _instants(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dict[str, str]:

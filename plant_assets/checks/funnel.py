@@ -8,6 +8,9 @@ from ibis import _
 from plant_assets.checks.base import Check, Scope, keys
 from plant_assets.contracts import STAGES
 
+# One of how many sessions may skip a stage.
+MOST_SKIPPED = 100
+
 
 def _growing_stages(scope: Scope) -> ibis.Table:
     whole = scope.whole("funnel")
@@ -55,6 +58,52 @@ def _product_weeks_off(scope: Scope) -> ibis.Table:
     return _weeks_off_whole(scope.whole("funnel_by_product_week"), whole, ("product_id",))
 
 
+def _neither_reached_nor_skipped(scope: Scope) -> ibis.Table:
+    dates = scope.whole("funnel_by_entry_date")
+    parts = [
+        keys(
+            dates.filter(dates[f"any_{stage}"] != dates[stage] + dates[f"skipped_{stage}"]),
+            "entry_date",
+            ibis.literal(stage),
+        )
+        for stage in STAGES[1:3]
+    ]
+    return ibis.union(*parts)
+
+
+def _above_their_views(scope: Scope) -> ibis.Table:
+    dates = scope.whole("funnel_by_entry_date")
+    parts = [
+        keys(dates.filter(dates[stage] > dates.page_view), "entry_date", ibis.literal(stage)) for stage in STAGES[1:]
+    ]
+    return ibis.union(*parts)
+
+
+def _dates_off(scope: Scope) -> ibis.Table:
+    whole, dates = scope.whole("funnel"), scope.whole("funnel_by_entry_date")
+    sums = dates.aggregate(**{f"any_{stage}": _[f"any_{stage}"].sum().coalesce(0) for stage in STAGES[1:]})
+    both = whole.cross_join(sums)
+    parts = [keys(both.filter(both[stage] != both[f"any_{stage}"]), ibis.literal(stage)) for stage in STAGES[1:]]
+    return ibis.union(*parts)
+
+
+def _skipping(scope: Scope) -> ibis.Table:
+    mature = scope.whole("funnel_by_entry_date").filter(_.is_mature)
+    found = {f"{kind}_{stage}": mature[f"{kind}_{stage}"].sum() for kind in ("any", "skipped") for stage in STAGES[1:]}
+    sums = mature.aggregate(**found)
+    parts = [
+        keys(
+            sums.filter(sums[f"skipped_{stage}"] * MOST_SKIPPED > sums[f"any_{stage}"]),
+            ibis.literal(stage),
+            f"skipped_{stage}",
+            ibis.literal("of"),
+            f"any_{stage}",
+        )
+        for stage in STAGES[1:]
+    ]
+    return ibis.union(*parts)
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "funnel",
@@ -70,6 +119,33 @@ CHECKS: tuple[Check, ...] = (
         "No date has more sessions in a stage than the whole store.",
         _above_whole,
         reads=("funnel",),
+    ),
+    Check(
+        "funnel_by_entry_date",
+        "any_is_reached_or_skipped",
+        "On each date, sessions with a cart or a checkout have reached it in turn, or skipped a stage before.",
+        _neither_reached_nor_skipped,
+    ),
+    Check(
+        "funnel_by_entry_date",
+        "has_no_rate_above_100",
+        "On no date have more sessions reached a stage in turn than have viewed a page.",
+        _above_their_views,
+    ),
+    Check(
+        "funnel_by_entry_date",
+        "adds_up_to_the_whole",
+        "Over all dates, sessions with any event of a stage are those of the whole store.",
+        _dates_off,
+        reads=("funnel",),
+    ),
+    Check(
+        "funnel_by_entry_date",
+        "skips_few_sessions",
+        "Over the mature dates, at most 1 % of the sessions with a stage have skipped a stage before it.",
+        _skipping,
+        is_error=False,
+        is_blocking=False,
     ),
     Check(
         "funnel_by_week",

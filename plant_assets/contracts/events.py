@@ -62,6 +62,22 @@ TABLES = (
         upstream=("raw_events",),
     ),
     Table(
+        "int_sessions",
+        ("session_id",),
+        (
+            must("session_id", ID, "Session; a UUID where all are"),
+            may("user_id", TEXT, "User; of several the first by name"),
+            must("first_event_at", INSTANT, "Its first event, UTC"),
+            must("last_event_at", INSTANT, "Its last event, UTC"),
+            may("entry_date", DATE, "Date of its first page_view, in the store's time zone"),
+            *(must(stage, FLAG, f"Has a {stage} event") for stage in STAGES),
+            must("orders", COUNT, "Distinct orders that its checkouts name"),
+            must("events", COUNT, "Its events, of any type"),
+        ),
+        kind="view",
+        is_grouped=True,
+    ),
+    Table(
         "int_funnel_weeks",
         ("week_start_date",),
         (WEEK, *_FIRST_REACHED),

@@ -1,6 +1,6 @@
 """Contracts of the funnels: of everything, and by date, week and product."""
 
-from plant_assets.contracts.shared import THE_WEEK, UNKNOWN_PRODUCT, UNTIL_WEEK, WEEK
+from plant_assets.contracts.shared import RATES, STAGES, THE_WEEK, UNKNOWN_PRODUCT, UNTIL_WEEK, WEEK
 from plant_assets.contracts.types import COUNT, DATE, FLAG, FRACTION, PERCENT, TEXT, Partition, Table, may, must
 
 _FUNNEL = (
@@ -25,6 +25,28 @@ _STEP = (
     must("is_largest_by_count", FLAG, "Loses the most sessions; a tie marks the earlier step"),
     must("is_largest_by_rate", FLAG, "Has the smallest step_rate; a tie marks the earlier step"),
 )
+_LATER = STAGES[1:]
+_ENTRY = (
+    may("entry_date", DATE, "Date of the sessions' first page_view, in the store's time zone; NULL: they have none"),
+    *(must(stage, COUNT, f"Sessions that reached {stage} in turn: closed counts") for stage in STAGES),
+    *(may(rate, PERCENT, f"{stage} over page_view, whole percent") for stage, rate in zip(STAGES, RATES, strict=True)),
+    *(must(f"any_{stage}", COUNT, f"Sessions with any {stage} event of their own") for stage in _LATER),
+    must("late_package_shipped", COUNT, "Sessions whose orders were shipped after the limit only"),
+    *(
+        must(f"skipped_{stage}", COUNT, f"Sessions with a {stage} event that did not reach it in turn")
+        for stage in _LATER
+    ),
+    may("is_mature", FLAG, "The limit has passed since the end of the date; NULL without a date"),
+    *(
+        may(
+            f"{name}_hours_to_{stage}", FRACTION, f"{what} of hours to {stage} from the stage before; NULL until mature"
+        )
+        for name, what in (("median", "Median"), ("p90", "90 % quantile"))
+        for stage in _LATER
+    ),
+    may("last_event_date", DATE, "Date of the last event of these sessions and their orders"),
+    must("ship_limit_days", COUNT, "Days after the checkout within which a shipment counts"),
+)
 
 TABLES = (
     Table("funnel", (), _FUNNEL, exact_rows=1),
@@ -33,6 +55,7 @@ TABLES = (
         ("event_date",),
         (must("event_date", DATE, "Date in the store's time zone"), *_FUNNEL),
     ),
+    Table("funnel_by_entry_date", ("entry_date",), _ENTRY),
     Table(
         "funnel_by_product",
         ("product_id",),

@@ -1,7 +1,7 @@
 """Contracts of product versions and stock."""
 
 from plant_assets.contracts.shared import PRODUCT, PRODUCT_ID, PRODUCT_NAME, WEEK
-from plant_assets.contracts.types import COUNT, FLAG, FRACTION, INSTANT, TEXT, Partition, Table, may, must
+from plant_assets.contracts.types import COUNT, FLAG, FRACTION, INSTANT, PRICE, TEXT, Partition, Table, may, must
 
 _STOCK_FLOW = (
     must("inflow", COUNT, "Sum of rises of inventory, units"),
@@ -40,6 +40,19 @@ TABLES = (
             must("observed_at", INSTANT, "Observation at which the interval begins, UTC; it ends at the next one"),
             must("state_at", TEXT, "State at the observation: in_stock, out or unknown"),
             must("state_after", TEXT, "State until the next one: in_stock, out, uncertain or unknown"),
+        ),
+    ),
+    Table(
+        "products",
+        ("product_id",),
+        (
+            PRODUCT_ID,
+            may("name", TEXT, "Last known name"),
+            may("price", PRICE, "Price of the last version, in the store's currency"),
+            may("inventory", COUNT, "Units in stock now; NULL: unknown, or gone"),
+            must("first_seen_at", INSTANT, "First observation that holds the product, UTC"),
+            must("last_seen_at", INSTANT, "Last observation that holds it, UTC"),
+            must("is_current", FLAG, "The last observation of the store holds it"),
         ),
     ),
     Table(

@@ -115,6 +115,13 @@ PICTURES: dict[str, Picture] = {
         f" order by closing_inventory, product limit {BARS}",
         _bars("product", "closing_inventory", "units at the week's end, least first"),
     ),
+    "products": Picture(
+        "select coalesce(name, product_id) as product, price, inventory, first_seen_at, last_seen_at from products"
+        f" order by is_current desc, inventory nulls last, product limit {BARS}",
+        _bars("product", "inventory", "units in stock now, least first"),
+        charted="select coalesce(name, product_id) as product, inventory from products where inventory is not null"
+        f" order by inventory, product limit {BARS}",
+    ),
     "inventory_changes": Picture(
         f"select {_NAME} as product, previous_inventory, inventory, change, state from inventory_changes"
         f" where week_start_date = $week and change <> 0 order by abs(change) desc, product limit {BARS}",
@@ -140,6 +147,11 @@ PICTURES: dict[str, Picture] = {
     "funnel_by_week": Picture(
         f"select week_start_date, {_FUNNEL} from funnel_by_week order by week_start_date desc limit {FIRST_ROWS}",
         numbers=f"select {_FUNNEL} from funnel_by_week order by week_start_date desc limit 1",
+    ),
+    "funnel_by_entry_date": Picture(
+        f"select entry_date, {_FUNNEL} from funnel_by_entry_date where is_mature order by entry_date desc"
+        f" limit {FIRST_ROWS}",
+        numbers=f"select {_FUNNEL} from funnel_by_entry_date where is_mature order by entry_date desc limit 1",
     ),
     "funnel_by_product": Picture(
         f"select product_name as product, {_FUNNEL} from funnel_by_product order by page_view desc, product"

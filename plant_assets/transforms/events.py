@@ -89,6 +89,21 @@ def products_of_events(events: ibis.Table, order_items: ibis.Table, offsets: Off
     return ibis.union(dated.filter(~is_of_order).select(columns), with_items.select(columns))
 
 
+def sessions(events: ibis.Table, offsets: Offsets) -> ibis.Table:
+    """Return who each session is of, when it was, and what it reached. One row per session."""
+    is_of = {stage: events.event_type == stage for stage in STAGES}
+    found = events.group_by("session_id").aggregate(
+        user_id=events.user_id.min(),
+        first_event_at=events.created_at.min(),
+        last_event_at=events.created_at.max(),
+        first_view_at=events.created_at.min(where=is_of[STAGES[0]]),
+        orders=events.order_id.nunique(where=is_of[ORDER_STAGES[0]]),
+        events=events.count(),
+        **{stage: flag.any() for stage, flag in is_of.items()},
+    )
+    return found.mutate(entry_date=local_date(found.first_view_at, offsets)).select(TABLES["int_sessions"].names)
+
+
 def session_days(events: ibis.Table, offsets: Offsets) -> ibis.Table:
     """Return the stages that each session reached on each local date. One row per session and date."""
     dated = events.mutate(event_date=local_date(events.created_at, offsets))

@@ -6,7 +6,10 @@ import ibis
 from ibis import _
 
 from plant_assets.contracts import TABLES
+from plant_assets.transforms.events import last_known_names
 
+# After every observation.
+NEVER = ibis.literal(dt.datetime(9999, 12, 31), "timestamp(6)")
 ATTRIBUTES = ("name", "price", "inventory")
 
 
@@ -48,6 +51,28 @@ def product_snapshots(
         valid_from=goes_on.ifelse(beside.began_at, beside.valid_from),
         changed_after=goes_on.ifelse(beside.before_began, ibis.coalesce(beside.changed_after, beside.held_at)),
     ).select(columns)
+
+
+def products(product_snapshots: ibis.Table, observations: ibis.Table) -> ibis.Table:
+    """Return every product ever seen, as it is now or was last. One row per product.
+
+    Args:
+        product_snapshots: the product versions.
+        observations: rows of raw_observations.
+    """
+    spans = product_snapshots.group_by("product_id").aggregate(
+        first_seen_at=_.valid_from.min(), valid_from=_.valid_from.max()
+    )
+    last = product_snapshots.drop("name", "changed_after").join(spans, ["product_id", "valid_from"])
+    in_order = ibis.window(order_by="observed_at")
+    # The last observation of what is gone is the one before it was missing; of what is there it is the last of all.
+    seen = observations.select(
+        last_seen_at="observed_at", valid_to=observations.observed_at.lead().over(in_order).coalesce(NEVER)
+    )
+    dated = last.mutate(valid_to=_.valid_to.coalesce(NEVER)).join(seen, "valid_to")
+    named = dated.left_join(last_known_names(product_snapshots), "product_id").rename(name="product_name")
+    held = named.is_current.ifelse(named.inventory, ibis.null("int64"))
+    return named.mutate(inventory=held).select(TABLES["products"].names)
 
 
 def as_dbt_names_them(product_snapshots: ibis.Table) -> ibis.Table:

@@ -42,6 +42,14 @@ def _of_stockouts(stockouts: ibis.Table) -> ibis.Table:
     )
 
 
+def _of_products_seen(products: ibis.Table) -> ibis.Table:
+    return products.aggregate(
+        products=_.count(),
+        current=_.count(where=products.is_current).coalesce(0),
+        units=_.inventory.sum().coalesce(0),
+    )
+
+
 def _of_products(products: ibis.Table) -> ibis.Table:
     return products.aggregate(products=_.count(), never_bought=_.count(where=products.checkout == 0))
 
@@ -81,6 +89,7 @@ TOTALS: dict[str, Callable[[ibis.Table], ibis.Table]] = {
     "inventory_changes": _of_inventory_changes,
     "inventory_fluctuations": _of_fluctuations,
     "stockouts": _of_stockouts,
+    "products": _of_products_seen,
     "funnel_by_product": _of_products,
     "funnel_steps": _of_steps,
     "product_demand": _of_demand,

@@ -44,7 +44,7 @@ class Catalog:
         return made_by.partition(" AS ")[2].removesuffix(";")
 
     def comment(self, name: str) -> str | None:
-        """Return the comment on a table: on published ones, who published them."""
+        """Return the comment on a table: on published ones, what they are and, in the last line, who published them."""
         found: str | None = self._value(
             "select comment from duckdb_tables() where database_name = 'warehouse' and table_name = $name", name
         )

@@ -59,7 +59,8 @@ class Marts:
 
     def publisher(self) -> str | None:
         """Return who published these marts."""
-        return Catalog(self.connection).comment("weeks")
+        comment = Catalog(self.connection).comment("weeks")
+        return comment and comment.rpartition("\n")[2]
 
     def _answer(self, statement: str, parameters: Any) -> duckdb.DuckDBPyConnection:
         try:

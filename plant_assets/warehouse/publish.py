@@ -10,23 +10,41 @@ from pathlib import Path
 import duckdb
 
 from plant_assets.contracts import PUBLISHED, TABLES
-from plant_assets.sql import literal
+from plant_assets.sql import identifier, literal
 from plant_assets.warehouse.catalog import Catalog
 from plant_assets.warehouse.database_files import count_tables, put_in_place, unfinished
 from plant_assets.warehouse.ledger import tables as ledger
 
 # Readers of the marts have DuckDB of their own, often an older one.
 READERS_VERSION = "v1.2.0"
+_COMMENTS = """
+    select table_name, comment from duckdb_tables() where schema_name = 'analytics' and comment is not null
+    union all
+    select view_name, comment from duckdb_views() where schema_name = 'analytics' and comment is not null
+"""
 
 
 def publish_marts(
-    connection: duckdb.DuckDBPyConnection, target: Path, publisher: str, instead: Mapping[str, str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    target: Path,
+    publisher: str,
+    instead: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
 ) -> Path:
-    """Copy the marts of an open database to the file `target`, which readers open; each table names its publisher.
+    """Copy the marts of an open database to the file `target`, which readers open.
 
-    `instead` has the query of a table that is not copied as it is.
+    Comments describe each table and column; the last line of a table's comment names the publisher.
+
+    Args:
+        connection: an open database, attached as `warehouse`.
+        target: the file to write.
+        publisher: who publishes.
+        instead: the queries of tables that are not copied as they are.
+        descriptions: what each table is; by default, what the file said before.
     """
     catalog, rows = Catalog(connection), dict[str, int]()
+    if descriptions is None:
+        descriptions = _described(target)
     with unfinished(target) as fresh:
         try:
             connection.execute(f"attach {literal(str(fresh))} as marts (storage_version '{READERS_VERSION}')")
@@ -36,10 +54,11 @@ def publish_marts(
                     continue
                 if name in TABLES and TABLES[name].is_view:
                     # The tables that make it are published too.
-                    _publish(connection, "view", name, catalog.view_body(name), publisher)
+                    _publish(connection, "view", name, catalog.view_body(name))
                 else:
                     body = (instead or {}).get(name, f"from warehouse.analytics.{name}")
-                    rows[name] = _publish(connection, "table", name, body, publisher)
+                    rows[name] = _publish(connection, "table", name, body)
+                _comment(connection, name, descriptions.get(name, ""), publisher)
             connection.execute("detach marts")
         except BaseException:
             with contextlib.suppress(duckdb.Error):
@@ -49,8 +68,27 @@ def publish_marts(
     return target
 
 
-def _publish(connection: duckdb.DuckDBPyConnection, kind: str, name: str, body: str, publisher: str) -> int:
+def _publish(connection: duckdb.DuckDBPyConnection, kind: str, name: str, body: str) -> int:
     """Make a table or view of the marts, and return the rows of a table."""
     made = connection.execute(f"create {kind} marts.analytics.{name} as {body}").fetchone()
-    connection.execute(f"comment on {kind} marts.analytics.{name} is {literal(publisher)}")
     return int(made[0]) if made and kind == "table" else 0
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, name: str, description: str, publisher: str) -> None:
+    """Comment on a table or view with what it is and who published it, and on each of its columns."""
+    table, path = TABLES.get(name), f"marts.analytics.{name}"
+    kind = table.kind if table else "table"
+    text = f"{description}\n{publisher}" if description else publisher
+    statements = [f"comment on {kind} {path} is {literal(text)}"]
+    for column in table.columns if table else ():
+        statements.append(f"comment on column {path}.{identifier(column.name)} is {literal(column.description)}")
+    connection.execute("; ".join(statements))
+
+
+def _described(target: Path) -> dict[str, str]:
+    """Return what a file of marts says of each table: its comment but for the last line, which names the publisher."""
+    if not target.exists():
+        return {}
+    with duckdb.connect(target, read_only=True) as marts:
+        comments = marts.execute(_COMMENTS).fetchall()
+    return {name: text.rpartition("\n")[0] for name, text in comments}

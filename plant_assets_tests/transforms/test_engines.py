@@ -10,10 +10,11 @@ import ibis
 import pytest
 
 from plant_assets.calendar import Calendar
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import STAGES, TABLES
 from plant_assets.transforms import demand, sales, stock_state, stock_status, units_change, weekly
 from plant_assets.transforms import inventory as stock
-from plant_assets.transforms.events import events_with_products, session_days
+from plant_assets.transforms.entry import funnel_by_entry_date
+from plant_assets.transforms.events import events_with_products, session_days, sessions
 from plant_assets.transforms.funnel import (
     funnel_by_date,
     funnel_by_product,
@@ -27,7 +28,7 @@ from plant_assets.transforms.funnel import (
     whole_funnel,
 )
 from plant_assets.transforms.orders import order_events, orders, sold_lines
-from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots
+from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots, products
 from plant_assets_tests import store
 from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, SPARK, Engine, Row, table
 
@@ -47,7 +48,9 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "product_snapshots": product_snapshots(table("raw_products"), OBSERVATIONS),
     "product_snapshot_dbt": as_dbt_names_them(VERSIONS),
     "int_events": events_with_products(EVENTS, ITEMS, VERSIONS, OFFSETS),
+    "int_sessions": sessions(EVENTS, OFFSETS),
     "int_session_days": session_days(EVENTS, OFFSETS),
+    "products": products(VERSIONS, OBSERVATIONS),
     "int_order_events": order_events(EVENTS),
     "int_orders": orders(table("raw_orders"), ITEMS, table("int_order_events"), ["preparing"], OFFSETS),
     "sales_by_week": sales.sales_by_week(table("int_orders"), ITEMS),
@@ -81,6 +84,9 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "funnel": whole_funnel(table("int_funnel_weeks")),
     "funnel_until_week": weekly.funnel_until_week(table("int_funnel_weeks"), WEEKS),
     "funnel_by_date": funnel_by_date(DAYS),
+    "funnel_by_entry_date": funnel_by_entry_date(
+        EVENTS, table("int_order_events"), DAYS, STAGES, 7, dt.date(2021, 3, 16), OFFSETS
+    ),
     "funnel_by_product": funnel_by_product(table("int_product_funnel_weeks"), VERSIONS),
     "funnel_to_date": funnel_to_date(DAYS),
     "funnel_by_week": funnel_by_week(table("funnel_to_date")),

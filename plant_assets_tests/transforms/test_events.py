@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plant_assets.calendar import Calendar, monday_of, weeks_between
-from plant_assets.transforms.events import events_with_products, local_date, session_days
+from plant_assets.transforms.events import events_with_products, local_date, session_days, sessions
 from plant_assets_tests.transforms.engines import ENGINE, Row, frame, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
@@ -245,6 +245,24 @@ def test_a_session_day_has_the_stages_of_that_date() -> None:
     assert picked(rows, "session_id", "page_view", "add_to_cart", "checkout", "package_shipped") == [
         ("s1", True, False, True, False)
     ]
+
+
+def test_a_session_has_its_user_bounds_stages_and_orders() -> None:
+    events = [
+        event("e1", "add_to_cart", "2021-03-14 04:00:00", user_id="bob"),
+        event("e2", "page_view", "2021-03-14 05:00:00", user_id="ann"),
+        event("e3", "checkout", "2021-03-14 06:00:00", order_id="o1"),
+        event("e4", "checkout", "2021-03-14 07:00:00", order_id="o1"),
+        event("e5", "checkout", "2021-03-14 08:00:00"),
+        event("e6", "package_shipped", "2021-03-16 08:00:00", order_id="o2"),
+        event("e7", "wishlist", session_id="s2"),
+    ]
+    expr = sessions(table("raw_events"), NEW_YORK.offsets(at("2021-01-01"), at("2022-01-01")))
+    bought, wished = ENGINE.rows("int_sessions", expr, raw_events=events)
+    assert list(bought.values()) == [
+        "s1", "ann", "2021-03-14 04:00:00", "2021-03-16 08:00:00", "2021-03-14", True, True, True, True, 1, 6,
+    ]  # fmt: skip
+    assert picked([wished], "user_id", "entry_date", "page_view", "orders", "events") == [(None, None, False, 0, 1)]
 
 
 def test_a_stage_reached_twice_is_one_session_day() -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import itertools
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,12 +18,13 @@ from plant_assets.calendar import WEEK, Calendar
 from plant_assets.contracts import STAGES
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms.events import session_days
-from plant_assets.transforms.snapshots import product_snapshots
+from plant_assets.transforms.snapshots import product_snapshots, products
 from plant_assets_tests.store import Seen
 from plant_assets_tests.transforms.engines import ENGINE, Row, over, table
 from plant_assets_tests.transforms.sightings import CALENDAR, INSTANTS, MAX_GAP, PRODUCTS, WEEKS, Sightings, sightings
 
 OBSERVATIONS, VERSIONS = table("raw_observations"), table("product_snapshots")
+SEEN = products(VERSIONS, OBSERVATIONS)
 SNAPSHOTS = product_snapshots(table("raw_products"), OBSERVATIONS)
 OFFSETS = CALENDAR.offsets(min(INSTANTS), max(INSTANTS))
 INVENTORY = transforms.inventory(VERSIONS, OBSERVATIONS, table("weeks"), OFFSETS, MAX_GAP)
@@ -272,6 +274,33 @@ def test_stockouts_are_those_of_a_walk_over_the_observations(store: Sightings) -
     found = derived(store, "stockouts", STOCKOUTS)
     assert len(found) == len(expected)
     assert with_columns_of(found, expected) == expected
+
+
+def expected_products(store: Sightings) -> list[Row]:
+    rows: list[Row] = []
+    for product in PRODUCTS:
+        seen = [(at, held) for at, held in zip(store.instants, store.of[product], strict=True) if held]
+        if not seen:
+            continue
+        names = [product if held.name == "" else held.name for _at, held in seen]
+        is_current = store.of[product][-1] is not None
+        rows.append(
+            {
+                "product_id": product,
+                "name": names[-1],
+                "price": Decimal(str(seen[-1][1].price)),
+                "inventory": seen[-1][1].inventory if is_current else None,
+                "first_seen_at": str(seen[0][0]),
+                "last_seen_at": str(seen[-1][0]),
+                "is_current": is_current,
+            }
+        )
+    return rows
+
+
+@over(store=sightings())
+def test_products_are_those_of_a_walk_over_the_observations(store: Sightings) -> None:
+    assert derived(store, "products", SEEN) == expected_products(store)
 
 
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "Pacific/Auckland")
