@@ -52,6 +52,10 @@ def _absolute_path(value: Path | str) -> Path:
     return path
 
 
+def _absolute_or_none(value: Path | str | None) -> Path | None:
+    return None if value is None else _absolute_path(value)
+
+
 class Settings(BaseSettings):
     """The settings of a store and its warehouse. Paths are absolute."""
 
@@ -106,12 +110,9 @@ class Settings(BaseSettings):
     def _absolute_tables(cls, value: Path | str | None) -> Path | None:
         if isinstance(value, str) and "://" in value:
             raise ValueError("a directory that this machine and all workers see; object stores are not supported")
-        return None if value is None else _absolute_path(value)
+        return _absolute_or_none(value)
 
-    @field_validator("mapping")
-    @classmethod
-    def _absolute_mapping(cls, value: Path | None) -> Path | None:
-        return None if value is None else _absolute_path(value)
+    _absolute_mapping = field_validator("mapping")(_absolute_or_none)
 
     @field_validator("source", mode="before")
     @classmethod
@@ -147,11 +148,6 @@ class Settings(BaseSettings):
         if value and "," in PostgresUrl(value.get_secret_value()).shown:
             raise ValueError("one host, because Dagster's client takes no list")
         return value
-
-    @property
-    def max_gap(self) -> dt.timedelta:
-        """The longest time between two observations that count as observed in between."""
-        return dt.timedelta(hours=self.max_gap_hours)
 
     @property
     def is_sample(self) -> bool:
@@ -258,6 +254,11 @@ class Settings(BaseSettings):
             PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in values.items()
         }
+
+
+def max_gap(settings: Settings) -> dt.timedelta:
+    """Return the longest time between two observations for which the time between them counts as observed."""
+    return dt.timedelta(hours=settings.max_gap_hours)
 
 
 def is_secret(name: str) -> bool:
