@@ -146,7 +146,7 @@ def _write_days(directory: Path, known: Manifest, wanted: Manifest, on_day: Call
     start, end = (dt.datetime.fromisoformat(text) for text in (wanted.start, wanted.end))
     written_to = dt.datetime.fromisoformat(known.end)
     with duckdb.connect(config={"temp_directory": str(directory / ".tmp")}) as connection:
-        _simulate(connection, wanted, start, end)
+        simulate(connection, wanted, start, end)
         day = dt.datetime.combine(written_to.date(), dt.time())
         while day < end:
             bounds = [day, min(day + DAY, end)]
@@ -174,8 +174,8 @@ def _copy(
     os.replace(fresh, path)
 
 
-def _simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime) -> None:
-    """Make the tables from which the daily files are selected."""
+def simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime) -> None:
+    """Make the tables from which the daily files are selected. `stock` has the units at every instant."""
     per_day = wanted.sessions / (RATE_WEEKS * 7)
     connection.execute("set TimeZone = 'UTC'")
     for name, value in {
