@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from plant_assets.calendar import WEEK
@@ -32,6 +33,15 @@ COUNTS = ", ".join(STAGES + RATES)
 DROP_OFFS = (
     "select from_stage, to_stage, lost, points_lost from funnel_steps_by_week where week_start_date = ?"
     f" and period = '{UNTIL_WEEK}' and is_in_store and lost > 0"
+)
+UP_TO_DATE = (
+    f"select {COUNTS} from funnel_to_date where week_start_date = ? and event_date <= ?"
+    " order by event_date desc limit 1"
+)
+NO_FUNNEL = (*(0 for _stage in STAGES), *(None for _rate in RATES))
+SALES = (
+    "select orders, units, revenue, average_order, buyers, new_buyers, returning_buyers from sales_by_week"
+    " where week_start_date = ?"
 )
 # A count for each stage, a whole percent for each rate; None without page views.
 Funnel = dict[str, int | None]
@@ -68,10 +78,25 @@ class OutOfStock:
 
 
 @dataclass(frozen=True)
+class Sales:
+    """What was sold in a week, and to whom; no revenue is known where no order has a total."""
+
+    orders: int
+    units: int
+    revenue: Decimal | None
+    average_order: float | None
+    buyers: int
+    new_buyers: int
+    returning_buyers: int
+
+
+@dataclass(frozen=True)
 class Answers:
     """What the store's analysts ask, as of the end of a week that has events or stock.
 
-    The lists of products are None if no stock is known in the week.
+    The lists of products are None if no stock is known in the week, sales are if it has no order. `funnel` is of the
+    whole store up to the week's end, `funnel_week` of the week alone. A running week is compared with the week before up
+    to the same weekday.
     """
 
     week: dt.date | None
@@ -82,6 +107,9 @@ class Answers:
     out_of_stock: list[OutOfStock] | None
     funnel: Funnel
     funnel_before: Funnel | None
+    funnel_week: Funnel
+    funnel_week_before: Funnel | None
+    sales: Sales | None
     largest_drop_offs: list[dict[str, Any]]
     stages: tuple[str, ...] = STAGES
 
@@ -103,6 +131,9 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
         out_of_stock=[OutOfStock(*row) for row in marts.rows(OUT_OF_STOCK, [latest])] if is_observed else None,
         funnel=_funnel_until(marts, week) if week else _funnel(marts.rows(f"select {COUNTS} from funnel")),
         funnel_before=_funnel_until(marts, previous) if previous else None,
+        funnel_week=_funnel_of(marts, latest),
+        funnel_week_before=_funnel_before(marts, latest, previous) if latest and previous else None,
+        sales=next((Sales(*row) for row in marts.rows(SALES, [latest])), None),
         largest_drop_offs=_drop_offs(marts, latest),
         stages=marts.stages(),
     )
@@ -122,8 +153,7 @@ def _weeks(marts: Marts, week: dt.date | None) -> tuple[dt.date | None, dt.date 
 def _is_complete(marts: Marts, week: dt.date | None, is_observed: bool) -> bool:
     """Tell whether a week's stock is observed up to its end; without any stock, whether the week is over."""
     if week and not is_observed:
-        ends_at = marts.calendar.starts_at(week + WEEK)
-        return (noted_instant(marts, AS_OF) or ends_at) >= ends_at
+        return not _is_running(marts, week)
     return bool(marts.value("select exists (from inventory where week_start_date = ? and is_complete)", [week]))
 
 
@@ -135,6 +165,26 @@ def _most_fluctuating(marts: Marts, week: dt.date | None) -> list[tuple[Any, ...
 
 def _funnel_until(marts: Marts, week: dt.date) -> Funnel:
     return _funnel(marts.rows(f"select {COUNTS} from funnel_until_week where week_start_date = ?", [week]))
+
+
+def _funnel_before(marts: Marts, week: dt.date, previous: dt.date) -> Funnel:
+    """Return the funnel of the week before; if the week is running, up to the weekday of its last event."""
+    last = marts.value("select max(event_date) from funnel_to_date where week_start_date = ?", [week])
+    if last is None or not _is_running(marts, week):
+        return _funnel_of(marts, previous)
+    found = marts.rows(UP_TO_DATE, [previous, last - (week - previous)])
+    return _funnel(found or [NO_FUNNEL])
+
+
+def _is_running(marts: Marts, week: dt.date) -> bool:
+    ends_at = marts.calendar.starts_at(week + WEEK)
+    return (noted_instant(marts, AS_OF) or ends_at) < ends_at
+
+
+def _funnel_of(marts: Marts, week: dt.date | None) -> Funnel:
+    """Return the funnel of a week alone; zeros without an event."""
+    found = marts.rows(f"select {COUNTS} from funnel_by_week where week_start_date = ?", [week])
+    return _funnel(found or [NO_FUNNEL])
 
 
 def _funnel(rows: list[tuple[Any, ...]]) -> Funnel:
