@@ -131,7 +131,7 @@ def test_a_week_has_a_funnel_of_its_own_with_its_change_and_its_sales(built_once
     assert sales["new_buyers"] + sales["returning_buyers"] == sales["buyers"]
 
 
-def test_a_running_week_is_compared_up_to_the_same_weekday(built_once: Settings) -> None:
+def test_a_week_that_is_not_complete_is_compared_up_to_the_same_weekday(built_once: Settings) -> None:
     with open_marts(built_once) as marts:
         [before] = marts.rows("select page_view from funnel_to_date where event_date = '2026-10-07'")
         [now] = marts.rows("select max(event_date), max(page_view) from funnel_to_date where event_date > '2026-10-11'")

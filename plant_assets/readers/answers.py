@@ -95,8 +95,8 @@ class Answers:
     """What the store's analysts ask, as of the end of a week that has events or stock.
 
     The lists of products are None if no stock is known in the week, sales are if it has no order. `funnel` is of the
-    whole store up to the week's end, `funnel_week` of the week alone. A running week is compared with the week before up
-    to the same weekday.
+    whole store up to the week's end, `funnel_week` of the week alone. A week that is not complete is compared up to the
+    weekday of its last event.
     """
 
     week: dt.date | None
@@ -122,17 +122,18 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
     """
     latest, previous = _weeks(marts, week)
     is_observed = is_stock_observed(marts, latest)
+    is_complete = _is_complete(marts, latest, is_observed)
     return Answers(
         week=latest,
         previous_week=previous,
-        is_complete=_is_complete(marts, latest, is_observed),
+        is_complete=is_complete,
         inventory_changed=[Change(*row) for row in marts.rows(CHANGED, [latest])] if is_observed else None,
         most_fluctuating=[Fluctuation(*row) for row in _most_fluctuating(marts, week)] if is_observed else None,
         out_of_stock=[OutOfStock(*row) for row in marts.rows(OUT_OF_STOCK, [latest])] if is_observed else None,
         funnel=_funnel_until(marts, week) if week else _funnel(marts.rows(f"select {COUNTS} from funnel")),
         funnel_before=_funnel_until(marts, previous) if previous else None,
         funnel_week=_funnel_of(marts, latest),
-        funnel_week_before=_funnel_before(marts, latest, previous) if latest and previous else None,
+        funnel_week_before=_funnel_before(marts, latest, previous, is_complete) if latest and previous else None,
         sales=next((Sales(*row) for row in marts.rows(SALES, [latest])), None),
         largest_drop_offs=_drop_offs(marts, latest),
         stages=marts.stages(),
@@ -153,7 +154,8 @@ def _weeks(marts: Marts, week: dt.date | None) -> tuple[dt.date | None, dt.date 
 def _is_complete(marts: Marts, week: dt.date | None, is_observed: bool) -> bool:
     """Tell whether a week's stock is observed up to its end; without any stock, whether the week is over."""
     if week and not is_observed:
-        return not _is_running(marts, week)
+        ends_at = marts.calendar.starts_at(week + WEEK)
+        return (noted_instant(marts, AS_OF) or ends_at) >= ends_at
     return bool(marts.value("select exists (from inventory where week_start_date = ? and is_complete)", [week]))
 
 
@@ -167,18 +169,13 @@ def _funnel_until(marts: Marts, week: dt.date) -> Funnel:
     return _funnel(marts.rows(f"select {COUNTS} from funnel_until_week where week_start_date = ?", [week]))
 
 
-def _funnel_before(marts: Marts, week: dt.date, previous: dt.date) -> Funnel:
-    """Return the funnel of the week before; if the week is running, up to the weekday of its last event."""
+def _funnel_before(marts: Marts, week: dt.date, previous: dt.date, is_complete: bool) -> Funnel:
+    """Return the funnel of the week before; if the week is not complete, up to the weekday of its last event."""
     last = marts.value("select max(event_date) from funnel_to_date where week_start_date = ?", [week])
-    if last is None or not _is_running(marts, week):
+    if last is None or is_complete:
         return _funnel_of(marts, previous)
     found = marts.rows(UP_TO_DATE, [previous, last - (week - previous)])
     return _funnel(found or [NO_FUNNEL])
-
-
-def _is_running(marts: Marts, week: dt.date) -> bool:
-    ends_at = marts.calendar.starts_at(week + WEEK)
-    return (noted_instant(marts, AS_OF) or ends_at) < ends_at
 
 
 def _funnel_of(marts: Marts, week: dt.date | None) -> Funnel:
