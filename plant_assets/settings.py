@@ -141,11 +141,6 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def max_gap(self) -> dt.timedelta:
-        """The longest time between two observations that count as observed in between."""
-        return dt.timedelta(hours=self.max_gap_hours)
-
-    @property
     def is_sample(self) -> bool:
         """Whether the source is the sample store."""
         return self.source is None
@@ -250,6 +245,11 @@ class Settings(BaseSettings):
             PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in values.items()
         }
+
+
+def max_gap(settings: Settings) -> dt.timedelta:
+    """Return the longest time between two observations for which the time between them counts as observed."""
+    return dt.timedelta(hours=settings.max_gap_hours)
 
 
 def is_secret(name: str) -> bool:

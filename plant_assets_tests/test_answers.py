@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from plant_assets.cli.runs import Outcome
+from plant_assets.contracts import STAGES
 from plant_assets.readers.answers import Answers, Change, EmptyShelf, ShortCover, read_answers
 from plant_assets.readers.answers_text import MOST_ROWS, STOCKOUT_WEEKS, in_json, in_lines, in_tables
 from plant_assets.settings import Settings, UsageError, read_settings
@@ -106,9 +107,43 @@ def test_a_terminal_sees_what_changed_and_by_how_much(built_once: Settings) -> N
     assert found.inventory_changed
     for each in found.inventory_changed:
         assert f"{each.change:+,}" in rows[each.name]
-    assert f"{found.funnel['page_view']:,}" in rows["page_view"]
-    assert f"+{found.funnel['page_view'] - found.funnel_before['page_view']:,}" in rows["page_view"]
+    assert f"{found.funnel_week['page_view']:,}" in rows["page_view"]
+    assert f"{found.funnel_week['page_view'] - found.funnel_week_before['page_view']:+,}" in rows["page_view"]
+    assert f"+{found.funnel['page_view'] - found.funnel_before['page_view']:,}" in text
+    assert f"{found.sales.orders:,}" in text.partition("Sales of the week")[2]
     assert str(found.largest_drop_offs[0]["lost"]) in text.replace(",", "")
+
+
+def test_a_week_has_a_funnel_of_its_own_with_its_change_and_its_sales(built_once: Settings) -> None:
+    found = as_json(answers(built_once, WEEK))
+    stages = ", ".join(STAGES)
+    with open_marts(built_once) as marts:
+        counts, before = (
+            marts.rows(f"select {stages} from funnel_by_week where week_start_date = ?", [week])[0]
+            for week in (WEEK, WEEK - dt.timedelta(days=7))
+        )
+        sold = marts.rows("select orders, units, revenue, buyers from sales_by_week where week_start_date = ?", [WEEK])
+    week, sales = found["funnel_week"], found["sales"]
+    assert tuple(week[stage] for stage in STAGES) == counts
+    changes = tuple(now - then for now, then in zip(counts, before, strict=True))
+    assert tuple(week["change"][stage] for stage in STAGES) == changes
+    assert (sales["orders"], sales["units"], sales["revenue"], sales["buyers"]) == tuple(map(float, sold[0]))
+    assert sales["new_buyers"] + sales["returning_buyers"] == sales["buyers"]
+
+
+def test_a_week_that_is_not_complete_is_compared_up_to_the_same_weekday(built_once: Settings) -> None:
+    with open_marts(built_once) as marts:
+        [before] = marts.rows("select page_view from funnel_to_date where event_date = '2026-10-07'")
+        [now] = marts.rows("select max(event_date), max(page_view) from funnel_to_date where event_date > '2026-10-11'")
+    assert now[0] == dt.date(2026, 10, 14)
+    assert as_json(answers(built_once))["funnel_week"]["change"]["page_view"] == now[1] - before[0]
+
+
+def test_a_week_without_a_week_before_has_no_change(built_once: Settings) -> None:
+    first = answers(built_once, dt.date(2026, 9, 21))
+    assert as_json(first)["funnel_week"]["change"] is None
+    nothing = dataclasses.replace(first, sales=None)
+    assert in_lines(nothing).splitlines()[-2:] == ["Sales of the week      none", "Buyers of the week     none"]
 
 
 def test_a_long_list_says_how_many_more_there_are(built_once: Settings) -> None:

@@ -64,8 +64,11 @@ def test_run_ends_with_the_answers(ran: Ran) -> None:
         "Out of stock, 3 weeks",
         "Met an empty shelf",
         "Lasts under a week",
-        "Funnel, sessions",
+        "Funnel of the week",
+        "Funnel, whole store",
         "Largest drop-offs",
+        "Sales of the week",
+        "Buyers of the week",
     ]
 
 
@@ -111,6 +114,8 @@ def test_answers_as_json(ran: Ran) -> None:
         "most_fluctuating",
         "out_of_stock",
         "funnel",
+        "funnel_week",
+        "sales",
         "largest_drop_offs",
     ]
     assert (found["week"], found["previous_week"], found["out_of_stock"]["weeks"]) == ("2026-10-12", "2026-10-05", 3)

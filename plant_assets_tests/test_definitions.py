@@ -45,6 +45,7 @@ GRAPH = {
     "int_events": {"raw_events", "raw_order_items", "product_snapshots"},
     "int_sessions": {"raw_events"},
     "int_session_days": {"raw_events"},
+    "products": {"product_snapshots", "raw_observations"},
     "int_stock_intervals": {"product_snapshots", "raw_observations"},
     "int_event_stock_state": {
         "int_events", "int_stock_intervals", "product_snapshots", "raw_observations", "weeks",
@@ -58,7 +59,6 @@ GRAPH = {
         "int_orders", "raw_order_items", "int_stock_intervals", "product_snapshots", "raw_observations", "weeks",
     },
     "units_change": {"int_product_demand", "int_orders", "raw_order_items", "product_snapshots", "weeks"},
-    "products": {"product_snapshots", "raw_observations"},
     "inventory": {"product_snapshots", "raw_observations", "weeks"},
     "inventory_changes": {"inventory", "product_snapshots", "raw_observations", "weeks"},
     "inventory_fluctuations": {"product_snapshots", "raw_observations"},

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from docs.graph import PAGE, graph_page
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import MARTS, TABLES
 from plant_assets.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,25 @@ def test_what_documents_run_prints_what_they_show(tmp_path: Path, names: tuple[s
 def _without_versions(line: str) -> str:
     """Return a line as it is on any machine: `doctor` names versions and platform."""
     return re.sub(r"^(  versions +)plant-assets \d.*", r"\1...", line.rstrip())
+
+
+RECIPES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "questions.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.split(" from ")[0][:40] for recipe in RECIPES])
+def test_recipes_are_statements_on_the_marts(recipe: str, built_once: Settings) -> None:
+    assert len(RECIPES) == 5
+    with duckdb.connect(built_once.marts_path, read_only=True) as marts:
+        found = marts.execute(recipe).fetchall()
+    assert found
+    assert all(any(value is not None for value in column) for column in zip(*found, strict=True))
+
+
+def test_a_question_has_tables_that_are_published() -> None:
+    section = (ROOT / "docs" / "questions.md").read_text().split("| question |")[1].split("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert named <= set(MARTS)
+    assert set(MARTS) - named <= {"weeks", "product_snapshot_dbt", "funnel_to_date", "funnel_until_week"}
 
 
 def test_the_graph_page_is_current() -> None:

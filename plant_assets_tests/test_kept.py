@@ -24,11 +24,12 @@ HISTORY = ("raw_events", "raw_products", "raw_observations", "raw_orders", "raw_
 Tables = dict[str, list[str]]
 
 
-def plant_assets(home: Path, *arguments: str) -> str:
-    """Run the command on the sample store of a home; what it printed."""
+def plant_assets(home: Path, *arguments: str, is_default: bool = False) -> str:
+    """Run the command on the store of a home, by name or as the default one; what it printed."""
+    named = {} if is_default else {"PLANT_SOURCE": str(home / "sample"), "PLANT_WAREHOUSE": str(home / WAREHOUSE)}
     done = subprocess.run(
         [sys.executable, "-m", "plant_assets.cli", *arguments],
-        env={**os.environ, "PLANT_HOME": str(home)},
+        env={**os.environ, "PLANT_HOME": str(home), **named},
         capture_output=True,
         text=True,
         timeout=300,
@@ -54,6 +55,14 @@ def rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     return sorted(map(repr, connection.execute(f"select {', '.join(columns)} from {name}").fetchall()))
 
 
+def grow(home: Path, at: dt.datetime) -> None:
+    """Add an event to the store. Its own generator is of another version."""
+    header = "event_id,session_id,user_id,page_url,created_at,event_type,order_id,product_id"
+    ids = "00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000002"
+    row = f"{ids},u,,{at - dt.timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ},page_view,,"
+    (home / "sample" / "events" / f"{at:%Y-%m-%d}.csv").write_text(f"{header}\n{row}\n")
+
+
 @pytest.fixture(params=sorted(KEPT.glob("*.tar.xz")), ids=lambda path: path.name.partition(".")[0])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """An earlier commit's home, in another folder than it was made in."""
@@ -70,6 +79,7 @@ def test_what_an_earlier_commit_made_goes_on(kept: Path, tmp_path: Path) -> None
     shutil.copytree(kept / "sample", fresh / "sample")
     before, made_at = tables(kept), json.loads((kept / "sample" / "sample.json").read_text())["end"]
     later = dt.datetime.fromisoformat(made_at) + 7 * DAY
+    grow(kept, later)
     plant_assets(kept, "run", "--as-of", later.isoformat())
     after = tables(kept)
     for name in HISTORY:
@@ -80,6 +90,18 @@ def test_what_an_earlier_commit_made_goes_on(kept: Path, tmp_path: Path) -> None
     with dg.DagsterInstance.from_config(str(kept / f"{WAREHOUSE}.dagster")) as instance:
         assert [run.status.value for run in instance.get_runs()] == ["SUCCESS"] * 3
     # The same history, by the code of today alone.
-    for instant in (made_at, later.isoformat()):
-        plant_assets(fresh, "run", "--as-of", instant)
+    plant_assets(fresh, "run", "--as-of", made_at)
+    grow(fresh, later)
+    plant_assets(fresh, "run", "--as-of", later.isoformat())
     assert tables(fresh) == after
+
+
+def test_a_default_sample_of_another_version_is_set_aside_with_its_warehouse(kept: Path) -> None:
+    before = tables(kept)
+    manifest = (kept / "sample" / "sample.json").read_text()
+    plant_assets(kept, "run", is_default=True)
+    assert (kept / "sample.before" / "sample.json").read_text() == manifest
+    assert '"version": 2' in (kept / "sample" / "sample.json").read_text()
+    with duckdb.connect(str(kept / f"{WAREHOUSE}.before"), read_only=True) as connection:
+        assert rows(connection, "analytics.raw_events") == before["raw_events"]
+    assert not set(tables(kept)["raw_events"]) & set(before["raw_events"])

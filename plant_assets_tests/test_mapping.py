@@ -162,8 +162,11 @@ def test_a_store_of_clicks_has_the_four_answers(tmp_path: Path, refresh: Callabl
         "Inventory changed      not observed",
         "Most fluctuating       not observed",
         "Out of stock, 3 weeks  not observed",
-        "Funnel, sessions       page_view 3 (100 %), add_to_cart 1 (33 %), checkout 1 (33 %)",
+        "Funnel of the week     page_view 1 (100 %, +1), add_to_cart 0 (0 %, +0), checkout 0 (0 %, +0)",
+        "Funnel, whole store    page_view 3 (100 %), add_to_cart 1 (33 %), checkout 1 (33 %)",
         "Largest drop-offs      page_view to add_to_cart: 2 lost (67 points)",
+        "Sales of the week      none",
+        "Buyers of the week     none",
     ]
     printed = json.loads(in_json(answers))
     assert printed["funnel"]["package_shipped"] == 0

@@ -26,6 +26,8 @@ AT_LEAST_FIVE = {
     "crosses a week's end": "select session_id from events group by 1"
     " having date_trunc('week', min(created_at)) <> date_trunc('week', max(created_at))",
     "buys several products": "select order_id from order_items group by 1 having count(*) > 1",
+    "an order has two lines of one product": "select order_id from order_items group by order_id, product_id"
+    " having count(*) > 1",
     "ships hours later": "select session_id from events group by 1 having"
     " max(created_at) filter (where event_type = 'package_shipped')"
     " - max(created_at) filter (where event_type = 'checkout') > interval 3 hour",
@@ -148,3 +150,42 @@ def test_refuses_what_makes_no_store(wrong: dict[str, object], tmp_path: Path) -
     with pytest.raises(UsageError, match=rf"--{next(iter(wrong))} .* is not allowed"):
         sample.write(tmp_path / "s", END, **wrong)  # type: ignore[arg-type]
     assert not (tmp_path / "s").exists()
+
+
+def test_the_store_lives(store: duckdb.DuckDBPyConnection) -> None:
+    days = "select created_at::date as day, count(distinct session_id) as sessions from events group by 1"
+    by_weekday = dict(store.execute(f"select isodow(day), avg(sessions) from ({days}) group by 1").fetchall())
+    assert by_weekday[7] > 1.2 * by_weekday[2]
+    [week_before, campaign, week_after] = (
+        store.execute(
+            "select count(distinct session_id) from events, (select min(created_at)::date as first from events)"
+            f" where created_at::date - first between {first} and {first + 6}"
+        ).fetchall()[0][0]
+        for first in (35, 42, 49)
+    )
+    assert campaign > 1.3 * max(week_before, week_after)
+    last, first = (f"created_at::date {bound}" for bound in (">= '2026-09-23'", "< '2026-08-15'"))
+    sessions = "select count(distinct session_id) from events where"
+    assert store.execute(f"select ({sessions} {last}) > 1.1 * ({sessions} {first})").fetchall() == [(True,)]
+
+
+def test_one_product_is_a_hit_some_are_dead_and_names_are_in_no_order(store: duckdb.DuckDBPyConnection) -> None:
+    names = "(select product_id, any_value(name) as name from products group by 1)"
+    views = store.execute(
+        f"select name, count(*) from events join {names} using (product_id) where event_type = 'page_view'"
+        " group by 1 order by 2 desc"
+    ).fetchall()
+    assert views[0][1] > 1.5 * views[1][1]
+    assert sum(number < 0.1 * views[len(views) // 2][1] for _name, number in views) == 3
+    popular = [name for name, _number in views]
+    assert popular[:10] != sorted(popular)[:10]
+
+
+def test_a_store_of_another_version_is_left_as_it_is_and_named(tmp_path: Path) -> None:
+    sample.write(tmp_path, END - dt.timedelta(days=7), sessions=100, weeks=1, products=3)
+    manifest = tmp_path / sample.MANIFEST
+    manifest.write_text(manifest.read_text().replace(f'"version": {sample.VERSION}', '"version": 1'))
+    before = _files(tmp_path)
+    with pytest.raises(UsageError, match=rf"{tmp_path} holds a sample store of version 1, and this is version 2"):
+        sample.write(tmp_path, END)
+    assert _files(tmp_path) == before

@@ -17,7 +17,7 @@ import ibis
 import pytest
 
 from plant_assets.calendar import Weeks
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import PUBLISHED, TABLES
 from plant_assets.settings import Settings, UsageError, read_settings, size_in_bytes
 from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
 from plant_assets.sql import identifier, literal
@@ -310,8 +310,32 @@ def test_every_published_table_names_the_run_that_published_it(built: Settings) 
         publish_marts(warehouse.connection, warehouse.settings.marts_path, "run 'seventeen'")
     with open_marts(built) as marts:
         found = dict(marts.rows("select table_name, comment from duckdb_tables()"))
+        assert marts.publisher() == "run 'seventeen'"
     assert {"funnel", "funnel_steps", "inventory"} < set(found)
-    assert set(found.values()) == {"run 'seventeen'"}
+    assert {text.splitlines()[-1] for text in found.values()} == {"run 'seventeen'"}
+
+
+@pytest.mark.parametrize("is_again", [False, True], ids=["by a run", "again"])
+def test_every_published_table_and_column_says_what_it_is(built: Settings, is_again: bool) -> None:
+    if is_again:
+        with open_warehouse(built) as warehouse:
+            publish_marts(warehouse.connection, warehouse.settings.marts_path, "somebody")
+    with open_marts(built) as marts:
+        tables = (
+            "select table_name, comment from duckdb_tables() union all select view_name, comment from duckdb_views()"
+        )
+        said = {name: text.splitlines() for name, text in marts.rows(tables) if text}
+        columns = {
+            (table, column): text
+            for table, column, text in marts.rows(
+                "select table_name, column_name, comment from duckdb_columns() where comment is not null"
+            )
+        }
+    for name in PUBLISHED:
+        description, publisher = said[name]
+        assert "; one " in description
+        assert publisher == "somebody" or publisher.startswith("run ")
+    assert columns == {(name, each.name): each.description for name in PUBLISHED for each in TABLES[name].columns}
 
 
 def test_publishing_that_fails_leaves_the_marts_of_before_and_no_half_file(built: Settings) -> None:

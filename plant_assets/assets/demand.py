@@ -7,6 +7,7 @@ import ibis
 
 from plant_assets.contracts import TABLES
 from plant_assets.orchestration.partitions import is_only_changed, offsets_of
+from plant_assets.settings import max_gap
 from plant_assets.transforms import demand as transforms
 from plant_assets.transforms import stock_state
 from plant_assets.transforms import stock_status as status
@@ -115,7 +116,7 @@ def units_change(
 def _stock(
     warehouse: Warehouse, intervals: ibis.Table, versions: ibis.Table, observations: ibis.Table, weeks: ibis.Table
 ) -> stock_state.Stock:
-    return stock_state.Stock(intervals, versions, observations, weeks, warehouse.settings.max_gap)
+    return stock_state.Stock(intervals, versions, observations, weeks, max_gap(warehouse.settings))
 
 
 def _demand_since(

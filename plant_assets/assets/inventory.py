@@ -9,6 +9,7 @@ import pandas as pd
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.orchestration.partitions import as_of, first_week_of, is_only_changed, offsets_of, run_weeks
+from plant_assets.settings import max_gap
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms import snapshots, stock_state, weekly
 from plant_assets.warehouse.store import Since
@@ -67,7 +68,7 @@ def int_stock_intervals(
 
     Intervals before a product's first observation and after its last are not here.
     """
-    return stock_state.stock_intervals(product_snapshots, raw_observations, warehouse.settings.max_gap)
+    return stock_state.stock_intervals(product_snapshots, raw_observations, max_gap(warehouse.settings))
 
 
 def inventory(
@@ -79,7 +80,7 @@ def inventory(
 ) -> ibis.Table:
     """Stock at the bounds of each week and its moves; one row per product and week."""
     in_run, offsets = _in_run(context, warehouse, weeks), offsets_of(context, warehouse.settings)
-    return transforms.inventory(product_snapshots, raw_observations, in_run, offsets, warehouse.settings.max_gap)
+    return transforms.inventory(product_snapshots, raw_observations, in_run, offsets, max_gap(warehouse.settings))
 
 
 def inventory_changes(
@@ -110,7 +111,7 @@ def stockouts(
     warehouse: dg.ResourceParam[Warehouse], product_snapshots: ibis.Table, raw_observations: ibis.Table
 ) -> ibis.Table:
     """Unbroken times without stock; one row per product and episode out of stock."""
-    return transforms.stockouts(product_snapshots, raw_observations, warehouse.settings.max_gap)
+    return transforms.stockouts(product_snapshots, raw_observations, max_gap(warehouse.settings))
 
 
 def products(product_snapshots: ibis.Table, raw_observations: ibis.Table) -> ibis.Table:
@@ -158,8 +159,8 @@ ASSETS = (
     weeks,
     product_snapshots,
     product_snapshot_dbt,
-    int_stock_intervals,
     products,
+    int_stock_intervals,
     inventory,
     inventory_changes,
     inventory_fluctuations,

@@ -17,6 +17,7 @@ from plant_assets.orchestration.alerts import mark_page
 from plant_assets.orchestration.jobs import CHECK, REFRESH, plan_run
 from plant_assets.orchestration.partitions import AS_OF, ONLY_CHANGED, STARTED_BY, range_tags
 from plant_assets.orchestration.problems import Problem, problems_in
+from plant_assets.sample.aside import set_aside_other_version
 from plant_assets.settings import Settings, UsageError
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.warehouse import Warehouse
@@ -92,6 +93,7 @@ def run_refresh(
     outcome = Outcome()
     as_of = as_of or now()
     fail_dead_runs(settings, instance, LOG)
+    set_aside_other_version(settings, LOG, "plant-assets run")
     fingerprints(settings)
     known = None if accept_source else settings.first_week
     with open_warehouse(settings, LOG, holder="plant-assets run", accept_source=accept_source) as warehouse:

@@ -27,6 +27,7 @@ from plant_assets.orchestration.partitions import (
     range_tags,
 )
 from plant_assets.sample import store as sample
+from plant_assets.sample.aside import set_aside_other_version
 from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.open import source_of
@@ -60,6 +61,8 @@ def look(
     Raises:
         UsageError: the warehouse is in use, or belongs to another store.
     """
+    if extends_sample:
+        set_aside_other_version(settings, log, holder, wait=False)
     with open_warehouse(settings, log, holder=holder, wait=False) as warehouse:
         warehouse.require_store()
         if settings.is_sample and extends_sample:

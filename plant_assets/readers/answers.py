@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from plant_assets.calendar import WEEK
@@ -40,6 +41,15 @@ COUNTS = ", ".join(STAGES + RATES)
 DROP_OFFS = (
     "select from_stage, to_stage, lost, points_lost from funnel_steps_by_week where week_start_date = ?"
     f" and period = '{UNTIL_WEEK}' and is_in_store and lost > 0"
+)
+UP_TO_DATE = (
+    f"select {COUNTS} from funnel_to_date where week_start_date = ? and event_date <= ?"
+    " order by event_date desc limit 1"
+)
+NO_FUNNEL = (*(0 for _stage in STAGES), *(None for _rate in RATES))
+SALES = (
+    "select orders, units, revenue, average_order, buyers, new_buyers, returning_buyers from sales_by_week"
+    " where week_start_date = ?"
 )
 # A count for each stage, a whole percent for each rate; None without page views.
 Funnel = dict[str, int | None]
@@ -92,11 +102,25 @@ class ShortCover:
 
 
 @dataclass(frozen=True)
+class Sales:
+    """What was sold in a week, and to whom; no revenue is known where no order has a total."""
+
+    orders: int
+    units: int
+    revenue: Decimal | None
+    average_order: float | None
+    buyers: int
+    new_buyers: int
+    returning_buyers: int
+
+
+@dataclass(frozen=True)
 class Answers:
     """What the store's analysts ask, as of the end of a week that has events or stock.
 
-    The lists of products are None if no stock is known in the week; `short_cover` also if it is not the latest one:
-    how long stock lasts is told of the last observation only.
+    The lists of products are None if no stock is known in the week, sales are if it has no order. `funnel` is of the
+    whole store up to the week's end, `funnel_week` of the week alone. A week that is not complete is compared up to the
+    weekday of its last event. How long stock lasts is told of the latest week only: `short_cover` is None in others.
     """
 
     week: dt.date | None
@@ -107,6 +131,9 @@ class Answers:
     out_of_stock: list[OutOfStock] | None
     funnel: Funnel
     funnel_before: Funnel | None
+    funnel_week: Funnel
+    funnel_week_before: Funnel | None
+    sales: Sales | None
     largest_drop_offs: list[dict[str, Any]]
     stages: tuple[str, ...] = STAGES
     empty_shelf: list[EmptyShelf] | None = None
@@ -121,16 +148,20 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
     """
     latest, previous = _weeks(marts, week)
     is_observed = is_stock_observed(marts, latest)
+    is_complete = _is_complete(marts, latest, is_observed)
     is_latest = week is None or week == weeks_until_latest(marts)[-1]
     return Answers(
         week=latest,
         previous_week=previous,
-        is_complete=_is_complete(marts, latest, is_observed),
+        is_complete=is_complete,
         inventory_changed=[Change(*row) for row in marts.rows(CHANGED, [latest])] if is_observed else None,
         most_fluctuating=[Fluctuation(*row) for row in _most_fluctuating(marts, week)] if is_observed else None,
         out_of_stock=[OutOfStock(*row) for row in marts.rows(OUT_OF_STOCK, [latest])] if is_observed else None,
         funnel=_funnel_until(marts, week) if week else _funnel(marts.rows(f"select {COUNTS} from funnel")),
         funnel_before=_funnel_until(marts, previous) if previous else None,
+        funnel_week=_funnel_of(marts, latest),
+        funnel_week_before=_funnel_before(marts, latest, previous, is_complete) if latest and previous else None,
+        sales=next((Sales(*row) for row in marts.rows(SALES, [latest])), None),
         largest_drop_offs=_drop_offs(marts, latest),
         stages=marts.stages(),
         empty_shelf=[EmptyShelf(*row) for row in marts.rows(EMPTY_SHELF, [latest])] if is_observed else None,
@@ -165,6 +196,21 @@ def _most_fluctuating(marts: Marts, week: dt.date | None) -> list[tuple[Any, ...
 
 def _funnel_until(marts: Marts, week: dt.date) -> Funnel:
     return _funnel(marts.rows(f"select {COUNTS} from funnel_until_week where week_start_date = ?", [week]))
+
+
+def _funnel_before(marts: Marts, week: dt.date, previous: dt.date, is_complete: bool) -> Funnel:
+    """Return the funnel of the week before; if the week is not complete, up to the weekday of its last event."""
+    last = marts.value("select max(event_date) from funnel_to_date where week_start_date = ?", [week])
+    if last is None or is_complete:
+        return _funnel_of(marts, previous)
+    found = marts.rows(UP_TO_DATE, [previous, last - (week - previous)])
+    return _funnel(found or [NO_FUNNEL])
+
+
+def _funnel_of(marts: Marts, week: dt.date | None) -> Funnel:
+    """Return the funnel of a week alone; zeros without an event."""
+    found = marts.rows(f"select {COUNTS} from funnel_by_week where week_start_date = ?", [week])
+    return _funnel(found or [NO_FUNNEL])
 
 
 def _funnel(rows: list[tuple[Any, ...]]) -> Funnel:

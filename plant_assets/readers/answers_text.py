@@ -6,10 +6,12 @@ Nothing is read here, and `rich` is imported for a terminal only.
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plant_assets.contracts import RATES, STAGES
-from plant_assets.readers.answers import Answers, EmptyShelf, ShortCover
+from plant_assets.readers.answers import Answers, EmptyShelf, Funnel, Sales, ShortCover
 from plant_assets.text import printable, printable_json
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def in_json(answers: Answers) -> str:
         "most_fluctuating": _names(answers.most_fluctuating),
         "out_of_stock": {"weeks": STOCKOUT_WEEKS, "products": _names(answers.out_of_stock)},
         "funnel": answers.funnel,
+        "funnel_week": {**answers.funnel_week, "change": _changed(answers.funnel_week, answers.funnel_week_before)},
+        "sales": answers.sales and _plain(asdict(answers.sales)),
         "largest_drop_offs": answers.largest_drop_offs,
     }
     return printable_json(json.dumps(found, ensure_ascii=False))
@@ -41,11 +45,6 @@ def in_json(answers: Answers) -> str:
 
 def in_lines(answers: Answers, most: int | None = MOST_ROWS) -> str:
     """Return the answers as lines, without the stages that the store does not have; `most` names in each list."""
-    stages = ", ".join(
-        f"{stage} {answers.funnel[stage]}{_percent(answers.funnel[rate])}"
-        for stage, rate in zip(STAGES, RATES, strict=True)
-        if stage in answers.stages
-    )
     steps = "; ".join(
         f"{step['from']} to {step['to']}: {step['lost']} lost{_points(step['points_lost'])}"
         for step in answers.largest_drop_offs
@@ -59,8 +58,11 @@ def in_lines(answers: Answers, most: int | None = MOST_ROWS) -> str:
             f"Out of stock, {STOCKOUT_WEEKS} weeks  {_listed(answers.out_of_stock, most)}",
             f"Met an empty shelf     {_figures(answers.empty_shelf, most, _share)}",
             *([f"Lasts under a week     {_figures(answers.short_cover, most, _days)}"] if has_cover else []),
-            f"Funnel, sessions       {stages}",
+            f"Funnel of the week     {_stages(answers, answers.funnel_week, answers.funnel_week_before)}",
+            f"Funnel, whole store    {_stages(answers, answers.funnel)}",
             f"Largest drop-offs      {steps or 'none'}",
+            f"Sales of the week      {_sold(answers.sales)}",
+            f"Buyers of the week     {_bought(answers.sales)}",
         ]
     )
 
@@ -71,7 +73,11 @@ def in_tables(answers: Answers, most: int | None = MOST_ROWS) -> "RenderableType
     from rich.text import Text
 
     stock = (_changes(answers, most), _fluctuations(answers, most), _stockouts(answers, most))
-    parts = (*stock, *_demand(answers, most), _funnel(answers), _steps(answers))
+    funnels = (
+        _funnel("Funnel of the week", answers, answers.funnel_week, answers.funnel_week_before),
+        _funnel("Funnel, whole store", answers, answers.funnel, answers.funnel_before),
+    )
+    parts = (*stock, *_demand(answers, most), *funnels, _steps(answers), _sales(answers.sales))
     spaced = [each for part in parts for each in (Text(), part)]
     return Group(Text(_week_in_words(answers), style="bold"), *spaced)
 
@@ -118,17 +124,26 @@ def _demand(answers: Answers, most: int | None) -> list["Table"]:
     return tables
 
 
-def _funnel(answers: Answers) -> "Table":
-    table = _table("Funnel", "stage", "sessions", "rate", "", "since the week before")
-    most = max(answers.funnel[stage] or 0 for stage in STAGES)
+def _funnel(title: str, answers: Answers, funnel: Funnel, before: Funnel | None) -> "Table":
+    table, change = _table(title, "stage", "sessions", "rate", "", "since the week before"), _changed(funnel, before)
+    most = max(funnel[stage] or 0 for stage in STAGES)
     for stage, rate in zip(STAGES, RATES, strict=True):
         if stage not in answers.stages:
             continue
-        sessions, percent = answers.funnel[stage] or 0, answers.funnel[rate]
-        more = "" if answers.funnel_before is None else f"{sessions - (answers.funnel_before[stage] or 0):+,}"
+        sessions, percent = funnel[stage] or 0, funnel[rate]
+        more = "" if change is None else f"{change[stage]:+,}"
         shown = "" if percent is None else f"{percent} %"
         table.add_row(stage, f"{sessions:,}", shown, _bar(sessions, most, "blue"), more)
     return table
+
+
+def _sales(sales: Sales | None) -> "Table":
+    table = _table("Sales of the week", "orders", "units", "revenue", "average order", "buyers", "new", "returning")
+    if sales:
+        money = ("" if each is None else f"{each:,.2f}" for each in (sales.revenue, sales.average_order))
+        buyers = (f"{each:,}" for each in (sales.buyers, sales.new_buyers, sales.returning_buyers))
+        table.add_row(f"{sales.orders:,}", f"{sales.units:,}", *money, *buyers)
+    return _ended(table, [sales] if sales else [], None)
 
 
 def _steps(answers: Answers) -> "Table":
@@ -146,6 +161,48 @@ def _week_in_words(answers: Answers) -> str:
     against = f" against the week of {answers.previous_week}" if answers.previous_week else ""
     running = "" if answers.is_complete else "; it is not complete"
     return f"Week {answers.week} to {last_day}{against}{running}"
+
+
+def _stages(answers: Answers, funnel: Funnel, before: Funnel | None = None) -> str:
+    """Return the counts and rates of the store's stages, and by how much the counts differ from those before."""
+    change = _changed(funnel, before)
+    shown = []
+    for stage, rate in zip(STAGES, RATES, strict=True):
+        parts = [] if funnel[rate] is None else [f"{funnel[rate]} %"]
+        parts += [f"{change[stage]:+}"] if change else []
+        shown.append(f"{stage} {funnel[stage]}" + (f" ({', '.join(parts)})" if parts else ""))
+    return ", ".join(each for stage, each in zip(STAGES, shown, strict=True) if stage in answers.stages)
+
+
+def _changed(funnel: Funnel, before: Funnel | None) -> Funnel | None:
+    """Return by how many sessions and points a funnel differs from the one before it."""
+    if before is None:
+        return None
+    change: Funnel = {}
+    for name, now in funnel.items():
+        then = before[name]
+        change[name] = None if now is None or then is None else now - then
+    return change
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as JSON has them: a decimal becomes a number."""
+    return {name: float(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+
+
+def _sold(sales: Sales | None) -> str:
+    if sales is None:
+        return "none"
+    revenue = "" if sales.revenue is None else f", revenue {sales.revenue:,.2f}"
+    return f"{_counted(sales.orders, 'order')}, {_counted(sales.units, 'unit')}{revenue}"
+
+
+def _bought(sales: Sales | None) -> str:
+    return f"{sales.buyers:,}, {sales.new_buyers:,} of them new" if sales and sales.buyers else "none"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _names(found: list[Any] | None) -> list[str] | None:
@@ -179,10 +236,6 @@ def _days(found: ShortCover) -> str:
 
 def _and_more(number: int, most: int) -> str:
     return f"and {number - most:,} more"
-
-
-def _percent(rate: int | None) -> str:
-    return "" if rate is None else f" ({rate} %)"
 
 
 def _points(points: int | None) -> str:

@@ -8,16 +8,35 @@ create macro id_of(kind, number) as md5(concat(getvariable('seed'), kind, number
 create macro is_sold(product, moment) as
     (product <> getvariable('products') - 2 or moment >= getvariable('new_at'))
     and (product <> getvariable('products') - 1 or moment < getvariable('leaves_at'));
+-- Dead products are looked at by few, and then by most others: the hit. The last two are new, or leave.
+create macro is_dead(product) as product % 10 = 6 and product < getvariable('products') - 2;
+create macro hit() as getvariable('products') // 4 + if(getvariable('products') // 4 % 10 = 6, 1, 0);
+create macro growth(day) as 0.85 + 0.30 * least(day, 84) / 84;
 create macro price_of(product, moment) as ((9 + floor(draw('price', product) * 60) + 0.5 * (product % 2))
     * (1 + 0.05 * floor(4 * draw('discount', concat(product, '/',
         floor((date_diff('day', getvariable('start')::timestamp, moment) + 5 * product) / 28)::bigint))))
     )::decimal(18, 2);
 
--- Sessions arrive evenly, with a jitter, then more by day than by night: f + f (1 - f) (1 - 2 f).
+-- The weight of a day: more at the end of the week, growth over 12 weeks, a campaign in the seventh. The first 84
+-- days have the mean of a million, so that the rate is that of 12 weeks. Whole numbers add up alike in any order.
+create macro weight_of(day) as
+    [0.90, 0.85, 0.90, 0.95, 1.00, 1.15, 1.25][isodow(getvariable('start')::timestamp + to_days(day::integer))]
+    * growth(day) * if(day between 42 and 48, 1.6, 1);
+create table days as
+with weighed as (
+    select range as day, round(weight_of(range) * 84e6 / (select sum(weight_of(range)) from range(84)))::bigint
+        as weight from range(getvariable('days')::bigint))
+select day, weight, (sum(weight) over (order by day) - weight)::bigint as before from weighed;
+
+-- Sessions arrive evenly, with a jitter, then by the days' weights, and more by day than by night:
+-- f + f (1 - f) (1 - 2 f).
 create table sessions as
-with arrivals as (
-    select range as session, (range + draw('arrival', range)) / getvariable('per_day') as x
-    from range(getvariable('arrivals')::bigint)),
+with drawn as (
+    select range as session, 1e6 * (range + draw('arrival', range)) / getvariable('per_day') as weighed
+    from range((select ceil(getvariable('per_day') * sum(weight) / 1e6) from days)::bigint)),
+arrivals as (
+    select session, day + least((weighed - before) / weight, 0.9999999) as x
+    from drawn asof join days on weighed >= before),
 timed as (
     select session, getvariable('start')::timestamp + to_seconds(
         floor(86400 * (floor(x) + (x - floor(x)) * (1 + (1 - (x - floor(x))) * (1 - 2 * (x - floor(x)))))))
@@ -34,7 +53,9 @@ create table viewed as
 with looks as (select *, unnest(range(views)) as look from sessions),
 picked as (
     select *, draw('pick', concat(session, '/', look)) as u,
-        floor(getvariable('products') * (0.5 * u + 0.5 * u * u))::bigint as pick from looks)
+        floor(getvariable('products') * (0.5 * u + 0.5 * u * u))::bigint as first_pick,
+        if(is_dead(first_pick) and draw('dead', concat(session, '/', look)) >= 0.03, hit(), first_pick) as pick
+    from looks)
 select session, look, fills_cart, buys, started_at + to_seconds(look * pace) as viewed_at,
     if(is_sold(pick, started_at), pick, pick * 7 % (getvariable('products') - 2)) as product,
     look <= floor(draw('cart', session) * least(views, 3)) as is_wanted
@@ -50,15 +71,19 @@ where is_sold(product, ordered_at)
 group by all;
 
 create table supply as
-with shelf as (
+with picked as (
     select range as product, getvariable('products') as n,
-        getvariable('per_day') * 0.22 * 1.8 * 1.65
-            * (sqrt(1 + 8 * (range + 1) / n) - sqrt(1 + 8 * range / n)) / 2 as per_day,
-        7 + floor(draw('interval', range) * 8)::bigint as days
+        (sqrt(1 + 8 * (range + 1) / n) - sqrt(1 + 8 * range / n)) / 2 as share
     from range(getvariable('products')::bigint)),
+shelf as (
+    select product, 7 + floor(draw('interval', product) * 8)::bigint as days,
+        getvariable('per_day') * 0.22 * 1.8 * 1.65 * case when is_dead(product) then 0.03 * share
+            when product = hit() then share + 0.97 * (select coalesce(sum(share), 0) from picked where is_dead(product))
+            else share end as per_day
+    from picked),
 deliveries as (
     select product, getvariable('start')::timestamp + to_days((number * days + product % days)::integer)
-        + interval 8 hour as moment, greatest(3, round(per_day * days * (0.80 + 0.5
+        + interval 8 hour as moment, greatest(3, round(per_day * growth(number * days) * days * (0.80 + 0.5
         * draw('delivery', concat(product, '/', number)))))::bigint as units
     from (select *, unnest(range(1, 2 + (date_diff('day', getvariable('start')::timestamp,
         getvariable('until')::timestamp) // days)::bigint)) as number from shelf))
@@ -118,12 +143,15 @@ DAILY = {
         from purchases join sessions using (session)
         where ordered_at >= $1 and ordered_at < $2 order by ordered_at, order_id""",
     "order_items": """
-        select id_of('order', session) as order_id, id_of('product', product) as product_id, quantity
-        from items where ordered_at >= $1 and ordered_at < $2 order by ordered_at, order_id, product_id""",
+        select id_of('order', session) as order_id, id_of('product', product) as product_id,
+            unnest(if(quantity > 1 and draw('lines', concat(session, '/', product)) < 0.05,
+                [quantity - 1, 1], [quantity])) as quantity
+        from items where ordered_at >= $1 and ordered_at < $2
+        order by ordered_at, order_id, product_id, quantity desc""",
 }
 OBSERVED = """
     select id_of('product', product) as product_id,
-        getvariable('names')[1 + product % len(getvariable('names'))]
+        getvariable('names')[1 + (7 * product + 3) % len(getvariable('names'))]
             || if(product < len(getvariable('names')), '', ' ' || (1 + product // len(getvariable('names')))) as name,
         price_of(product, $1::timestamp) as price,
         arg_max(units, (moment, session is not null, session, unit)) as inventory

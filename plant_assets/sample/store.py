@@ -22,6 +22,8 @@ from plant_assets.settings import UsageError
 from plant_assets.sql import literal
 
 MANIFEST = "sample.json"
+# The version of the made-up store: another one has other rows, so a folder is only extended by the same.
+VERSION = 2
 RATE_WEEKS = 12
 OBSERVED_EVERY = dt.timedelta(hours=6)
 DAY = dt.timedelta(days=1)
@@ -49,6 +51,8 @@ class Manifest:
     sessions: int
     products: int
     format: str
+    # Stores of the first version did not say it.
+    version: int = 1
 
 
 def write(
@@ -95,7 +99,8 @@ def write(
         start = midnight - dt.timedelta(weeks=weeks) + (DAY if end > midnight else dt.timedelta())
         if not is_known(start.date()):
             raise UsageError(f"--weeks {weeks} is not allowed: the store would begin before {FIRST_MONDAY}")
-        known = Manifest(start.isoformat(), start.isoformat(), seed, sessions, products, format)
+        known = Manifest(start.isoformat(), start.isoformat(), seed, sessions, products, format, VERSION)
+    require_this_version(directory, known)
     if end <= dt.datetime.fromisoformat(known.end):
         return known
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,6 +124,19 @@ def read_manifest(directory: Path) -> Manifest | None:
         raise UsageError(f"{directory / MANIFEST} is not readable as a sample's manifest: {error}") from None
 
 
+def require_this_version(directory: Path, known: Manifest) -> None:
+    """Refuse to extend a store of another version: its rows would not go on.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if known.version != VERSION:
+        raise UsageError(
+            f"{directory} holds a sample store of version {known.version}, and this is version {VERSION}:"
+            " it is left as it is; give another folder for a new one"
+        )
+
+
 def extend(directory: Path, end: dt.datetime) -> None:
     """Extend the sample store to an instant; write one with default arguments if there is none."""
     write(directory, end.replace(microsecond=0))
@@ -128,7 +146,7 @@ def _write_days(directory: Path, known: Manifest, wanted: Manifest, on_day: Call
     start, end = (dt.datetime.fromisoformat(text) for text in (wanted.start, wanted.end))
     written_to = dt.datetime.fromisoformat(known.end)
     with duckdb.connect(config={"temp_directory": str(directory / ".tmp")}) as connection:
-        _simulate(connection, wanted, start, end)
+        simulate(connection, wanted, start, end)
         day = dt.datetime.combine(written_to.date(), dt.time())
         while day < end:
             bounds = [day, min(day + DAY, end)]
@@ -156,8 +174,8 @@ def _copy(
     os.replace(fresh, path)
 
 
-def _simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime) -> None:
-    """Make the tables from which the daily files are selected."""
+def simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt.datetime, end: dt.datetime) -> None:
+    """Make the tables from which the daily files are selected. `stock` has the units at every instant."""
     per_day = wanted.sessions / (RATE_WEEKS * 7)
     connection.execute("set TimeZone = 'UTC'")
     for name, value in {
@@ -169,7 +187,7 @@ def _simulate(connection: duckdb.DuckDBPyConnection, wanted: Manifest, start: dt
         "until": end,
         "new_at": start + NEW_ON_DAY * DAY,
         "leaves_at": start + LEAVES_ON_DAY * DAY,
-        "arrivals": int((end - start) / DAY * per_day) + 1,
+        "days": (end - start) // DAY + 1,
         "names": list(PLANTS),
     }.items():
         connection.execute(f"set variable {name} = ?", [value])
