@@ -162,7 +162,7 @@ BREAKS: dict[str, tuple[str, str]] = {
         "2026-10-05",
     ),
     "inventory_has_every_product": (
-        "delete from inventory where week_start_date = '2026-10-05' and product_name = 'Anthurium'",
+        "delete from inventory where week_start_date = '2026-10-05' and product_name = 'Baby Rubber Plant'",
         "2026-10-05",
     ),
     "inventory_changes_keeps_its_contract": (

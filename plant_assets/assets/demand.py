@@ -51,10 +51,8 @@ def int_product_demand(
 
     Weeks before the first one that changed stay as they are: by its events, observations, order items or sold units.
     """
-    stock, offsets = (
-        _stock(warehouse, int_stock_intervals, product_snapshots, raw_observations, weeks),
-        offsets_of(context, warehouse.settings),
-    )
+    stock = _stock(warehouse, int_stock_intervals, product_snapshots, raw_observations, weeks)
+    offsets = offsets_of(context, warehouse.settings)
     since = _demand_since(context, warehouse, sales_by_product_week)
     events, orders, portions = raw_events, int_orders, 1 if since else warehouse.engine.portions("raw_events")
     if since:
