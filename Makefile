@@ -28,8 +28,8 @@ test-fast: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope -m "not (spark or postgres or browser or slow)"
 
 # Faults against real runs and operations, and their tables in docs/reliability.md: kills at drawn moments, full disks,
-# spoilt sources, wrong clocks, falsified weeks, changes of definition. ONLY=full-disks, killed-operations, clocks,
-# falsified or definitions does one part.
+# spoilt sources, wrong clocks, falsified weeks, changes of definition, mutants. ONLY=full-disks, killed-operations,
+# clocks, falsified, definitions or mutants does one part.
 KILLS ?= 100
 soak: $(VENV)/installed
 	$(BIN)/python -m bench.soak --kills $(KILLS) $(if $(ONLY),--only $(ONLY))

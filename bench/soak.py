@@ -16,6 +16,7 @@ from bench.definition_faults import falsify_weeks, kill_changes
 from bench.faults import SPOILT, fill_disks, limit_files, spoil_sources
 from bench.kills import PHASES, START, kill_runs
 from bench.load import make_store
+from bench.mutants import MUTANTS, meet
 from bench.operations import MOVING, make_base, make_catalog
 from bench.soak_stores import Stores, make_stores
 
@@ -118,6 +119,14 @@ def change_definitions(stores: Stores, kills: int, seed: int) -> None:
     print(f"| `kill -9` between two tables of a change of definition | {done} | {done} |")
 
 
+def change_transforms(stores: Stores, _kills: int, _seed: int) -> None:
+    """Let a warehouse meet each mutant, and print what became of it."""
+    print("| mutant of | what it changed | found by a check, or all tables made again |\n| --- | --- | --- |")
+    for number, mutant in enumerate(MUTANTS):
+        end = meet(stores.behind, mutant, stores.folder / f"mutant-{number}")
+        print(f"| {mutant[0]} | `{mutant[1]}` | {end} |", flush=True)
+
+
 def _not_tried(error: subprocess.CalledProcessError) -> str:
     return f"not tried: {error.stderr.decode().strip()}"
 
@@ -129,6 +138,7 @@ PARTS = {
     "clocks": turn_clocks,
     "falsified": falsify,
     "definitions": change_definitions,
+    "mutants": change_transforms,
 }
 
 if __name__ == "__main__":

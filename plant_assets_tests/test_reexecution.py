@@ -70,7 +70,9 @@ def test_the_rest_of_a_failed_run_publishes_and_its_page_has_all_checks(
     assert _publisher(built) == f"run {rest.run_id}"
     found = verdicts.of_runs(records, [failed, rest])
     assert len(found) > max(len(verdicts.of_runs(records, [run])) for run in (failed, rest))
-    assert f"{sum(each.passed for each in found)} passed, " in page_path(built).read_text()
+    # The check of the page comes after it.
+    passed = [each for each in found if each.passed and each.name != "report_shows_the_marts"]
+    assert f"{len(passed)} passed, " in page_path(built).read_text()
 
 
 def test_the_rest_of_the_rest_of_a_backfills_run_counts_as_the_backfill(

@@ -136,7 +136,7 @@ def test_the_graph_shows_its_groups(page: Page) -> None:
     page.shoot("graph")
 
 
-def test_the_schedule_is_on(page: Page, server: Server) -> None:
+def test_the_schedules_are_on(page: Page, server: Server) -> None:
     page.open("/automation")
     page.wait_for("every_six_hours", "At 0 minutes past the hour, every 6 hours")
     page.shoot("schedule")
@@ -145,7 +145,8 @@ def test_the_schedule_is_on(page: Page, server: Server) -> None:
         ' repositoryLocationName: "plant_assets.definitions"})'
         "{... on Schedules{results{name scheduleState{status}}}}}"
     )["schedulesOrError"]["results"]
-    assert states == [{"name": "every_six_hours", "scheduleState": {"status": "RUNNING"}}]
+    is_on = {"scheduleState": {"status": "RUNNING"}}
+    assert states == [{"name": "every_six_hours", **is_on}, {"name": "every_sunday", **is_on}]
 
 
 def test_the_settings_in_use_are_shown(page: Page, server: Server) -> None:

@@ -41,14 +41,15 @@ class Found:
 
 def results(warehouse: Warehouse, checks: Iterable[Check], scope: Scope) -> Iterator[dg.AssetCheckResult]:
     """Evaluate checks over a scope and their open failures, open and close failures, and return each result."""
-    failures = warehouse.ledger.checks.failures()
+    failures, writes = warehouse.ledger.checks.failures(), warehouse.ledger.writes.numbers()
     for found in look(warehouse, checks, scope):
         known = failure = failures.get(found.check.name)
         if found.check.is_error and (found.count or known):
             found, failure = _settle(warehouse, found, known, scope)
         if scope.weeks is None and found.check.is_error:
             warehouse.ledger.checks.note_whole(found.check.name, scope.as_of, found.count == 0)
-        yield _result(warehouse, found, failure, scope, _open_in_words(failure) if known and failure else "")
+        is_open = _open_in_words(failure) if known and failure else ""
+        yield _result(found, failure, scope, writes.get(found.check.asset, 0), is_open)
 
 
 def look(warehouse: Warehouse, checks: Iterable[Check], scope: Scope) -> Iterator[Found]:
@@ -85,10 +86,11 @@ def wrong_columns(table: Table, stored: Mapping[str, str]) -> list[str]:
 
 def _settle(warehouse: Warehouse, found: Found, failure: Failure | None, scope: Scope) -> tuple[Found, Failure | None]:
     """Look where a failure is open too, then open and close; return all that was found, and what is open then."""
-    check, ledger = found.check, warehouse.ledger.checks
+    check, ledger, writes = found.check, warehouse.ledger.checks, warehouse.ledger.writes.numbers()
     elsewhere = [] if found.misfits or not failure else _scopes_of(failure, scope)
     others = [each for other in elsewhere for each in look(warehouse, [check], other)]
-    number, definition = ledger.last_write([check.asset, *check.reads]), _definition(check, scope)
+    number = max(writes.get(name, 0) for name in (check.asset, *check.reads))
+    definition = _definition(check, scope)
     failing = _failing_weeks(warehouse, found, scope)
     for other, each in zip(elsewhere, others, strict=True):
         more = _failing_weeks(warehouse, each, other)
@@ -161,9 +163,7 @@ def _definition(check: Check, scope: Scope) -> str:
     return fingerprint_of(to_sql(check.offending(Scope(settings, FIXED_AS_OF, None))))
 
 
-def _result(
-    warehouse: Warehouse, found: Found, failure: Failure | None, scope: Scope, is_open: str
-) -> dg.AssetCheckResult:
+def _result(found: Found, failure: Failure | None, scope: Scope, write: int, is_open: str) -> dg.AssetCheckResult:
     check, said = found.check, [*found.keys[:MOST_KEYS], *([is_open] if is_open else [])]
     looked_at = {"looked_at": str(scope.weeks) if scope.weeks else "everything"}
     rows = {} if found.rows is None else {"rows": found.rows}
@@ -178,7 +178,7 @@ def _result(
             "keys": found.keys[:MOST_KEYS],
             **looked_at,
             **rows,
-            "write": warehouse.ledger.checks.last_write([check.asset]),
+            "write": write,
         },
     )
 

@@ -54,7 +54,7 @@ def stored_metadata(warehouse: Warehouse, name: str, written: int | None) -> Map
 def data_version(warehouse: Warehouse, name: str) -> DataVersion:
     """Return the version of a table's rows: their definition, and the number of the write that made them."""
     definition = warehouse.ledger.definitions.current.get(name, "unknown")
-    return DataVersion(f"{definition}.{warehouse.ledger.writes.last(name) or 0}")
+    return DataVersion(f"{definition}.{warehouse.ledger.writes.number(name) or 0}")
 
 
 def week_metadata(warehouse: Warehouse, name: str, weeks: Weeks) -> Iterator[tuple[str, Mapping[str, int]]]:

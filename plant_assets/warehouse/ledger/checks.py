@@ -18,7 +18,6 @@ _FAILURES = """
     select name, list(week order by week), bool_or(week is null), min(since), max(write_number), any_value(definition)
     from _open_checks group by name
 """
-_LAST_WRITE = "select max(write_number) from _writes where list_contains($names::varchar[], table_name)"
 _BLOCKING = """
     select distinct name from _open_checks
     where is_blocking and asset in (select table_name from _writes) order by all
@@ -87,10 +86,6 @@ class Checks:
             "delete from _open_checks where name = $name and ($weeks is null or list_contains($weeks::date[], week))",
             {"name": name, "weeks": None if weeks is None else list(weeks)},
         )
-
-    def last_write(self, names: Iterable[str]) -> int:
-        """Return the number of the last write of any of the tables; 0 if none was written."""
-        return int(rows_of(self._connection, _LAST_WRITE, {"names": list(names)})[0][0] or 0)
 
     def blocking(self) -> list[str]:
         """Return the open blocking checks of tables that runs write, in order."""

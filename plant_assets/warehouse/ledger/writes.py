@@ -62,10 +62,16 @@ class Writes:
 
     def last(self, name: str) -> int | None:
         """Return the number of the last write of a table; None if it never was, or by another definition."""
-        if name in self._definitions.older_tables():
-            return None
+        return None if name in self._definitions.older_tables() else self.number(name)
+
+    def number(self, name: str) -> int | None:
+        """Return the number of the last write of a table, whatever the definition."""
         found: int | None = self._rows("select max(write_number) from _writes where table_name = ?", [name])[0][0]
         return found
+
+    def numbers(self) -> dict[str, int]:
+        """Return the number of the last write of each table."""
+        return dict(self._rows("select table_name, max(write_number) from _writes group by table_name"))
 
     def weeks(self, names: Sequence[str], after: dt.date = dt.date.min) -> list[dt.date]:
         """Return the weeks after a week that are written of any of the tables, in order."""
