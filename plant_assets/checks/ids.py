@@ -10,6 +10,7 @@ import ibis
 from ibis import _
 
 from plant_assets.checks.base import Check, Scope, keys
+from plant_assets.contracts import TABLES
 from plant_assets.sources.mapping_file import mapping_of
 
 # At least one id in so many has to be in the other table.
@@ -106,7 +107,8 @@ def _check(join: Join) -> Check:
         rows, others = sides(scope)
         # A store that has no such table by its mapping has nothing to join.
         others = others.filter(ibis.literal(bool(mapping_of(scope.settings).table(join.other))))
-        named = scope.of_events(others) if join.column == "order_id" and join.table == "events" else others
+        is_by_week = bool(TABLES[f"raw_{join.table}"].partition)
+        named = scope.of_events(others) if join.column == "order_id" and is_by_week else others
         ids = [each.select(id=each[join.column].cast("string")) for each in (named, others)]
         return keys(few_join(distinct_ids(rows, join.column), *ids), "total", "joined")
 

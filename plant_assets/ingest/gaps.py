@@ -11,13 +11,6 @@ from plant_assets.warehouse.warehouse import Warehouse
 
 # They are few if they are this many, or a thousandth of all.
 YEAR, MOST_BEFORE = dt.timedelta(days=366), 10
-_WEEKS = """
-    select week, sum(rows_read)::bigint from (
-        select week, rows_read from found_events
-        union all
-        select week, rows_read from _files where source_table = 'events' and list_contains($unchanged::varchar[], file)
-    ) where week <= $last_week group by week order by week
-"""
 _BOUNDS = """
     select min(created_at), max(created_at) from (
         select created_at from _staged_events where week = $week and created_at is not null
@@ -67,7 +60,7 @@ def times_of_events(warehouse: Warehouse, unchanged: Iterable[str], last_week: d
 
     `unchanged` are the files that are not read again.
     """
-    found = warehouse.rows(_WEEKS, {"unchanged": sorted(unchanged), "last_week": last_week})
+    found = warehouse.ledger.loads.rows_of_weeks(unchanged, last_week)
     exact = {week for week, _number in found[:1]}
     for (week, _number), (following, _other) in pairwise(found):
         if following - week >= YEAR - WEEK:

@@ -11,6 +11,13 @@ from plant_assets.warehouse.ledger.tables import next_write_number, rows_of
 Known = tuple[int, int, str]
 LoadedWeek = tuple[dt.date, str, str]
 
+_ROWS_OF_WEEKS = """
+    select week, sum(rows_read)::bigint from (
+        select week, rows_read from found_events
+        union all
+        select week, rows_read from _files where source_table = 'events' and list_contains($unchanged::varchar[], file)
+    ) where week <= $last_week group by week order by week
+"""
 _FILES_OF_WEEKS = """
     select distinct file from _files
     where source_table = 'events'
@@ -75,6 +82,10 @@ class Loads:
                 [sorted(files)],
             )
         )
+
+    def rows_of_weeks(self, unchanged: Iterable[str], last_week: dt.date) -> list[tuple[dt.date, int]]:
+        """Return the weeks until `last_week`, each with its events in files that are unchanged or read by this load."""
+        return self._rows(_ROWS_OF_WEEKS, {"unchanged": sorted(unchanged), "last_week": last_week})
 
     def files_of_weeks(self, weeks: Iterable[dt.date]) -> set[str]:
         """Return the files that hold events of `weeks`, or of weeks that the load in `load_weeks` replaces."""
