@@ -165,6 +165,7 @@ def test_few_events_before_a_gap_are_named(
     named = [odd for odd in diagnosis_of(store).odd if "PLANT_START" in odd]
     leaves = "leaves it out" if len(early) == 1 else "leaves them out"
     assert named == ([f"{said} PLANT_START=2021-03-01 {leaves}"] if said else [])
+    caplog.clear()
     store.plan()
     assert [text for text in caplog.messages if "over a year" in text] == named
     assert not [odd for odd in diagnosis_of(store.under(start=dt.date(2021, 3, 1))).odd if "over a year" in odd]

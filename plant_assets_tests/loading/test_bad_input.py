@@ -134,10 +134,6 @@ BROKEN: dict[str, tuple[Callable[[Store], object], list[str]]] = {
         ],
         ["events/2.parquet: the table events cannot be read to its end"],
     ),
-    "csv is UTF-16": (
-        lambda store: store.put("events.csv", CSV.encode("utf-16")),
-        ["events.csv: the header of the table events is not UTF-8"],
-    ),
     "csv is UTF-16 without a mark": (
         lambda store: store.put("events.csv", CSV.encode("utf-16-le")),
         ["events.csv: the table events lacks event_id", r"columns found: e\x00v\x00e"],
@@ -145,10 +141,6 @@ BROKEN: dict[str, tuple[Callable[[Store], object], list[str]]] = {
     "jsonl is UTF-16": (
         replace_events("events.jsonl", jsonl_text([E1]).encode("utf-16")),
         ["events cannot be loaded, more than PLANT_MAX_REJECTED=0.05 allows", "events.jsonl, line 1: not UTF-8"],
-    ),
-    "csv is empty": (
-        lambda store: store.put("events.csv", b""),
-        ["events.csv: the table events lacks event_id", "columns found: none"],
     ),
     "csv.gz is empty": (
         replace_events("events.csv.gz", b""),
@@ -180,10 +172,6 @@ BROKEN: dict[str, tuple[Callable[[Store], object], list[str]]] = {
     "csv has a column twice": (
         lambda store: store.put("events.csv", HEADER.replace("\n", ",user_id\n")),
         ["events.csv: the table events has twice user_id; columns found: event_id, session_id"],
-    ),
-    "csv is separated by semicolons": (
-        lambda store: store.put("events.csv", CSV.replace(",", ";")),
-        ["lacks event_id", "columns found: event_id;session_id;user_id"],
     ),
     "a quote in a row is never closed": (
         lambda store: store.put("events.csv", CSV + 'e3,"s1,u1\n' + CSV_ROW * 3),
@@ -1047,9 +1035,12 @@ def test_the_command_says_what_it_refused_and_in_one_sentence_what_it_cannot_rea
     assert_accounted(store, events=42, products=13)
 
     before = store.contents()
-    store.put("events.csv", CSV.encode("utf-16"))
+    store.put("events.csv", CSV.replace("page_url", "größe").encode("cp1252"))
     broken = plant_assets(store, "run")
     assert broken.returncode == 2
-    said = f"plant-assets: {store.folder}/events.csv: the header of the table events is not UTF-8"
-    assert broken.stderr.splitlines() == ["reading the source", said]
+    said = f"plant-assets: {store.folder}/events.csv: the header of the table events is not UTF-8: name its encoding in"
+    assert broken.stderr.splitlines() == [
+        "reading the source",
+        f"{said} PLANT_MAPPING, as in `csv: {{encoding: cp1252}}`",
+    ]
     assert (broken.stdout, store.contents()) == ("", before)
