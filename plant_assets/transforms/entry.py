@@ -50,6 +50,7 @@ def funnel_by_entry_date(
     reached = _shipped(chained, order_events, stages, limit_days, offsets)
     both = sessions.left_join(reached, "session_id")
     counts = _counts(both)
+    # Without any mature date it is false, and NULL in the row without a date.
     is_mature = (counts.entry_date < mature_before) if mature_before else (counts.entry_date != counts.entry_date)
     rows = with_rates(counts).mutate(is_mature=is_mature, ship_limit_days=ibis.literal(limit_days, "int64"))
     timed = rows.left_join(_hours(both, stages, mature_before), "entry_date", rname="{name}_of_hours")
@@ -77,27 +78,25 @@ def _sessions(session_days: ibis.Table, since: dt.date | None) -> ibis.Table:
 def _chained(
     events: ibis.Table, order_events: ibis.Table, sessions: ibis.Table, stages: Sequence[str]
 ) -> tuple[ibis.Table, ibis.Table]:
-    """Return the instants of a session's stages up to the checkout, and where shipments are sought from.
+    """Return the instants of a session's stages before the checkout, and where shipments are sought from.
 
-    The first has one row per session: session_id, page_view_at, add_to_cart_at, checkout_at. The second one per session
-    and order with a checkout in turn: session_id, order_id (NULL: checkouts without one), sought_from.
+    The first has one row per session: session_id, page_view_at, add_to_cart_at; where the store has carts, of sessions
+    with one in turn. The second has one row per session and order with a checkout in turn: session_id, order_id (NULL:
+    checkouts without one), sought_from.
     """
-    views = events.filter(_.event_type == VIEW).semi_join(sessions, "session_id")
-    instants = views.group_by("session_id").aggregate(page_view_at=_.created_at.min())
+    views = events.filter(_.event_type == VIEW).semi_join(sessions, "session_id").group_by("session_id")
+    viewed, before = views.aggregate(page_view_at=_.created_at.min()), "page_view_at"
     if CART in stages:
-        carts = _in_turn(events, instants, CART, "page_view_at").group_by("session_id")
-        instants = instants.left_join(carts.aggregate(add_to_cart_at=_.created_at.min()), "session_id")
-        instants = instants.select("session_id", "page_view_at", "add_to_cart_at")
+        # An aggregate is made once, where a join would be made again by each of its readers.
+        carts = _in_turn(events, viewed, CART, before).group_by("session_id")
+        reached = carts.aggregate(page_view_at=_.page_view_at.min(), add_to_cart_at=_.created_at.min())
+        before = "add_to_cart_at"
     else:
-        instants = instants.mutate(add_to_cart_at=NO_INSTANT)
-    before = "add_to_cart_at" if CART in stages else "page_view_at"
+        reached = viewed.mutate(add_to_cart_at=NO_INSTANT)
     if CHECKOUT not in stages:
-        sought = instants.select("session_id", order_id=ibis.null("string"), sought_from=before)
-        return instants.mutate(checkout_at=NO_INSTANT), sought.filter(_.sought_from.notnull())
-    checkouts = _in_turn(order_events, instants, CHECKOUT, before).group_by("session_id", "order_id")
-    sought = checkouts.aggregate(sought_from=_.created_at.min())
-    first = sought.group_by("session_id").aggregate(checkout_at=_.sought_from.min())
-    return instants.left_join(first, "session_id").drop("session_id_right"), sought
+        return reached, reached.select("session_id", order_id=ibis.null("string"), sought_from=before)
+    checkouts = _in_turn(order_events, reached, CHECKOUT, before).group_by("session_id", "order_id")
+    return reached, checkouts.aggregate(sought_from=_.created_at.min())
 
 
 def _in_turn(events: ibis.Table, instants: ibis.Table, stage: str, before: str) -> ibis.Table:
@@ -113,27 +112,38 @@ def _shipped(
     limit_days: int,
     offsets: Offsets,
 ) -> ibis.Table:
-    """Add when a session's orders were shipped. One row per session.
+    """Add when a session checked out, and when its orders were shipped. One row per session.
 
-    Added columns: package_shipped_at (the first within the limit), is_late (one came after it), last_shipped_date.
+    Added columns: checkout_at, package_shipped_at (the first within the limit), is_late (one came after it),
+    last_shipped_date.
     """
-    instants, sought = chained
-    shipments = order_events.filter(_.event_type == SHIPMENT).select("session_id", "order_id", shipped_at="created_at")
-    if SHIPMENT not in stages:
-        shipments = shipments.limit(0)
-    by_order = sought.join(shipments.drop("session_id"), "order_id")
-    of_session = sought.join(shipments, "session_id", rname="shipped_{name}")
-    by_session = of_session.filter(of_session.order_id.isnull() | of_session.shipped_order_id.isnull())
-    columns = ("session_id", "sought_from", "shipped_at")
-    pairs = ibis.union(by_order.select(*columns), by_session.select(*columns))
+    reached, sought = chained
+    shipments = order_events.filter((_.event_type == SHIPMENT) & ibis.literal(SHIPMENT in stages))
+    shipments = shipments.select("session_id", "order_id", shipped_at="created_at")
+    of_none = shipments.filter(_.order_id.isnull()).drop("order_id")
+    of_any = shipments.filter(_.order_id.notnull()).drop("order_id")
+    pairs = ibis.union(
+        *(
+            each.select("session_id", "sought_from", "shipped_at")
+            for each in (
+                sought.join(shipments.drop("session_id"), "order_id"),
+                sought.join(of_none, "session_id"),
+                sought.filter(_.order_id.isnull()).join(of_any, "session_id"),
+            )
+        )
+    )
     until = pairs.sought_from + ibis.interval(hours=24 * limit_days)
     is_in_time = (pairs.shipped_at >= pairs.sought_from) & (pairs.shipped_at <= until)
-    found = pairs.group_by("session_id").aggregate(
+    shipped = pairs.group_by("session_id").aggregate(
         package_shipped_at=pairs.shipped_at.min(where=is_in_time),
         is_late=(pairs.shipped_at > until).any(),
         last_shipped_date=local_date(pairs.shipped_at.max(), offsets),
     )
-    return instants.left_join(found, "session_id").drop("session_id_right")
+    both = reached.left_join(shipped, "session_id").drop("session_id_right")
+    if CHECKOUT not in stages:
+        return both.mutate(checkout_at=NO_INSTANT)
+    checked_out = sought.group_by("session_id").aggregate(checkout_at=_.sought_from.min())
+    return both.left_join(checked_out, "session_id").drop("session_id_right")
 
 
 def _counts(sessions: ibis.Table) -> ibis.Table:

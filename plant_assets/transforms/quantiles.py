@@ -19,11 +19,10 @@ def hours_by_date(times: ibis.Table, steps: Sequence[str]) -> ibis.Table:
         times: entry_date, step and microseconds, one row per session and step.
         steps: the values of `step`; the columns are named `median_hours_to_<step>` and `p90_hours_to_<step>`.
     """
-    of_step = ibis.window(group_by=["entry_date", "step"])
-    placed = times.mutate(
-        place=ibis.row_number().over(group_by=["entry_date", "step"], order_by="microseconds"),
-        number=times.microseconds.count().over(of_step),
-    )
+    of_step = {"group_by": ["entry_date", "step"], "order_by": "microseconds"}
+    # In the same order as the places, so that rows are sorted once.
+    every = ibis.window(**of_step, preceding=None, following=None)
+    placed = times.mutate(place=ibis.row_number().over(**of_step), number=times.microseconds.count().over(every))
     found = placed.group_by("entry_date", "step").aggregate(
         **{name: _quantile(placed, tenths, fewest) for name, (tenths, fewest) in QUANTILES.items()}
     )

@@ -86,9 +86,13 @@ def _comment(connection: duckdb.DuckDBPyConnection, name: str, description: str,
 
 
 def _described(target: Path) -> dict[str, str]:
-    """Return what a file of marts says of each table: its comment but for the last line, which names the publisher."""
-    if not target.exists():
+    """Return what a file of marts says of each table: its comment but for the last line, which names the publisher.
+
+    A file that is missing or damaged says nothing: it is about to be replaced.
+    """
+    try:
+        with duckdb.connect(target, read_only=True) as marts:
+            comments = marts.execute(_COMMENTS).fetchall()
+    except duckdb.Error:
         return {}
-    with duckdb.connect(target, read_only=True) as marts:
-        comments = marts.execute(_COMMENTS).fetchall()
     return {name: text.rpartition("\n")[0] for name, text in comments}
