@@ -23,13 +23,14 @@ import pytest
 
 from plant_assets.calendar import Weeks
 from plant_assets.cli.runs import Outcome, run_checks, run_refresh
-from plant_assets.contracts import TABLES
+from plant_assets.contracts import SQL_TYPES, TABLES
 from plant_assets.readers.answers import read_answers
 from plant_assets.readers.answers_text import in_json
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, UsageError, read_settings
 from plant_assets.warehouse.marts import open_marts
 from plant_assets.warehouse.open import open_warehouse
+from plant_assets.warehouse.spark.slices import SPARK_TYPES
 from plant_assets.warehouse.store import EngineFailed
 from plant_assets_tests.conftest import END, Silence, need
 from plant_assets_tests.tables import contents, rows
@@ -332,6 +333,10 @@ def test_what_spark_refuses_is_said_in_one_line(tmp_path: Path) -> None:
 def test_another_address_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match=r"PLANT_WAREHOUSE=.* is not allowed: a DuckDB file, spark://local\[\*\], or"):
         read_settings(warehouse=given)
+
+
+def test_every_type_of_the_contracts_has_one_of_sparks() -> None:
+    assert SPARK_TYPES.keys() == SQL_TYPES.keys()
 
 
 def test_object_stores_are_refused() -> None:

@@ -40,6 +40,7 @@ SPARK_TYPES = {
     "int64": "bigint",
     "boolean": "boolean",
     "decimal(18,4)": "decimal(18,4)",
+    "decimal(38,4)": "decimal(38,4)",
     "int32": "int",
     "float64": "double",
     "uuid": "string",
