@@ -22,8 +22,8 @@ def units_change(
 ) -> ibis.Table:
     """Return the change of units against the week before, and its parts: columns of units_change.
 
-    One row per week from the second on, for the store, and one each for the products that changed most. Parts are
-    Shapley values (Shapley 1953) of the product of views, share in stock and units per view in stock.
+    One row per week of the calendar from the second on, for the store, and one each for the products that changed
+    most. Parts are Shapley values (Shapley 1953) of the product of views, share in stock and units per view in stock.
 
     Args:
         demand: rows of int_product_demand.
@@ -32,9 +32,8 @@ def units_change(
         product_snapshots: the product versions.
         offsets: the zone's offsets.
     """
-    bounds = demand.aggregate(first=_.week_start_date.min(), last=_.week_start_date.max())
-    after_first = weeks.cross_join(bounds).filter((_.week_start_date > _.first) & (_.week_start_date <= _.last))
-    shown = after_first.select("week_start_date")
+    first = weeks.aggregate(first=_.week_start_date.min())
+    shown = weeks.cross_join(first).filter(_.week_start_date > _.first).select("week_start_date")
     products = _with_parts(_with_week_before(demand).semi_join(shown, "week_start_date"))
     whole = _of_store(products, shown)
     named = named_by_week(_most_changed(products, phi), product_snapshots, offsets)

@@ -34,8 +34,11 @@ def demand(week: str, product: str, *measures: int) -> Row:
     return {"week_start_date": week, "product_id": product, **dict(zip(MEASURES, measures, strict=True))}
 
 
-def changes(rows: Sequence[Row]) -> list[Row]:
-    return ENGINE.rows("units_change", CHANGE, int_product_demand=rows, weeks=WEEKS, product_snapshots=VERSIONS)
+def changes(rows: Sequence[Row], weeks: Sequence[Row] | None = None) -> list[Row]:
+    """The rows of `weeks`, by default those from the first to the last demand."""
+    known = [row["week_start_date"] for row in rows]
+    weeks = weeks or [week for week in WEEKS if min(known) <= week["week_start_date"] <= max(known)]
+    return ENGINE.rows("units_change", CHANGE, int_product_demand=rows, weeks=weeks, product_snapshots=VERSIONS)
 
 
 def test_a_product_that_sold_more_because_it_was_viewed_more() -> None:
@@ -61,13 +64,21 @@ def test_a_small_change_has_no_parts_but_counts_in_the_stores() -> None:
     ]
 
 
-def test_a_week_without_demand_is_zeros_and_nothing_is_said_outside_of_the_weeks_with_some() -> None:
-    rows = changes([demand(MONDAYS[0], "fern", 10, 0, 50, 0), demand(MONDAYS[2], "moss", 10, 0, 40, 0)])
+def test_a_week_without_demand_is_zeros() -> None:
+    rows = changes([demand(MONDAYS[0], "fern", 10, 0, 50, 0), demand(MONDAYS[2], "moss", 10, 0, 40, 0)], WEEKS)
     assert picked(rows, "week_start_date", "product_id", "units_before", "units") == [
         (MONDAYS[1], None, 50, 0),
         (MONDAYS[1], "fern", 50, 0),
         (MONDAYS[2], None, 0, 40),
         (MONDAYS[2], "moss", 0, 40),
+        (MONDAYS[3], None, 40, 0),
+        (MONDAYS[3], "moss", 40, 0),
+    ]
+
+
+def test_a_store_without_demand_has_its_weeks() -> None:
+    assert picked(changes([], WEEKS), "week_start_date", "units", "change", *transforms.PARTS) == [
+        (monday, *[0] * 6) for monday in MONDAYS[1:]
     ]
 
 
