@@ -181,6 +181,11 @@ def test_what_met_an_empty_shelf_and_what_lasts_under_a_week_are_a_line_each(bui
     assert "Lasts under a week     Aloe 0.3 days" in lines
     assert in_lines(found, most=1).splitlines()[4].endswith("Fern 25 % and 1 more")
     assert "0.3 days" in shown(found)
+    printed = json.loads(in_json(found))
+    assert printed["met_empty_shelf"] == [{"name": "Fern", "share": 0.25}, {"name": "Moss", "share": 1.0}]
+    assert printed["lasts_under_a_week"] == [{"name": "Aloe", "days": 0.26}]
+    unknown = json.loads(in_json(dataclasses.replace(found, empty_shelf=None, short_cover=None)))
+    assert (unknown["met_empty_shelf"], unknown["lasts_under_a_week"]) == (None, None)
 
 
 def test_how_long_stock_lasts_is_said_of_the_latest_week_only(built_once: Settings) -> None:

@@ -113,6 +113,8 @@ def test_answers_as_json(ran: Ran) -> None:
         "inventory_changed",
         "most_fluctuating",
         "out_of_stock",
+        "met_empty_shelf",
+        "lasts_under_a_week",
         "funnel",
         "funnel_week",
         "sales",

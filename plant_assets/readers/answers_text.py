@@ -35,6 +35,8 @@ def in_json(answers: Answers) -> str:
         "inventory_changed": _names(answers.inventory_changed),
         "most_fluctuating": _names(answers.most_fluctuating),
         "out_of_stock": {"weeks": STOCKOUT_WEEKS, "products": _names(answers.out_of_stock)},
+        "met_empty_shelf": _in_objects(answers.empty_shelf),
+        "lasts_under_a_week": _in_objects(answers.short_cover),
         "funnel": answers.funnel,
         "funnel_week": {**answers.funnel_week, "change": _changed(answers.funnel_week, answers.funnel_week_before)},
         "sales": answers.sales and _plain(asdict(answers.sales)),
@@ -208,6 +210,10 @@ def _counted(number: int, noun: str) -> str:
 def _names(found: list[Any] | None) -> list[str] | None:
     # Two products may have one name.
     return None if found is None else sorted({each.name for each in found})
+
+
+def _in_objects(found: list[Any] | None) -> list[dict[str, Any]] | None:
+    return None if found is None else [asdict(each) for each in found]
 
 
 def _listed(found: list[Any] | None, most: int | None) -> str:
