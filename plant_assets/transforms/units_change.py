@@ -14,6 +14,7 @@ MEASURES = ("views", "views_in_stock", "units_in_view", "units_other")
 MOST_SHOWN = 5
 # Changes of Poisson counts stay within this many standard deviations in 95 % of weeks.
 USUAL = 1.96
+DIGITS = 9
 WITHIN = "within the usual"
 
 
@@ -106,7 +107,8 @@ def _of_store(products: ibis.Table, weeks: ibis.Table) -> ibis.Table:
     known = weeks.left_join(sums, "week_start_date", rname="{name}_of_sums")
     return known.mutate(
         **{name: known[name].coalesce(0).cast("int64") for name in counts},
-        **{name: known[name].coalesce(0.0) for name in PARTS},
+        # Engines add fractions up in any order: rounded, two runs give the same.
+        **{name: known[name].coalesce(0.0).round(DIGITS) for name in PARTS},
         product_id=nothing,
         product_name=nothing,
         note=nothing,
