@@ -247,7 +247,8 @@ def require_whole(source_file: SourceFile) -> None:
     """
     try:
         if not source_file.size:
-            raise EOFError(f"an empty file is no {source_file.extension.rpartition('.')[2]} file")
+            kind = "gzip" if source_file.extension.endswith(".gz") else "zstandard"
+            raise EOFError(f"an empty file is no {kind} file")
         with open_file(source_file) as stream:
             while stream.read(1 << 20):
                 pass
