@@ -31,7 +31,7 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         (
             "table:\n  events: clicks",
             1,
-            "table: not known; allowed: tables, columns, constants, event_types, time, nulls, ids, not_sold",
+            "table: not known; allowed: tables, columns, constants, event_types, time, nulls, ids, sum_over, not_sold, csv",
         ),
         ("tables:\n  event: clicks", 2, "tables.event: event is not allowed; allowed: events, products, order_items"),
         ("tables:\n  events: none", 2, "tables.events: a store without events has nothing to read"),
