@@ -31,7 +31,8 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
         (
             "table:\n  events: clicks",
             1,
-            "table: not known; allowed: tables, columns, constants, event_types, time, nulls, ids, sum_over, not_sold, csv",
+            "table: not known; allowed: tables, columns, constants, event_types, time, nulls, ids, sum_over, not_sold,"
+            " csv",
         ),
         ("tables:\n  event: clicks", 2, "tables.event: event is not allowed; allowed: events, products, order_items"),
         ("tables:\n  events: none", 2, "tables.events: a store without events has nothing to read"),
@@ -162,6 +163,7 @@ def test_a_store_of_clicks_has_the_four_answers(tmp_path: Path, refresh: Callabl
         "Inventory changed      not observed",
         "Most fluctuating       not observed",
         "Out of stock, 3 weeks  not observed",
+        "Met an empty shelf     not observed",
         "Funnel of the week     page_view 1 (100 %, +1), add_to_cart 0 (0 %, +0), checkout 0 (0 %, +0)",
         "Funnel, whole store    page_view 3 (100 %), add_to_cart 1 (33 %), checkout 1 (33 %)",
         "Largest drop-offs      page_view to add_to_cart: 2 lost (67 points)",
@@ -188,8 +190,8 @@ def test_a_store_that_grew_has_the_funnels_of_a_rebuild(tmp_path: Path, refresh:
     rebuilt = shop.under(warehouse=tmp_path / "rebuilt" / "w.duckdb").settings
     assert not refresh(rebuilt, as_of=AS_OF).failures
     # Products are seen by each run with new events, at a rebuild once.
-    of_versions = ("product_snapshots", "product_snapshot_dbt", "inventory", "inventory_changes")
-    seen = ("raw_products", "raw_observations", *of_versions, "marts")
+    of_versions = ("product_snapshots", "product_snapshot_dbt", "products", "int_stock_intervals", "inventory")
+    seen = ("raw_products", "raw_observations", *of_versions, "inventory_changes", "marts")
     assert contents(shop.settings, without=seen) == contents(rebuilt, without=seen)
     current = "select product_id, price from product_snapshots where is_current order by 1"
     assert rows(shop.settings, current) == rows(rebuilt, current)

@@ -142,7 +142,7 @@ def test_the_numbers_are_those_of_the_marts(built: Settings) -> None:
     assert sorted(shown) == products
     changes = mart_rows(
         built,
-        "select product_name, change::varchar, state from inventory_changes"
+        "select product_name, change::varchar, replace(state, '_', ' ') from inventory_changes"
         f" where week_start_date = '{WHOLE}' and state <> 'same' order by all",
     )
     assert sorted((row["product_name"], row["change"], row["state"]) for row in tables["inventory_changes"]) == changes
