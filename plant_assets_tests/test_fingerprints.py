@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -280,3 +281,27 @@ def test_each_setting_is_one_of_meaning_or_not() -> None:
         *("min_rows", "records", "source", "start", "tables", "ui_url", "warehouse"),
     }
     assert set(Settings.model_fields) - of_loads_and_runs == set(OF_MEANING)
+
+
+def test_fingerprints_are_those_of_every_process(tmp_path: Path) -> None:
+    """Sets have another order in each process: no statement may have it."""
+    code = (
+        "import json; from plant_assets.assets.fingerprints import compute;"
+        " from plant_assets.settings import read_settings; print(json.dumps(compute(read_settings())))"
+    )
+    # No statement is kept there.
+    no_home = {"XDG_CACHE_HOME": "/dev/null/none", "PLANT_HOME": str(tmp_path)}
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **no_home, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for seed in ("1", "2", "3")
+    ]
+    computed = [json.loads(done.stdout) for done in found]
+    assert computed[0].keys() == TABLES.keys()
+    assert computed[1] == computed[0]
+    assert computed[2] == computed[0]

@@ -21,7 +21,7 @@ def named_by_week(rows: ibis.Table, product_snapshots: ibis.Table, offsets: Offs
         & (names.named_from <= week)
         & (names.named_until.isnull() | (week < names.named_until))
     )
-    return rows.left_join(names, is_held).drop("named_id", "named_from", "named_until")
+    return rows.left_join(names, is_held).select(*rows.columns, "product_name")
 
 
 def _name_spells(product_snapshots: ibis.Table, offsets: Offsets) -> ibis.Table:
