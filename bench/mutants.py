@@ -21,7 +21,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("inventory", "across.last_week >= weeks.week_number]", "across.last_week > weeks.week_number]"),
     ("inventory", "(touching.valid_to > touching.starts_at)", "(touching.valid_to >= touching.starts_at)"),
     ("inventory", "touching.valid_from < touching.starts_at", "touching.valid_from <= touching.starts_at"),
-    ("inventory", "(touching.inventory <= 0).fill_null(False)", "(touching.inventory < 0).fill_null(False)"),
+    ("inventory", "seconds_out=(touching.inventory <= 0)", "seconds_out=(touching.inventory < 0)"),
     ("inventory", "max_inventory=_.held.max()", "max_inventory=_.held.min()"),
     ("inventory", "touching.last_observed_at >= touching.ends_at", "touching.last_observed_at > touching.ends_at"),
     ("inventory", "((previous > 0) & (now <= 0), ", "((previous > 0) & (now < 0), "),
