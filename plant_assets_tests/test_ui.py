@@ -151,7 +151,7 @@ def test_the_schedules_are_on(page: Page, server: Server) -> None:
 
 def test_the_settings_in_use_are_shown(page: Page, server: Server) -> None:
     page.open("/locations/plant_assets.definitions/resources/warehouse")
-    page.wait_for("max_rejected", "0.05", "PLANT_MEMORY_LIMIT", str(server.settings.source))
+    page.wait_for("max_rejected", "0.05", "PLANT_MIN_PRODUCTS", str(server.settings.source))
     page.shoot("settings")
 
 
