@@ -120,7 +120,7 @@ def change_definitions(stores: Stores, kills: int, seed: int) -> None:
 
 
 def change_transforms(stores: Stores, _kills: int, _seed: int) -> None:
-    """Let a warehouse meet each mutant, and print what became of it."""
+    """Run each mutant on a warehouse, and print whether a check failed or all tables were rebuilt."""
     print("| mutant of | what it changed | found by a check, or all tables made again |\n| --- | --- | --- |")
     for number, mutant in enumerate(MUTANTS):
         end = meet(stores.behind, mutant, stores.folder / f"mutant-{number}")

@@ -143,15 +143,16 @@ class Walk:
         did = [change(self.shop)] if change else ["nothing changed"]
         before, how = self.random.choice([None] * 5 + [*BEFORE]), self.random.choices([*ENDS], [4, 3, 1])[0]
         self.tables = tables
-        anew = self.builder.submit(build, self._settings("anew"), tables)
+        rebuild = self.builder.submit(build, self._settings("rebuilt"), tables)
         try:
             if before:
                 did += [before.__name__.strip("_"), str(before(self))]
             ENDS[how](self)
             did.append(how)
-            self._require_equal(*anew.result())
-        except Exception:
-            print("; ".join([*did, how]))
+            self._require_equal(*rebuild.result())
+        except Exception as error:
+            # The walk ends with this error, whatever it is. Only the drawn actions say how to get there again.
+            error.add_note("; ".join([*did, how]))
             raise
         self.done.update([did[0].partition(" ")[0], how, *([before.__name__.strip("_")] if before else [])])
         return did
@@ -251,9 +252,9 @@ def _difference(names: list[str], found: Rows, expected: Rows) -> str:
     """Return the rows of tables that only one of two warehouses has."""
     lines = []
     for name in names:
-        walked, anew = set(found[name]), set(expected[name])
-        lines += [f"{name}, only walked: {sorted(map(str, walked - anew))[:5]}"]
-        lines += [f"{name}, only from nothing: {sorted(map(str, anew - walked))[:5]}"]
+        walked, rebuilt = set(found[name]), set(expected[name])
+        lines += [f"{name}, only walked: {sorted(map(str, walked - rebuilt))[:5]}"]
+        lines += [f"{name}, only rebuilt: {sorted(map(str, rebuilt - walked))[:5]}"]
     return "\n".join(lines)
 
 

@@ -173,9 +173,13 @@ class Source(abc.ABC):
     def weeks_of_events(self, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
         """Return the id and week of each of these events that the source has now.
 
-        Only sources with `is_asked_for_weeks` answer. A load of any other has staged every row that may have moved.
+        A source with `is_asked_for_weeks` has its own. A load of any other stages every row that may have moved, so it
+        has nothing to ask.
+
+        Raises:
+            NotImplementedError: the source is not one `is_asked_for_weeks`.
         """
-        raise NotImplementedError(f"{type(self).__name__} is not asked for the weeks of events")
+        raise NotImplementedError(f"{type(self).__name__} skips no week: a load finds moved events in its staged rows")
 
     def oddities(self) -> list[str]:
         """Return what makes reading the source slow, a sentence each."""
