@@ -240,11 +240,11 @@ moved as (
     from in_turn group by product_id),
 measured as (
     select product_id, product_name, coalesce(changes, 0) as changes, coalesce(inflow, 0) as inflow,
-        coalesce(outflow, 0) as outflow, max(inventory) - min(inventory) as range, coalesce(reversals, 0) as reversals,
-        inflow + outflow as volume
+        coalesce(outflow, 0) as outflow, max(inventory) - min(inventory) as range, coalesce(reversals, 0) as reversals
     from product_snapshots left join moved using (product_id) left join names using (product_id) group by all)
-select dense_rank() over (order by changes desc) as rank, product_id, product_name, changes, volume, inflow, outflow,
-    range, reversals, dense_rank() over (order by volume desc) as volume_rank
+select dense_rank() over (order by changes desc) as rank, product_id, product_name, changes,
+    inflow + outflow as volume, inflow, outflow, range, reversals,
+    dense_rank() over (order by inflow + outflow desc) as volume_rank
 from measured;
 
 create table stockouts as

@@ -1,9 +1,9 @@
-"""A random walk of a store and its warehouse: `python -m bench.walk --steps 200 --seed 1`.
+"""A random walk of a store and two warehouses of it: `python -m bench.walk --steps 200 --seed 1`.
 
-Each step changes the source, may run some weeks or tables as the UI does, and ends by ticks or by a command. Then all
-raw and weekly tables must be those of a warehouse built from nothing; every tenth step makes and compares all tables,
-and what readers see. Checks and pages are left out: they write no table and take most of the time. The seed draws the
-same steps again, counted from the present week.
+Each step changes the source, may run some weeks or tables as the UI does, and ends in one warehouse by ticks and in the
+other by a command. Then all raw and weekly tables of both must be those of a warehouse built from nothing; every tenth
+step makes and compares all tables, and what readers see. Checks and pages are left out: they write no table and take
+most of the time. The seed draws the same steps again, counted from the present week.
 """
 
 import argparse
@@ -117,73 +117,46 @@ def state(settings: Settings, tables: tuple[str, ...]) -> tuple[Rows, Rows]:
 
 
 @dataclass
-class Walk:
-    """A store, its warehouse, and what was done to them so far."""
+class Walker:
+    """A warehouse of the store, which ends each step in its own way."""
 
-    folder: Path
+    name: str
+    shop: Shop
+    settings: Settings
     random: random.Random
     records: dg.DagsterInstance
-    builder: Executor
-    done: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
     tables: tuple[str, ...] = EVERYTHING
 
     def __post_init__(self) -> None:
-        self.shop = Shop(self.folder / "store", self.random)
-        self.settings = self._settings("walked")
         command(self.settings, EVERYTHING)
 
-    def step(self, tables: tuple[str, ...] = EVERYTHING) -> list[str]:
-        """Change the source and bring tables up to date; return what was done.
+    def require_equal(self, expected: Rows, expected_published: Rows) -> None:
+        """Compare with a warehouse that was built from nothing.
 
         Raises:
-            AssertionError: the tables differ from those that are built from nothing.
+            AssertionError: they differ, or a sensor finds something to do.
         """
-        change = self.random.choice([*CHANGES, None])
-        did = [change(self.shop)] if change else ["nothing changed"]
-        before, how = self.random.choice([None] * 5 + [*BEFORE]), self.random.choices([*ENDS], [4, 3, 1])[0]
-        self.tables = tables
-        rebuild = self.builder.submit(build, self._settings("rebuilt"), tables)
-        try:
-            if before:
-                did += [before.__name__.strip("_"), str(before(self))]
-            ENDS[how](self)
-            did.append(how)
-            self._require_equal(*rebuild.result())
-        except Exception as error:
-            # The walk ends with this error, whatever it is. Only the drawn actions say how to get there again.
-            error.add_note("; ".join([*did, how]))
-            raise
-        self.done.update([did[0].partition(" ")[0], how, *([before.__name__.strip("_")] if before else [])])
-        return did
-
-    def _settings(self, name: str) -> Settings:
-        home = self.folder / name
-        return read_settings(
-            source=self.shop.folder, warehouse=home / "w.duckdb", home=home, min_rows=0, min_products=0, max_rejected=1
-        )
-
-    def _require_equal(self, expected: Rows, expected_published: Rows) -> None:
         found, found_published = state(self.settings, self.tables)
         different = [name for name in expected if found[name] != expected[name]]
-        assert not different, _difference(different, found, expected)
-        assert found_published == expected_published, "the published marts differ"
+        assert not different, f"{self.name}: {_difference(different, found, expected)}"
+        assert found_published == expected_published, f"{self.name}: the published marts differ"
         quiet = self._evaluate("late_events")
-        assert not quiet, f"late_events still requests {quiet}"
+        assert not quiet, f"{self.name}: late_events still requests {quiet}"
 
     # Runs of the UI
 
-    def _week(self) -> str | None:
+    def week(self) -> str | None:
         """Run one week."""
         week = self.random.choice(self.shop.weeks())
         return self._ui({"dagster/partition": week.isoformat()})
 
-    def _backfill(self) -> list[str | None]:
+    def backfill(self) -> list[str | None]:
         """Run a few weeks one by one, in any order."""
         weeks = self.random.sample(self.shop.weeks(), 2)
         return [self._ui({"dagster/partition": week.isoformat()}) for week in weeks]
 
-    def _partial(self) -> str | None:
+    def partial(self) -> str | None:
         """Run some tables alone, over a range of weeks."""
         first, last = sorted(self.random.choices(self.shop.weeks(), k=2))
         return self._ui(range_tags(first, last), self.random.choice(TABLES_ALONE))
@@ -198,7 +171,7 @@ class Walk:
 
     # Ends
 
-    def _by_ticks(self) -> None:
+    def by_ticks(self) -> None:
         """Evaluate schedule and sensors, and run what they request, until nothing is requested."""
         requests = tick(self.settings, self.records, now())
         for _run in range(MOST_RUNS):
@@ -221,11 +194,11 @@ class Walk:
         self.keys |= {f"{name} {each.run_key}" for each in new}
         return new
 
-    def _by_command(self) -> None:
+    def by_command(self) -> None:
         """Run what is due."""
         self._command()
 
-    def _by_command_over_weeks(self) -> None:
+    def by_command_over_weeks(self) -> None:
         """Run some weeks by name, then what is due."""
         first, last = sorted(self.random.choices(self.shop.weeks(), k=2))
         self._command((first, last))
@@ -240,12 +213,62 @@ class Walk:
             command(self.settings, self.tables, every_week=True)
 
 
-BEFORE: tuple[Callable[[Walk], object], ...] = (Walk._week, Walk._backfill, Walk._partial)
-ENDS: dict[str, Callable[[Walk], None]] = {
-    "by ticks": Walk._by_ticks,
-    "by a command": Walk._by_command,
-    "by a command over weeks": Walk._by_command_over_weeks,
-}
+BEFORE: tuple[Callable[[Walker], object], ...] = (Walker.week, Walker.backfill, Walker.partial)
+COMMANDS: tuple[Callable[[Walker], None], ...] = (Walker.by_command, Walker.by_command_over_weeks)
+
+
+@dataclass
+class Walk:
+    """A store, a warehouse that ticks keep and one that commands keep, and what was done to them so far."""
+
+    folder: Path
+    random: random.Random
+    records: dg.DagsterInstance
+    builder: Executor
+    done: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.shop = Shop(self.folder / "store", self.random)
+        self.ticked, self.commanded = (
+            Walker(name, self.shop, self._settings(name), self.random, self.records) for name in ("ticked", "commanded")
+        )
+
+    def step(self, tables: tuple[str, ...] = EVERYTHING) -> list[str]:
+        """Change the source and bring tables up to date; return what was done.
+
+        Raises:
+            AssertionError: the tables differ from those that are built from nothing.
+        """
+        change = self.random.choice([*CHANGES, None])
+        did = [change(self.shop) if change else "nothing changed"]
+        before = self.random.choice([None] * 5 + [*BEFORE])
+        commands = self.random.choices(COMMANDS, [3, 1])[0]
+        rebuild = self.builder.submit(build, self._settings("rebuilt"), tables)
+        try:
+            for walker, end in ((self.ticked, Walker.by_ticks), (self.commanded, commands)):
+                walker.tables = tables
+                if before:
+                    did += [before.__name__, str(before(walker))]
+                did.append(_words(end))
+                end(walker)
+                walker.require_equal(*rebuild.result())
+        except Exception as error:
+            # The walk ends with this error, whatever it is. Only the drawn actions say how to get there again.
+            error.add_note("; ".join(did))
+            raise
+        ran = [before.__name__] if before else []
+        self.done.update([did[0].partition(" ")[0], "by ticks", _words(commands), *ran])
+        return did
+
+    def _settings(self, name: str) -> Settings:
+        home = self.folder / name
+        return read_settings(
+            source=self.shop.folder, warehouse=home / "w.duckdb", home=home, min_rows=0, min_products=0, max_rejected=1
+        )
+
+
+def _words(end: Callable[[Walker], None]) -> str:
+    return end.__name__.replace("_", " ").replace("by command", "by a command")
 
 
 def _difference(names: list[str], found: Rows, expected: Rows) -> str:

@@ -46,7 +46,7 @@ def test_a_failed_check_is_told_once(
     # What is published is not what is stored then.
     assert message["title"] == "plant_assets: 2 problems"
     assert "asset inventory, check inventory_flows_balance: 5 times: 2026-10-12" in message["message"]
-    assert "asset marts, check marts_equal_the_warehouse: 1 times: inventory" in message["message"]
+    assert "asset marts, check marts_equal_the_warehouse: 1 time: inventory" in message["message"]
     assert "http://127.0.0.1:3000/runs/" in message["message"]
 
 

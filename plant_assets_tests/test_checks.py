@@ -333,7 +333,7 @@ def test_fails_on_a_broken_warehouse(name: str, broken: dict[str, str]) -> None:
 def test_warns_of_stale_data(name: str, built: Settings, check: Callable[..., Outcome]) -> None:
     later = check(built, as_of=END.replace(month=11))
     [warned] = [line for line in check_lines(later.passed, later.problems) if f"  {name}" in line]
-    assert warned.startswith(f"warned  {name}, 1 times: 2026-10-1")
+    assert warned.startswith(f"warned  {name}, 1 time: 2026-10-1")
     assert not later.failed_errors
 
 
@@ -343,11 +343,11 @@ def test_a_column_of_another_type_fails_all_checks_of_its_table(built: Settings,
     failed = {each.check.name: str(each) for each in check(built).failed_errors if each.check}
     assert failed == {
         **{
-            name: f"asset stockouts, check {name}: 1 times: hours_out: VARCHAR, not DOUBLE"
+            name: f"asset stockouts, check {name}: 1 time: hours_out: VARCHAR, not DOUBLE"
             for name in ("stockouts_keeps_its_contract", "stockouts_have_the_hours_of_inventory")
         },
         # What is published has the contract's columns.
-        "marts_equal_the_warehouse": "asset marts, check marts_equal_the_warehouse: 1 times: stockouts",
+        "marts_equal_the_warehouse": "asset marts, check marts_equal_the_warehouse: 1 time: stockouts",
     }
 
 
@@ -360,5 +360,5 @@ def test_marts_and_page_are_compared_with_what_they_are_made_of(built: Settings,
     page.write_text(re.sub(r'(Checked out, sessions</span><span class="value">)', r"\g<1>9", page.read_text()))
     failed = {each.check.name: each.reason for each in check(built).failed_errors if each.check}
     assert failed.keys() == published
-    assert failed["marts_equal_the_warehouse"] == "1 times: stockouts"
+    assert failed["marts_equal_the_warehouse"] == "1 time: stockouts"
     assert "checkout: the page shows 9" in failed["report_shows_the_marts"]

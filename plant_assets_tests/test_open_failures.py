@@ -19,6 +19,8 @@ from plant_assets_tests.tables import contents, rows
 
 CLOSED = dt.date(2026, 9, 28)
 FLOWS = "inventory_flows_balance"
+# It always looks at everything, so its failures are not kept open.
+MARTS = "marts_equal_the_warehouse"
 ADD_INFLOW = "update inventory set inflow = inflow + 1 where week_start_date = $week and opening_inventory is not null"
 
 
@@ -42,7 +44,7 @@ def test_a_falsified_closed_week_fails_every_run_until_it_is_mended(
 ) -> None:
     before, publisher = contents(built), _publisher(built)
     _falsify(built)
-    assert [each.check.name for each in check(built).failed_errors if each.check] == [FLOWS]
+    assert {each.check.name for each in check(built).failed_errors if each.check} == {FLOWS, MARTS}
     assert _open(built) == {FLOWS: {CLOSED}}
     for _again in range(2):
         outcome = refresh(built)
@@ -85,7 +87,7 @@ def test_a_failure_whose_weeks_cannot_be_told_is_open_for_everything(
     built: Settings, check: Callable[..., Outcome]
 ) -> None:
     rows(built, "update funnel set add_to_cart = page_view + 1")
-    failed = {each.check.name for each in check(built).failed_errors if each.check}
+    failed = {each.check.name for each in check(built).failed_errors if each.check} - {MARTS}
     with open_warehouse(built) as warehouse:
         failures = warehouse.ledger.checks.failures()
     assert failures.keys() == failed

@@ -44,7 +44,7 @@ def test_every_event_is_there_with_the_products_of_its_order(store: Settings) ->
 
 
 def test_every_view_and_unit_is_in_demand_although_stock_was_seen_once_a_week(store: Settings) -> None:
-    states = "sum(views_in_stock + views_out + views_uncertain), sum(views_unknown)"
+    states = "sum(views_in_stock + views_out + views_unknown), sum(views_uncertain)"
     found = rows(store, f"select {states}, sum(units_in_stock_view + units_other) from product_demand")
     assert found == [(0, 1871, 2165)]
     assert rows(store, "select sum(hours_observed), max(velocity) from inventory, stock_status") == [(0, None)]

@@ -103,9 +103,10 @@ class Browser:
         self.click(f"#table-{table} a.csv")
         for _tenth in range(100):
             for path in self.downloads.glob("*.csv"):
-                text = path.read_bytes().decode()
-                path.unlink()
-                return path.name, text
+                # Chromium makes the name first and moves the finished file there.
+                if text := path.read_bytes().decode():
+                    path.unlink()
+                    return path.name, text
             time.sleep(0.1)
         pytest.fail(f"no download of {table}")
 

@@ -103,8 +103,10 @@ def _settle(warehouse: Warehouse, found: Found, failure: Failure | None, scope: 
             is_blocking = check.is_error and check.is_blocking
             since = failure.since if failure else scope.as_of
             ledger.open(check.asset, check.name, failing, since, number, definition, is_blocking)
-    count = found.count + sum(each.count for each in others)
-    keys = list(dict.fromkeys([*found.keys, *(key for each in others for key in each.keys)]))
+    # A look at everything has what the look before it found.
+    parts = others if others and failure and failure.is_whole else [found, *others]
+    count = sum(each.count for each in parts)
+    keys = list(dict.fromkeys(key for each in parts for key in each.keys))
     return replace(found, count=count, keys=keys[:MOST_KEYS]), ledger.failures().get(check.name)
 
 

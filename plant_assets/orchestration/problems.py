@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from plant_assets.text import counted
+
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # Dagster raises it for a step with a blocking check that failed. The check is a problem itself.
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
@@ -61,7 +63,8 @@ def problems_in(events: Iterable[dg.DagsterEvent], job: str) -> list[Problem]:
 
 def _of_check(job: str, evaluation: dg.AssetCheckEvaluation) -> Problem:
     count = evaluation.metadata["offending"].value
-    reason = f"{count} times: {evaluation.description}" if evaluation.description else f"{count} times"
+    times = counted(count, "time")
+    reason = f"{times}: {evaluation.description}" if evaluation.description else times
     is_error = evaluation.severity == dg.AssetCheckSeverity.ERROR
     return Problem(job, None, evaluation.asset_check_key, reason, bool(evaluation.blocking), is_error)
 

@@ -1027,8 +1027,8 @@ def test_the_command_says_what_it_refused_and_in_one_sentence_what_it_cannot_rea
     store.put("products/2021-03-01.csv", [product("p1")])  # too few
     done = plant_assets(store, "run")
     assert done.returncode == 1, done.stderr
-    assert "check failed: raw_products_observations_are_whole, 1 times: 2021-03-01 00:00:00" in done.stderr
-    refused = "raw_events_has_no_rejected_rows, 1 times: events.csv 42 created_at not a timestamp"
+    assert "check failed: raw_products_observations_are_whole, 1 time: 2021-03-01 00:00:00" in done.stderr
+    refused = "raw_events_has_no_rejected_rows, 1 time: events.csv 42 created_at not a timestamp"
     assert f"check warned: {refused}" in done.stderr
     assert "page_view 1 (100 %)" in done.stdout, "the rest of the run went on: all rows are of one session"
     assert "Traceback" not in done.stderr

@@ -56,7 +56,7 @@ def test_ids_that_hardly_join_are_shown(
     sentence = f"1 of 1 products of events are not in products: {said} them one"
     assert sentence in diagnose(store.settings, AS_OF, []).odd
     warned = {each.check.name: each.reason for each in refresh(store.settings, as_of=AS_OF).warnings if each.check}
-    assert warned["raw_events_products_join_products"] == f"1 times: {sentence}"
+    assert warned["raw_events_products_join_products"] == f"1 time: {sentence}"
     form = said.partition("{product_id: ")[2].partition("}")[0]
     (tmp_path / "mapping.yaml").write_text(f"ids: {{product_id: {form or 'text'}}}")
     assert (sentence in diagnose(store.settings, AS_OF, []).odd) == (not form)

@@ -50,7 +50,7 @@ def test_an_observation_without_a_product_is_kept_out_and_fails_its_check_until_
         assert not outcome.failures
         [failed] = outcome.failed_errors
         assert failed.where == "asset raw_products, check raw_products_observations_are_whole"
-        assert failed.reason.startswith("1 times: 2021-03-02 00:00:00")
+        assert failed.reason.startswith("1 time: 2021-03-02 00:00:00")
         assert "PLANT_MIN_PRODUCTS" in failed.reason
         refused = rows(store.settings, "select reason, observed_at, rejected_at from rejected_rows")
         assert refused == [("too_few_products", dt.datetime(2021, 3, 2), AS_OF)]
