@@ -72,7 +72,8 @@ def publisher(path: Path) -> str:
             "select table_name, comment from duckdb_tables() where list_contains(?::varchar[], table_name)", names
         ).fetchall()
         rows = marts.execute("select count(*) from analytics.funnel").fetchall()
-    runs = {comment for _name, comment in found}
+    # A comment is a description, and the run on its last line.
+    runs = {comment.rpartition("\n")[2] for _name, comment in found}
     if len(found) != len(READ_TOGETHER) or len(runs) != 1 or rows != [(1,)]:
         raise ValueError(f"{found} {rows}")
     return str(runs.pop())

@@ -280,8 +280,9 @@ STALE = {"raw_events_are_fresh", "raw_observations_are_fresh"}
 
 
 @pytest.fixture(scope="module", params=["built_once", "live_once"], ids=["files", "database"])
-def sound(request: pytest.FixtureRequest) -> dict[str, str]:
-    return _verdicts(request.getfixturevalue(request.param))
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    # A look is remembered.
+    return _verdicts(_copy(request.getfixturevalue(request.param), tmp_path_factory))
 
 
 @pytest.fixture(scope="module")
