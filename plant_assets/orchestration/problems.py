@@ -62,7 +62,7 @@ def problems_in(events: Iterable[dg.DagsterEvent], job: str) -> list[Problem]:
 
 
 def _of_check(job: str, evaluation: dg.AssetCheckEvaluation) -> Problem:
-    count = evaluation.metadata["offending"].value
+    count: Any = evaluation.metadata["offending"].value
     times = counted(count, "time")
     reason = f"{times}: {evaluation.description}" if evaluation.description else times
     is_error = evaluation.severity == dg.AssetCheckSeverity.ERROR
