@@ -8,12 +8,12 @@ import dagster as dg
 from bench.kills import kill_in
 from bench.soak_stores import END, Silence, Stores, refresh
 from plant_assets.calendar import WEEK
-from plant_assets.cli.runs import LOG, Outcome, run_checks, run_refresh
+from plant_assets.cli.runs import Outcome, run_checks, run_refresh
 from plant_assets.definitions import build_defs
-from plant_assets.orchestration.ticks import look, request_for
 from plant_assets.settings import Settings
 from plant_assets.warehouse.marts import open_marts
 from plant_assets.warehouse.open import open_warehouse
+from plant_assets_tests.ticking import tick
 
 # A statement each that falsifies the week $week of a table, and is found by a check.
 FALSE = (
@@ -45,7 +45,7 @@ def falsify_weeks(stores: Stores, rounds: int, seed: int) -> int:
                 warehouse.execute(drawn.choice(FALSE), {"week": week})
             publisher = _publisher(settings)
             assert _check(settings).failed_errors
-            for act in drawn.choices([_run, _tick], k=2):
+            for act in drawn.sample([_run, _tick], k=2):
                 assert not act(settings), f"round {number}: {act.__name__} passed"
                 assert _publisher(settings) == publisher, f"round {number}: {act.__name__} published"
             mended = _refresh(settings, weeks=(week, week))
@@ -95,9 +95,8 @@ def _run(settings: Settings) -> bool:
 
 def _tick(settings: Settings) -> bool:
     """Run what a tick requests; return whether it passed."""
-    outlook = look(settings, END, LOG)
-    [request] = request_for(outlook, settings.first_week or outlook.range[0], END, "soak")
-    job = build_defs(settings).resolve_job_def("refresh")
     with dg.DagsterInstance.ephemeral() as records:
+        [request] = tick(settings, records, END)
+        job = build_defs(settings).resolve_job_def("refresh")
         done: Any = job.execute_in_process(instance=records, tags=request.tags, raise_on_error=False)
     return bool(done.success)

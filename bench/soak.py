@@ -109,7 +109,7 @@ def falsify(stores: Stores, rounds: int, seed: int) -> None:
     """Falsify closed weeks, and print what became of them."""
     done = falsify_weeks(stores, rounds, seed)
     print("| fault | rounds | what happened | mended by a run of the week |\n| --- | --- | --- | --- |")
-    print(f"| a week is falsified, `check`, then two runs or ticks | {done} | all failed, none published | {done} |")
+    print(f"| a week is falsified, `check`, then a run and a tick | {done} | all failed, none published | {done} |")
 
 
 def change_definitions(stores: Stores, kills: int, seed: int) -> None:
