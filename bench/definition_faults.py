@@ -95,7 +95,7 @@ def _run(settings: Settings) -> bool:
 
 def _tick(settings: Settings) -> bool:
     """Run what a tick requests; return whether it passed."""
-    with dg.DagsterInstance.ephemeral() as records:
+    with dg.instance_for_test() as records:
         [request] = tick(settings, records, END)
         job = build_defs(settings).resolve_job_def("refresh")
         done: Any = job.execute_in_process(instance=records, tags=request.tags, raise_on_error=False)
