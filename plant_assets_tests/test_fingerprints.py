@@ -23,7 +23,8 @@ from plant_assets.orchestration.ticks import look
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sources.tables import SOURCE_TABLES
-from plant_assets.warehouse.fingerprints import OF_MEANING, keep_fingerprints
+from plant_assets.warehouse.compiled import Statements
+from plant_assets.warehouse.fingerprints import OF_MEANING, keep_fingerprints, key_of
 from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.changed_code import command, copy_package
 from plant_assets_tests.conftest import END, Silence
@@ -154,6 +155,25 @@ print(len(found), time.process_time() - begun)
     assert int(number) == len(TABLES)
     # Measured 0.012 on a quiet machine.
     assert float(seconds) < 0.1
+
+
+def test_a_new_warehouse_has_the_fingerprints_that_are_kept_for_the_user(tmp_path: Path) -> None:
+    settings, cache = read_settings(source="/", warehouse=tmp_path / "w.duckdb"), tmp_path / "plant-assets"
+    cache.mkdir()
+    Statements(cache / "statements").kept(key_of(settings).encode(), lambda: '{"funnel": "kept"}')
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", SHOW.replace("compute", "fingerprints")],
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PLANT_TIMEZONE": zone},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for zone in ("UTC", "Asia/Tokyo")
+    ]
+    kept, computed = (json.loads(done.stdout) for done in found)
+    assert kept == {"funnel": "kept"}
+    assert set(computed) == set(TABLES)
 
 
 # What another definition wrote

@@ -1,6 +1,7 @@
 """A real store's answers, through the real job: found by PLANT_TEST_STORE, else beside the project."""
 
 import datetime as dt
+import json
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from plant_assets.cli.runs import Outcome, run_refresh
 from plant_assets.readers.answers import read_answers
+from plant_assets.readers.answers_text import in_json, in_lines
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.marts import open_marts
 from plant_assets_tests.conftest import Silence, need
@@ -74,6 +76,15 @@ def test_answers(store: Settings) -> None:
         ("add_to_cart", 106, 19),
         ("checkout", 26, 4),
     ]
+
+
+def test_what_no_observation_is_close_enough_to_tell_is_not_called_none(store: Settings) -> None:
+    with open_marts(store) as marts:
+        viewed, latest = read_answers(marts, dt.date(2021, 2, 8)), read_answers(marts)
+    assert viewed.funnel_week["page_view"] == 578
+    assert (viewed.empty_shelf, latest.empty_shelf, latest.short_cover) == (None, None, None)
+    assert "Met an empty shelf     not observed" in in_lines(viewed)
+    assert json.loads(in_json(viewed))["met_empty_shelf"] is None
 
 
 def test_largest_drop_by_count_and_by_rate_are_different_steps(store: Settings) -> None:

@@ -47,7 +47,9 @@ TABLES = (
         ),
         kind="view",
         partition=Partition("created_at", is_written=False),
-        key_rows=("event_type", ORDER_STAGES),
+        # Events find one interval or none, and states of intervals are not NULL: product_demand_counts_every_view and
+        # the contracts of int_stock_intervals and raw_observations hold it.
+        is_implied=True,
     ),
     Table(
         "int_session_days",
@@ -75,7 +77,8 @@ TABLES = (
             must("events", COUNT, "Its events, of any type"),
         ),
         kind="view",
-        is_grouped=True,
+        # Its query groups by the key.
+        is_implied=True,
     ),
     Table(
         "int_funnel_weeks",

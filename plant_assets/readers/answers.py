@@ -33,10 +33,12 @@ EMPTY_SHELF = (
     "select coalesce(product_name, product_id) as name, share_met_empty_shelf from product_demand"
     " where week_start_date = ? and view_sessions_out > 0 order by view_sessions_out desc, name, product_id"
 )
+IS_SHELF_KNOWN = "select exists (from product_demand where week_start_date = ? and views_in_stock + views_out > 0)"
 SHORT_COVER = (
     "select coalesce(product_name, product_id) as name, days_of_cover from stock_status"
     " where days_of_cover > 0 and days_of_cover < 7 and note is null order by days_of_cover, product_id"
 )
+IS_COVER_KNOWN = "select exists (from stock_status where velocity is not null)"
 COUNTS = ", ".join(STAGES + RATES)
 DROP_OFFS = (
     "select from_stage, to_stage, lost, points_lost from funnel_steps_by_week where week_start_date = ?"
@@ -118,9 +120,10 @@ class Sales:
 class Answers:
     """What the store's analysts ask, as of the end of a week that has events or stock.
 
-    The lists of products are None if no stock is known in the week, sales are if it has no order. `funnel` is of the
-    whole store up to the week's end, `funnel_week` of the week alone. A week that is not complete is compared up to the
-    weekday of its last event. How long stock lasts is told of the latest week only: `short_cover` is None in others.
+    The lists of products are None if no stock is known in the week, sales are if it has no order. `empty_shelf` is None
+    if no view of the week has a known stock, too. `funnel` is of the whole store up to the week's end, `funnel_week` of
+    the week alone. A week that is not complete is compared up to the weekday of its last event. How long stock lasts is
+    told of the latest week only, if stock was observed closely enough: `short_cover` is None else.
     """
 
     week: dt.date | None
@@ -164,8 +167,8 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
         sales=next((Sales(*row) for row in marts.rows(SALES, [latest])), None),
         largest_drop_offs=_drop_offs(marts, latest),
         stages=marts.stages(),
-        empty_shelf=[EmptyShelf(*row) for row in marts.rows(EMPTY_SHELF, [latest])] if is_observed else None,
-        short_cover=[ShortCover(*row) for row in marts.rows(SHORT_COVER)] if is_observed and is_latest else None,
+        empty_shelf=_empty_shelf(marts, latest),
+        short_cover=_short_cover(marts) if is_observed and is_latest else None,
     )
 
 
@@ -192,6 +195,16 @@ def _most_fluctuating(marts: Marts, week: dt.date | None) -> list[tuple[Any, ...
     if week is None:
         return marts.rows(MOST_FLUCTUATING.format("inventory_fluctuations", "true"))
     return marts.rows(MOST_FLUCTUATING.format("inventory_until_week", "week_start_date = ?"), [week])
+
+
+def _empty_shelf(marts: Marts, week: dt.date | None) -> list[EmptyShelf] | None:
+    if not marts.value(IS_SHELF_KNOWN, [week]):
+        return None
+    return [EmptyShelf(*row) for row in marts.rows(EMPTY_SHELF, [week])]
+
+
+def _short_cover(marts: Marts) -> list[ShortCover] | None:
+    return [ShortCover(*row) for row in marts.rows(SHORT_COVER)] if marts.value(IS_COVER_KNOWN) else None
 
 
 def _funnel_until(marts: Marts, week: dt.date) -> Funnel:

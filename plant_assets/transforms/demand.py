@@ -114,6 +114,6 @@ def _bought_in_stock(events: ibis.Table, order_items: ibis.Table, stock: Stock, 
     bought = checkouts.filter(_.product_id.notnull()).select(
         "session_id", "product_id", "order_id", week_start_date=monday(checkouts.event_date)
     )
-    sessions = events.filter(events.event_type == CHECKOUT).select("session_id").distinct()
-    views = _looks(events.semi_join(sessions, "session_id"), (VIEW,), stock, offsets)
+    # Few views are of what their session bought: only their states are looked up.
+    views = _looks(events.semi_join(bought, ["session_id", "product_id"]), (VIEW,), stock, offsets)
     return bought.distinct().semi_join(views.filter(_.stock_state == IN_STOCK), [*PAIR])

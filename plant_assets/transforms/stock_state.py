@@ -158,24 +158,25 @@ def _lives(product_snapshots: ibis.Table) -> ibis.Table:
 def _intervals_by_hour(stock: Stock) -> ibis.Table:
     """Return the intervals that touch each hour of the calendar. One row per hour since 1970 and interval.
 
-    Equal hours are joined fast, and few hours have more than one interval. The last observation has no next_at: it
-    tells the state until it is `max_gap` old, `told_until`.
+    Equal hours are joined fast, and few hours have more than one interval. Intervals are sought by the week, then split
+    into hours: to compare each hour with each interval would take longer. The last observation has no next_at: it tells
+    the state until it is `max_gap` old, `told_until`.
     """
-    of_week = stock.weeks.select(
-        first_hour=stock.weeks.starts_at.epoch_seconds() // HOUR_SECONDS,
-        last_hour=(stock.weeks.ends_at.epoch_seconds() - 1) // HOUR_SECONDS,
-        number=ibis.literal(list(range(HOURS_OF_A_WEEK)), "array<int64>").unnest(),
-    )
-    in_week = of_week.mutate(hour=of_week.first_hour + of_week.number).filter(_.hour <= _.last_hour)
-    hours = in_week.select("hour").distinct()
-    between = intervals(stock.observations, stock.max_gap)
+    between, weeks = intervals(stock.observations, stock.max_gap), stock.weeks
     told_until = between.observed_at + ibis.interval(seconds=int(stock.max_gap.total_seconds()))
     ended = between.select("observed_at", "next_at", "is_near", told_until=told_until)
-    touches = [
-        ended.observed_at.epoch_seconds() < (hours.hour + 1) * HOUR_SECONDS,
-        ended.next_at.coalesce(ended.told_until).epoch_seconds() >= hours.hour * HOUR_SECONDS,
-    ]
-    return hours.join(ended, touches)
+    last_at = ended.next_at.coalesce(ended.told_until)
+    in_week = weeks.join(ended, [ended.observed_at < weeks.ends_at, last_at >= weeks.starts_at])
+    last_second = in_week.next_at.coalesce(in_week.told_until).epoch_seconds()
+    numbered = in_week.select(
+        *ended.columns,
+        first_hour=ibis.greatest(in_week.starts_at, in_week.observed_at).epoch_seconds() // HOUR_SECONDS,
+        last_hour=ibis.least(in_week.ends_at.epoch_seconds() - 1, last_second) // HOUR_SECONDS,
+        number=ibis.literal(list(range(HOURS_OF_A_WEEK)), "array<int64>").unnest(),
+    )
+    by_hour = numbered.mutate(hour=_.first_hour + _.number).filter(_.hour <= _.last_hour)
+    # Weeks that begin within an hour share it.
+    return by_hour.select("hour", *ended.columns).distinct()
 
 
 def events_with_stock_state(events: ibis.Table, stock: Stock) -> ibis.Table:

@@ -1,5 +1,7 @@
 """Statements that ibis compiled, kept in the user's cache by what their expression says.
 
+Fingerprints of the tables' definitions are kept there too (`assets/fingerprints.py`).
+
 To compile one takes 15 ms, to find it 0.3 ms. The key is a digest of the whole expression, of this package's contracts
 and compiler and of the versions of ibis and sqlglot, so a statement that is found is the one that would be compiled.
 The file is only appended to, a line per statement with its checksum: a torn line is one that is not found.
@@ -57,9 +59,11 @@ class Statements:
         `compiled_by` says what else than the expression makes the statement; where it differs, another is made.
         """
         key = _key(expression, compiled_by)
-        if key is None:
-            return compile_it(expression)
-        return self._find(key) or self._add(key, compile_it(expression))
+        return compile_it(expression) if key is None else self.kept(key, lambda: compile_it(expression))
+
+    def kept(self, key: bytes, make: Callable[[], str]) -> str:
+        """Return the text kept by a digest of all that makes it; else the one that `make` makes, which is kept."""
+        return self._find(key) or self._add(key, make())
 
     def _find(self, key: bytes) -> str | None:
         if key not in self._found and key in self._lines:

@@ -36,7 +36,7 @@ def fingerprint_of(parts: Any) -> str:
 
 def known_fingerprints(settings: Settings) -> Fingerprints | None:
     """Return the fingerprint of each table's definition in this code and with these settings; None if not computed."""
-    key = _key(settings)
+    key = key_of(settings)
     if key not in _COMPUTED:
         try:
             kept = json.loads(_path(settings).read_text())
@@ -50,7 +50,7 @@ def known_fingerprints(settings: Settings) -> Fingerprints | None:
 
 def keep_fingerprints(settings: Settings, found: Fingerprints) -> None:
     """Keep the fingerprints for this and other processes; only for this one while the warehouse has no records."""
-    key = _key(settings)
+    key = key_of(settings)
     _COMPUTED[key] = found
     if settings.dagster_home.is_dir():
         write_atomically(_path(settings), json.dumps({"key": key, "fingerprints": found}, indent=1))
@@ -60,7 +60,7 @@ def _path(settings: Settings) -> Path:
     return settings.dagster_home / "definitions.json"
 
 
-def _key(settings: Settings) -> str:
+def key_of(settings: Settings) -> str:
     """Return a digest of all that fingerprints depend on: the package, its dependencies and settings."""
     mapping = settings.mapping if settings.mapping and not settings.is_sample else None
     given = {name: str(getattr(settings, name)) for name in OF_MEANING} | {"mapping": _content(mapping)}

@@ -96,12 +96,16 @@ def _publish(connection: duckdb.DuckDBPyConnection, kind: str, name: str, body: 
 
 def _comment(connection: duckdb.DuckDBPyConnection, name: str, description: str, publisher: str) -> None:
     """Comment on a table or view with what it is and who published it, and on each of its columns."""
-    table, path = TABLES.get(name), f"marts.analytics.{name}"
-    kind = table.kind if table else "table"
+    columns: Mapping[str, str]
+    path, kind = f"marts.analytics.{name}", "table"
+    if name in TABLES:
+        kind, columns = TABLES[name].kind, {column.name: column.description for column in TABLES[name].columns}
+    else:
+        description, columns = ledger.PUBLISHED[name]
     text = f"{description}\n{publisher}" if description else publisher
     statements = [f"comment on {kind} {path} is {literal(text)}"]
-    for column in table.columns if table else ():
-        statements.append(f"comment on column {path}.{identifier(column.name)} is {literal(column.description)}")
+    for column, said in columns.items():
+        statements.append(f"comment on column {path}.{identifier(column)} is {literal(said)}")
     connection.execute("; ".join(statements))
 
 

@@ -1,5 +1,6 @@
 """The tables of the ledger: how they are made, and what expressions see of them."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -29,8 +30,25 @@ create table if not exists _open_checks (
     is_blocking boolean);
 create table if not exists _looked_whole (name varchar, looked_at timestamp, passed boolean);
 """
-# Published with the marts: what readers say of the run and the store.
-PUBLISHED = ("_meta", "_writes")
+# Published with the marts: what readers say of the run and the store. What each table is, and each of its columns.
+PUBLISHED: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "_meta": (
+        "Facts of the run and the store; one row per fact.",
+        {"name": "What the fact is of", "value": "The fact"},
+    ),
+    "_writes": (
+        "When each table was last written; one row per table, or week of it.",
+        {
+            "table_name": "The table",
+            "week": "Monday of the week that was written; NULL: the whole table",
+            "write_number": "Later writes have higher numbers",
+            "run_id": "The run that wrote it",
+            "written_at": "When, UTC",
+            "made_with": "Number of the write of product_snapshots that it was made with",
+            "definition": "Fingerprint of the definition that made it",
+        },
+    ),
+}
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
