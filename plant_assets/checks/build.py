@@ -34,7 +34,7 @@ CHECKS = (
 def contract_offences(table: Table, scope: Scope) -> ibis.Table:
     """Return the keys of failing rows: of duplicates, and of NULLs in required columns. One column: key."""
     rows = scope.table(table.name)
-    if table.is_implied:
+    if table.is_grouped:
         return keys(rows.limit(0), *table.key)
     found = []
     if table.required:

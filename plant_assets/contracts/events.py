@@ -47,9 +47,7 @@ TABLES = (
         ),
         kind="view",
         partition=Partition("created_at", is_written=False),
-        # Events find one interval or none, and states of intervals are not NULL: product_demand_counts_every_view and
-        # the contracts of int_stock_intervals and raw_observations hold it.
-        is_implied=True,
+        key_rows=("event_type", ORDER_STAGES),
     ),
     Table(
         "int_session_days",
@@ -77,8 +75,7 @@ TABLES = (
             must("events", COUNT, "Its events, of any type"),
         ),
         kind="view",
-        # Its query groups by the key.
-        is_implied=True,
+        is_grouped=True,
     ),
     Table(
         "int_funnel_weeks",

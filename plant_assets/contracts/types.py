@@ -82,7 +82,7 @@ class Table:
         key_rows: a column and its values in the rows that can break the key; None if all can.
         exact_rows: how many rows it always has; None if that varies.
         instant: the column that shows which rows of a raw table are ahead of a run's clock.
-        is_implied: whether it is a view whose rows keep its contract where its inputs keep theirs. Runs neither count
+        is_grouped: whether it is a view whose query groups by its key, so that no row can break it. Runs neither count
             nor check its rows, because that would compute all of them.
     """
 
@@ -96,7 +96,7 @@ class Table:
     key_rows: tuple[str, tuple[str, ...]] | None = None
     exact_rows: int | None = None
     instant: str | None = None
-    is_implied: bool = False
+    is_grouped: bool = False
 
     @cached_property
     def schema(self) -> "ibis.Schema":

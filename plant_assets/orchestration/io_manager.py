@@ -59,7 +59,7 @@ class WarehouseIOManager(IOManager):
         run_id = request_id(context.step_context.instance, context.step_context.dagster_run)
         written = self._warehouse.write(name, data, run_id, weeks, since)
         is_only_due = is_only_changed(context.step_context.dagster_run)
-        is_quick = TABLES[name].is_implied or (is_only_due and TABLES[name].is_view)
+        is_quick = TABLES[name].is_grouped or (is_only_due and TABLES[name].is_view)
         metadata = stored_metadata(self._warehouse, name, None if is_quick else written)
         if not is_frame:
             metadata = {**metadata, "dagster/column_lineage": column_lineage(name, data)}
