@@ -224,6 +224,22 @@ BREAKS: dict[str, tuple[str, str]] = {
         "update funnel_by_product_week set add_to_cart = 0",
         "add_to_cart",
     ),
+    "funnel_stages_by_week_keeps_its_contract": (
+        "insert into funnel_stages_by_week from funnel_stages_by_week limit 1",
+        "2026",
+    ),
+    "funnel_stages_by_week_has_rates_in_their_intervals": (
+        "update funnel_stages_by_week set overall_rate = 0 where week_start_date = '2026-10-05' and stage = 'checkout'",
+        "2026-10-05 week checkout",
+    ),
+    # The view has what was put into funnel_by_product_week.
+    "purchase_rate_by_product_week_keeps_its_contract": ("select 1", "2026"),
+    "inventory_by_week_keeps_its_contract": (
+        "create or replace view inventory_by_week as select null::date as week_start_date, 0::bigint as"
+        " products_changed, 0::bigint as out_of_stock, 0::bigint as out_of_stock_before, 0::bigint as change,"
+        " 0.0::double as change_rate",
+        "week_start_date is NULL",
+    ),
     "funnel_until_week_keeps_its_contract": (
         "create or replace view funnel_until_week as from funnel_by_week union all from funnel_by_week",
         "2026",
