@@ -12,7 +12,7 @@ import duckdb
 
 from plant_assets.contracts import PUBLISHED, STAGES, TABLES
 from plant_assets.settings import Settings
-from plant_assets.transforms import weekly
+from plant_assets.transforms import rates, stages, weekly
 from plant_assets.warehouse.expressions import to_sql
 from plant_assets.warehouse.store import create_table
 
@@ -54,6 +54,8 @@ VIEWS = {
     "inventory_until_week": weekly.inventory_until_week(INVENTORY, WEEKS),
     "stockouts_by_week": weekly.stockouts_by_week(TABLES["stockouts"].unbound(), WEEKS, [(None, dt.timedelta())]),
     "funnel_until_week": weekly.funnel_until_week(TABLES["int_funnel_weeks"].unbound(), WEEKS),
+    "inventory_by_week": weekly.inventory_by_week(TABLES["inventory_changes"].unbound()),
+    "purchase_rate_by_product_week": rates.purchase_rate_by_product_week(TABLES["funnel_by_product_week"].unbound()),
 }
 
 
@@ -153,7 +155,11 @@ def write_large_marts(settings: Settings, last: dt.date, products: int, weeks: i
         funnels = (marts.execute(f"from {name}").df() for name in ("funnel_by_week", "funnel_until_week"))
         marts.register("steps", weekly.funnel_steps_by_week(*funnels, STAGES))
         marts.execute("insert into funnel_steps_by_week by name from steps")
-        as_of = dt.datetime.combine(last + dt.timedelta(days=2), dt.time(6)).isoformat()
+        today = last + dt.timedelta(days=2)
+        given = (TABLES[name].unbound() for name in ("funnel_to_date", "funnel_until_week", "inventory", "weeks"))
+        of_stages = to_sql(stages.funnel_stages_by_week(*given, STAGES, today))
+        marts.execute(f"insert into funnel_stages_by_week by name {of_stages}")
+        as_of = dt.datetime.combine(today, dt.time(6)).isoformat()
         marts.executemany(
             "insert into _meta values (?, ?)",
             [("as_of", as_of), ("events_until", as_of), ("observed_until", as_of)],

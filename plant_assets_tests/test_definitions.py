@@ -78,6 +78,9 @@ GRAPH = {
     "funnel_steps": {"funnel"},
     "funnel_until_week": {"int_funnel_weeks", "weeks"},
     "funnel_steps_by_week": {"funnel_by_week", "funnel_until_week"},
+    "funnel_stages_by_week": {"funnel_to_date", "funnel_until_week", "inventory", "weeks"},
+    "purchase_rate_by_product_week": {"funnel_by_product_week"},
+    "inventory_by_week": {"inventory_changes"},
     "marts": {
         "rejected_rows", "weeks", "sales_by_week", "sales_by_product_week", "customers", "funnel_by_entry_date",
         "products",
@@ -85,6 +88,7 @@ GRAPH = {
         "inventory_fluctuations", "inventory_until_week", "stockouts", "stockouts_by_week", "funnel", "funnel_by_date",
         "funnel_by_product", "funnel_to_date", "funnel_by_week", "funnel_by_product_week", "funnel_steps",
         "funnel_until_week", "funnel_steps_by_week", "int_funnel_weeks",
+        "funnel_stages_by_week", "purchase_rate_by_product_week", "inventory_by_week",
         "int_product_demand", "product_demand", "stock_status", "units_change",
     },
     "report": {"marts"},

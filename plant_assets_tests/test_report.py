@@ -19,7 +19,6 @@ from plant_assets.readers.answers_text import in_lines
 from plant_assets.readers.page.cells import count_change, names, rate_change
 from plant_assets.readers.page.figures import Figures, read_figures
 from plant_assets.readers.page.headline import headline
-from plant_assets.readers.page.intervals import newcombe, wilson
 from plant_assets.readers.page.render import CheckResult, page_path, report_folder, vega_script, write_pages
 from plant_assets.readers.weeks import weeks_with_figures
 from plant_assets.settings import Settings, read_settings
@@ -44,29 +43,6 @@ def write(settings: Settings, *weeks: dt.date, checks: tuple[CheckResult, ...] =
         write_pages(settings, marts, list(weeks), list(checks), "run seventeen")
 
 
-# From Newcombe, Statistics in Medicine 17 (1998), 857-872 and 873-890, methods 3 and 10.
-@pytest.mark.parametrize(
-    ("part", "whole", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilson_is_as_published(part: int, whole: int, low: float, high: float) -> None:
-    assert wilson(part, whole) == pytest.approx((low, high), abs=5e-5)
-
-
-@pytest.mark.parametrize(
-    ("now", "before", "low", "high"),
-    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((10, 10), (0, 10), 0.6075, 1.0)],
-)
-def test_newcombe_is_as_published(now: tuple[int, int], before: tuple[int, int], low: float, high: float) -> None:
-    assert newcombe(*now, *before) == pytest.approx((low, high), abs=5e-5)
-
-
-@pytest.mark.parametrize(("part", "whole"), [(0, 0), (3, 2)])
-def test_no_interval_of_what_is_no_share(part: int, whole: int) -> None:
-    assert wilson(part, whole) is None
-    assert newcombe(part, whole, 1, 2) is None
-
-
 @pytest.mark.parametrize(
     ("now", "before", "said"),
     [
@@ -75,16 +51,19 @@ def test_no_interval_of_what_is_no_share(part: int, whole: int) -> None:
         (5, 0, "new"),
         (0, 0, "none, as before"),
         (7, 7, "as before"),
+        # 57.5 %, where 100 times the fraction is 57.49999999999999.
+        (315, 200, "+115 (+58 %)"),
     ],
 )
 def test_a_count_changes_by_a_number_and_percent(now: int, before: int, said: str) -> None:
-    assert count_change(now, before) == said
+    assert count_change(now - before, (now - before) / before if before else None) == said
 
 
 def test_a_rate_changes_only_where_the_interval_leaves_out_zero() -> None:
-    assert rate_change((56, 70), (48, 80)) == "+20.0 points (+5.2 to +33.4)"
-    assert rate_change((5, 10), (4, 10)).startswith("no clear change (")
-    assert rate_change((0, 0), (4, 10)) == "no rate to compare"
+    assert rate_change(0.2, 0.0524, 0.3339) == "+20.0 points (+5.2 to +33.4)"
+    assert rate_change(0.1, -0.3, 0.45) == "no clear change (\N{MINUS SIGN}30.0 to +45.0 points)"
+    assert rate_change(0.1, None, None) == "+10.0 points"
+    assert rate_change(None, None, None) == "no rate to compare"
 
 
 def test_names_stand_in_a_row() -> None:
@@ -169,12 +148,10 @@ def test_a_running_week_is_marked_and_compared_by_whole_days(built: Settings) ->
     running = figures(built, RUNNING)
     # It is Wednesday, 06:00.
     assert running.is_running
-    assert running.comparison
-    assert running.comparison.until == dt.date(2026, 10, 13)
-    until = {"now": "2026-10-13", "before": "2026-10-06"}
-    for name, date in until.items():
-        [row] = mart_rows(built, f"select page_view from funnel_to_date where event_date = '{date}'")
-        assert getattr(running.comparison, name)["page_view"] == row[0]
+    views = running.whole_days["page_view"]
+    assert views.until_date == dt.date(2026, 10, 13)
+    for date, sessions in (("2026-10-13", views.sessions), ("2026-10-06", views.sessions_before)):
+        assert mart_rows(built, f"select page_view from funnel_to_date where event_date = '{date}'") == [(sessions,)]
     text = page_path(built, RUNNING).read_text()
     assert "running week" in text
     assert "Monday to Tuesday, with the same days of the week before" in text
@@ -183,16 +160,17 @@ def test_a_running_week_is_marked_and_compared_by_whole_days(built: Settings) ->
 def test_a_whole_week_is_compared_with_the_week_before(built: Settings) -> None:
     whole = figures(built, WHOLE)
     assert not whole.is_running
-    assert whole.comparison
-    assert whole.comparison.now == whole.funnel
-    assert whole.comparison.before == figures(built, WHOLE - dt.timedelta(days=7)).funnel
+    before = figures(built, WHOLE - dt.timedelta(days=7)).funnel
+    for stage in STAGES:
+        assert whole.whole_days[stage].sessions == whole.funnel[stage].sessions > 0
+        assert whole.whole_days[stage].sessions_before == before[stage].sessions
     assert "running week</span>" not in page_path(built, WHOLE).read_text()
 
 
 def test_the_first_week_is_compared_with_none(built: Settings) -> None:
     with open_marts(built) as marts:
         first = weeks_with_figures(marts)[0]
-    assert figures(built, first).comparison is None
+    assert figures(built, first).whole_days == {}
 
 
 def test_a_past_week_speaks_as_of_its_end(built: Settings) -> None:
@@ -220,6 +198,7 @@ def test_a_week_without_a_session_says_so(built: Settings) -> None:
     with marts_for_writing(built) as marts:
         for name in ("funnel_by_week", "funnel_to_date", "funnel_by_product_week"):
             marts.execute(f"delete from {name} where week_start_date = '{WHOLE}'")
+        marts.execute(f"update funnel_stages_by_week set sessions = 0 where week_start_date = '{WHOLE}'")
     found = figures(built, WHOLE)
     assert not found.has_events
     assert headline(found, built.calendar).startswith("No session was recorded in this week. The stock of ")

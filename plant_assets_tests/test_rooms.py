@@ -74,3 +74,21 @@ def test_modules_and_classes_stay_small() -> None:
     }
     assert {path: count for path, count in lines.items() if count > MOST_LINES_OF_MODULE} == {}
     assert {name: count for name, count in classes.items() if count > MOST_LINES_OF_CLASS} == {}
+
+
+def test_readers_compute_no_figure() -> None:
+    # These two divide paths and count checks.
+    others = {"render.py", "export.py"}
+    computing = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in _parsed("readers")
+        if path.name not in others
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.FloorDiv))
+        or (isinstance(node, ast.Call) and _called(node) in {"sum", "mean", "median", "sqrt"})
+    }
+    assert computing == set()
+
+
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "id", "") or getattr(call.func, "attr", "")

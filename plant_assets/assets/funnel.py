@@ -8,7 +8,7 @@ import pandas as pd
 
 from plant_assets.contracts import STAGES, UNKNOWN_PRODUCT
 from plant_assets.orchestration.partitions import as_of, is_only_changed, offsets_of
-from plant_assets.transforms import entry, steps, weekly
+from plant_assets.transforms import entry, rates, stages, steps, weekly
 from plant_assets.transforms import funnel as transforms
 from plant_assets.transforms.events import products_of_events
 from plant_assets.warehouse.store import Since
@@ -114,8 +114,8 @@ def funnel_by_entry_date(
     A closed funnel: no rate exceeds 100 %. An order is shipped in time up to PLANT_SHIP_LIMIT_DAYS after its checkout,
     and a date is mature once that has passed since its end. Sessions without a view have a row without a date.
     """
-    stages = warehouse.ledger.facts.stages()
-    limit = warehouse.settings.ship_limit_days if STAGES[-1] in stages else 0
+    of_store = warehouse.ledger.facts.stages()
+    limit = warehouse.settings.ship_limit_days if STAGES[-1] in of_store else 0
     last: dt.datetime | None = warehouse.engine.scalar(raw_events.aggregate(last=raw_events.created_at.max()))
     known_until = min(last, as_of(context)) - dt.timedelta(days=limit) if last else None
     mature_before = warehouse.calendar.last_date_before(known_until) + DAY if known_until else None
@@ -128,7 +128,7 @@ def funnel_by_entry_date(
         )
     offsets = offsets_of(context, warehouse.settings)
     funnels = entry.funnel_by_entry_date(
-        raw_events, int_order_events, int_session_days, stages, limit, mature_before, offsets, since
+        raw_events, int_order_events, int_session_days, of_store, limit, mature_before, offsets, since
     )
     return Since(funnels, "entry_date", since)
 
@@ -188,6 +188,31 @@ def funnel_steps_by_week(
     The period `week` is the week's funnel, `until_week` that of all weeks up to its end.
     """
     return weekly.funnel_steps_by_week(funnel_by_week, funnel_until_week, warehouse.ledger.facts.stages())
+
+
+def funnel_stages_by_week(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    funnel_to_date: ibis.Table,
+    funnel_until_week: ibis.Table,
+    inventory: ibis.Table,
+    weeks: ibis.Table,
+) -> ibis.Table:
+    """Rates of each stage with intervals, and their change since the week before; one row per week, period and stage.
+
+    The period `week` is the week as far as it has gone, `whole_days` its days that are over, and `until_week` all weeks
+    up to its end. The first week has no `whole_days`, nor has a week whose first day is not over.
+    """
+    today, of_store = warehouse.calendar.date_of(as_of(context)), warehouse.ledger.facts.stages()
+    return stages.funnel_stages_by_week(funnel_to_date, funnel_until_week, inventory, weeks, of_store, today)
+
+
+def purchase_rate_by_product_week(funnel_by_product_week: ibis.Table) -> ibis.Table:
+    """The purchase rate of each product with its interval, beside that of all products; one row per week and product.
+
+    A product with under 30 views in the week is not compared.
+    """
+    return rates.purchase_rate_by_product_week(funnel_by_product_week)
 
 
 def _with_products(
@@ -262,4 +287,6 @@ ASSETS = (
     funnel_steps,
     funnel_until_week,
     funnel_steps_by_week,
+    funnel_stages_by_week,
+    purchase_rate_by_product_week,
 )

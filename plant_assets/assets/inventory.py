@@ -135,6 +135,14 @@ def inventory_until_week(
     return weekly.inventory_until_week(inventory, weeks, warehouse.settings.fluctuation_weeks)
 
 
+def inventory_by_week(inventory_changes: ibis.Table) -> ibis.Table:
+    """How many products changed, and how many were out of stock at a week's end and the week before; one row per week.
+
+    A week has a row if anything is known of the stock in it.
+    """
+    return weekly.inventory_by_week(inventory_changes)
+
+
 def stockouts_by_week(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
@@ -166,5 +174,6 @@ ASSETS = (
     inventory_fluctuations,
     stockouts,
     inventory_until_week,
+    inventory_by_week,
     stockouts_by_week,
 )

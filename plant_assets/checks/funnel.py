@@ -10,6 +10,8 @@ from plant_assets.contracts import STAGES
 
 # One of how many sessions may skip a stage.
 MOST_SKIPPED = 100
+# By how much fractions may miss what they would be without rounding.
+HAIR = 1e-9
 
 
 def _growing_stages(scope: Scope) -> ibis.Table:
@@ -130,6 +132,22 @@ def _skipping(scope: Scope) -> ibis.Table:
     return ibis.union(*parts)
 
 
+def _outside_intervals(scope: Scope) -> ibis.Table:
+    """Return the stages whose rate or change of it is not within its interval, or whose counts do not add up."""
+    stages = scope.table("funnel_stages_by_week")
+    is_wrong = [
+        _is_outside(stages.overall_rate, stages.overall_low, stages.overall_high),
+        _is_outside(stages.overall_change, stages.overall_change_low, stages.overall_change_high),
+        stages.sessions - stages.sessions_before != stages.change,
+    ]
+    wrong = stages.filter(ibis.or_(*(each.fill_null(False) for each in is_wrong)))
+    return keys(wrong, "week_start_date", "period", "stage")
+
+
+def _is_outside(rate: ibis.Value, low: ibis.Value, high: ibis.Value) -> ibis.Value:
+    return (rate < low - HAIR) | (rate > high + HAIR)
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "int_funnel_weeks",
@@ -193,5 +211,11 @@ CHECKS: tuple[Check, ...] = (
         "In each stage a product's weeks add up to its sessions or more, and no week has more than that.",
         _product_weeks_off,
         reads=("funnel_by_product",),
+    ),
+    Check(
+        "funnel_stages_by_week",
+        "has_rates_in_their_intervals",
+        "Each rate and each change of one lies in its interval, and sessions less those before are their change.",
+        _outside_intervals,
     ),
 )

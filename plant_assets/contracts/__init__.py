@@ -6,6 +6,7 @@ purpose and grain of a table are in the docstring of its asset.
 
 from plant_assets.contracts import demand, events, funnel, inventory, raw, sales
 from plant_assets.contracts.shared import (
+    FEWEST_VIEWS,
     FROM_HISTORY,
     ORDER_STAGES,
     PRUNED,
@@ -15,12 +16,14 @@ from plant_assets.contracts.shared import (
     UNKNOWN_PRODUCT,
     UNTIL_WEEK,
     VERSIONS,
+    WHOLE_DAYS,
 )
 from plant_assets.contracts.types import COUNT, DATE, FLAG, ID, INSTANT, MONEY, PRICE, SQL_TYPES, TEXT, Column, Table
 
 __all__ = [
     "COUNT",
     "DATE",
+    "FEWEST_VIEWS",
     "FLAG",
     "FROM_HISTORY",
     "ID",
@@ -42,6 +45,7 @@ __all__ = [
     "UNTIL_WEEK",
     "VERSIONS",
     "WEEKLY",
+    "WHOLE_DAYS",
     "Column",
     "Table",
 ]

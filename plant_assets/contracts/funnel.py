@@ -1,6 +1,15 @@
 """Contracts of the funnels: of everything, and by date, week and product."""
 
-from plant_assets.contracts.shared import RATES, STAGES, THE_WEEK, UNKNOWN_PRODUCT, UNTIL_WEEK, WEEK
+from plant_assets.contracts.shared import (
+    FEWEST_VIEWS,
+    RATES,
+    STAGES,
+    THE_WEEK,
+    UNKNOWN_PRODUCT,
+    UNTIL_WEEK,
+    WEEK,
+    WHOLE_DAYS,
+)
 from plant_assets.contracts.types import COUNT, DATE, FLAG, FRACTION, PERCENT, TEXT, Partition, Table, may, must
 
 _FUNNEL = (
@@ -24,6 +33,51 @@ _STEP = (
     may("points_lost", COUNT, "Difference of the stages' whole-percent rates"),
     must("is_largest_by_count", FLAG, "Loses the most sessions; a tie marks the earlier step"),
     must("is_largest_by_rate", FLAG, "Has the smallest step_rate; a tie marks the earlier step"),
+)
+_STAGE = (
+    WEEK,
+    must(
+        "period",
+        TEXT,
+        f"{THE_WEEK}: sessions of the week, against the last week before with an event or an inventory, up to the same"
+        f" weekday if the week is not complete; {WHOLE_DAYS}: of its days that are over, against the same days of the"
+        f" week before; {UNTIL_WEEK}: of all weeks up to its end, against those up to that last week",
+    ),
+    must("stage", TEXT, "Stage of the funnel"),
+    may("from_stage", TEXT, "The store's stage before it; NULL: it has none, or not this stage"),
+    must("until_date", DATE, "Last date counted"),
+    may("before_until_date", DATE, "Last date counted of the week before; NULL: nothing is compared"),
+    must("sessions", COUNT, "Distinct sessions with an event of the stage"),
+    may("lost", COUNT, "Sessions of from_stage less sessions"),
+    may("lost_rate", FRACTION, "lost over sessions of from_stage; NULL on zero"),
+    may("step_rate", FRACTION, "sessions over sessions of from_stage; NULL on zero"),
+    may("overall_rate", FRACTION, "sessions over those of page_view; NULL on zero"),
+    may("overall_low", FRACTION, "Lower bound of overall_rate's 95 % interval (Wilson 1927); NULL above 1"),
+    may("overall_high", FRACTION, "Upper bound of this interval"),
+    may("sessions_before", COUNT, "As sessions, of the week before"),
+    may("change", COUNT, "sessions less sessions_before"),
+    may("change_rate", FRACTION, "change over sessions_before; NULL on zero"),
+    may("overall_change", FRACTION, "overall_rate less that of the week before"),
+    may("overall_change_low", FRACTION, "Lower bound of overall_change's 95 % interval (Newcombe 1998, method 10)"),
+    may("overall_change_high", FRACTION, "Upper bound of this interval"),
+    may("points_change", COUNT, "Difference of the two overall rates as whole percents"),
+)
+_PURCHASES = (
+    WEEK,
+    must("product_id", TEXT, f"Product, or {UNKNOWN_PRODUCT}"),
+    must("product_name", TEXT, f"Last known name of the product, in every week, or {UNKNOWN_PRODUCT}"),
+    must("page_view", COUNT, "Distinct sessions with a page_view event"),
+    must("checkout", COUNT, "Distinct sessions with a checkout event"),
+    may("rate", FRACTION, "checkout over page_view; NULL on zero"),
+    may("rate_low", FRACTION, "Lower bound of rate's 95 % interval (Wilson 1927); NULL above 1"),
+    may("rate_high", FRACTION, "Upper bound of this interval"),
+    may("store_rate", FRACTION, "checkout over page_view of all products of the week together; NULL on zero"),
+    must("is_ranked", FLAG, f"Has at least {FEWEST_VIEWS} views: the rate of fewer is mostly chance"),
+    may(
+        "against_store",
+        TEXT,
+        "above or below where the interval leaves out store_rate, else cannot tell; NULL: unranked",
+    ),
 )
 _LATER = STAGES[1:]
 _ENTRY = (
@@ -103,5 +157,18 @@ TABLES = (
             must("is_in_store", FLAG, "The store has both stages; steps of others are never the largest"),
         ),
         partition=Partition("week_start_date", is_written=False),
+    ),
+    Table(
+        "funnel_stages_by_week",
+        ("week_start_date", "period", "stage"),
+        _STAGE,
+        partition=Partition("week_start_date", is_written=False),
+    ),
+    Table(
+        "purchase_rate_by_product_week",
+        ("week_start_date", "product_id"),
+        _PURCHASES,
+        partition=Partition("week_start_date", is_written=False),
+        kind="view",
     ),
 )

@@ -159,4 +159,18 @@ TABLES = (
         partition=Partition("week_start_date", is_written=False),
         kind="view",
     ),
+    Table(
+        "inventory_by_week",
+        ("week_start_date",),
+        (
+            WEEK,
+            must("products_changed", COUNT, "Products whose closing inventory is not that of the week before"),
+            must("out_of_stock", COUNT, "Products with no units just before the week ends, or at the latest"),
+            may("out_of_stock_before", COUNT, "The same of the week before; NULL: nothing is known of it"),
+            may("change", COUNT, "out_of_stock less out_of_stock_before"),
+            may("change_rate", FRACTION, "change over out_of_stock_before; NULL on zero"),
+        ),
+        partition=Partition("week_start_date", is_written=False),
+        kind="view",
+    ),
 )

@@ -8,8 +8,10 @@ RATES = ("page_view_rate", "add_to_cart_rate", "purchase_rate", "shipping_rate")
 UNKNOWN_PRODUCT = "(unknown)"
 # The table of product versions, which bear on weekly tables.
 VERSIONS = "product_snapshots"
-# Of which sessions the steps of a week's funnel are.
-THE_WEEK, UNTIL_WEEK = "week", "until_week"
+# Of which sessions the steps and stages of a week's funnel are.
+THE_WEEK, WHOLE_DAYS, UNTIL_WEEK = "week", "whole_days", "until_week"
+# A rate of fewer views is shown and not ranked.
+FEWEST_VIEWS = 30
 # The text of a rejected row once `prune` has removed it.
 PRUNED = "(pruned)"
 # The start of the file name of an observation that is made from dbt's history; its instant follows.

@@ -5,8 +5,8 @@ rejected rows. Both are replaced in the transaction that writes the table.
 """
 
 import datetime as dt
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from plant_assets.contracts import PRUNED
@@ -43,7 +43,7 @@ _NOTE_REJECTED_NOW = f"""
 _FORGET_REJECTED = """
     delete from rejected_rows where rowid in (
         select stored_row from (
-            select rowid as stored_row, file, {bucket} as bucket from rejected_rows where source_table = ?
+            select rowid as stored_row, file, {bucket} as bucket from rejected_rows where source_table = $source_table
         ) where {is_replaced}
     )
 """
@@ -92,10 +92,10 @@ _WEEKS_REJECTED = "select distinct week_start_date from rejected_rows where list
 
 @dataclass(frozen=True)
 class Replaced:
-    """Whose accounts a load replaces: a condition over `bucket` and `file`, and its parameters in order."""
+    """Whose accounts a load replaces: a condition over `bucket` and `file`, and its parameters by their `$names`."""
 
     condition: str = "true"
-    parameters: tuple[Any, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def account(reading: Reading, staged: Staged, rows: str, replaced: Replaced, run_id: str) -> None:
@@ -131,7 +131,8 @@ def _replace_rejected(reading: Reading, staged: Staged, rows: str, replaced: Rep
     execute(_NOTE_REJECTED_BEFORE, {"source_table": table.name})
     execute(_NOTE_REJECTED_NOW.format(key=table.key[-1], columns=columns, rows=rows))
     bucket = table.bucket.replace("week::", "week_start_date::")
-    execute(_FORGET_REJECTED.format(bucket=bucket, is_replaced=replaced.condition), [table.name, *replaced.parameters])
+    forget = _FORGET_REJECTED.format(bucket=bucket, is_replaced=replaced.condition)
+    execute(forget, {"source_table": table.name, **replaced.parameters})
     execute(_KEEP_REJECTED, {"source_table": table.name, "as_of": reading.as_of})
 
 

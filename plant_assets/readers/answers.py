@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from plant_assets.calendar import WEEK
-from plant_assets.contracts import RATES, STAGES, UNTIL_WEEK
+from plant_assets.contracts import RATES, STAGES, THE_WEEK, UNTIL_WEEK
 from plant_assets.readers.weeks import (
     AS_OF,
     is_stock_observed,
@@ -44,9 +44,9 @@ DROP_OFFS = (
     "select from_stage, to_stage, lost, points_lost from funnel_steps_by_week where week_start_date = ?"
     f" and period = '{UNTIL_WEEK}' and is_in_store and lost > 0"
 )
-UP_TO_DATE = (
-    f"select {COUNTS} from funnel_to_date where week_start_date = ? and event_date <= ?"
-    " order by event_date desc limit 1"
+CHANGE = (
+    "select stage, change, points_change from funnel_stages_by_week where week_start_date = ? and period = ?"
+    " and change is not null"
 )
 NO_FUNNEL = (*(0 for _stage in STAGES), *(None for _rate in RATES))
 SALES = (
@@ -122,8 +122,9 @@ class Answers:
 
     The lists of products are None if no stock is known in the week, sales are if it has no order. `empty_shelf` is None
     if no view of the week has a known stock, too. `funnel` is of the whole store up to the week's end, `funnel_week` of
-    the week alone. A week that is not complete is compared up to the weekday of its last event. How long stock lasts is
-    told of the latest week only, if stock was observed closely enough: `short_cover` is None else.
+    the week alone; their changes are against the week before, in sessions and points. A week that is not complete is
+    compared up to the weekday of its last event. How long stock lasts is told of the latest week only, if stock was
+    observed closely enough: `short_cover` is None else.
     """
 
     week: dt.date | None
@@ -133,9 +134,9 @@ class Answers:
     most_fluctuating: list[Fluctuation] | None
     out_of_stock: list[OutOfStock] | None
     funnel: Funnel
-    funnel_before: Funnel | None
+    funnel_change: Funnel | None
     funnel_week: Funnel
-    funnel_week_before: Funnel | None
+    funnel_week_change: Funnel | None
     sales: Sales | None
     largest_drop_offs: list[dict[str, Any]]
     stages: tuple[str, ...] = STAGES
@@ -161,9 +162,9 @@ def read_answers(marts: Marts, week: dt.date | None = None) -> Answers:
         most_fluctuating=[Fluctuation(*row) for row in _most_fluctuating(marts, week)] if is_observed else None,
         out_of_stock=[OutOfStock(*row) for row in marts.rows(OUT_OF_STOCK, [latest])] if is_observed else None,
         funnel=_funnel_until(marts, week) if week else _funnel(marts.rows(f"select {COUNTS} from funnel")),
-        funnel_before=_funnel_until(marts, previous) if previous else None,
+        funnel_change=_change(marts, latest, UNTIL_WEEK),
         funnel_week=_funnel_of(marts, latest),
-        funnel_week_before=_funnel_before(marts, latest, previous, is_complete) if latest and previous else None,
+        funnel_week_change=_change(marts, latest, THE_WEEK),
         sales=next((Sales(*row) for row in marts.rows(SALES, [latest])), None),
         largest_drop_offs=_drop_offs(marts, latest),
         stages=marts.stages(),
@@ -211,13 +212,13 @@ def _funnel_until(marts: Marts, week: dt.date) -> Funnel:
     return _funnel(marts.rows(f"select {COUNTS} from funnel_until_week where week_start_date = ?", [week]))
 
 
-def _funnel_before(marts: Marts, week: dt.date, previous: dt.date, is_complete: bool) -> Funnel:
-    """Return the funnel of the week before; if the week is not complete, up to the weekday of its last event."""
-    last = marts.value("select max(event_date) from funnel_to_date where week_start_date = ?", [week])
-    if last is None or is_complete:
-        return _funnel_of(marts, previous)
-    found = marts.rows(UP_TO_DATE, [previous, last - (week - previous)])
-    return _funnel(found or [NO_FUNNEL])
+def _change(marts: Marts, week: dt.date | None, period: str) -> Funnel | None:
+    """Return by how many sessions and points a funnel differs from the one before it; None if there is none."""
+    found = {stage: (change, points) for stage, change, points in marts.rows(CHANGE, [week, period])}
+    if not found:
+        return None
+    counts = {stage: found[stage][0] for stage in STAGES}
+    return counts | {rate: found[stage][1] for stage, rate in zip(STAGES, RATES, strict=True)}
 
 
 def _funnel_of(marts: Marts, week: dt.date | None) -> Funnel:

@@ -38,7 +38,7 @@ def in_json(answers: Answers) -> str:
         "met_empty_shelf": _in_objects(answers.empty_shelf),
         "lasts_under_a_week": _in_objects(answers.short_cover),
         "funnel": answers.funnel,
-        "funnel_week": {**answers.funnel_week, "change": _changed(answers.funnel_week, answers.funnel_week_before)},
+        "funnel_week": {**answers.funnel_week, "change": answers.funnel_week_change},
         "sales": answers.sales and _plain(asdict(answers.sales)),
         "largest_drop_offs": answers.largest_drop_offs,
     }
@@ -60,7 +60,7 @@ def in_lines(answers: Answers, most: int | None = MOST_ROWS) -> str:
             f"Out of stock, {STOCKOUT_WEEKS} weeks  {_listed(answers.out_of_stock, most)}",
             f"Met an empty shelf     {_figures(answers.empty_shelf, most, _share)}",
             *([f"Lasts under a week     {_figures(answers.short_cover, most, _days)}"] if has_cover else []),
-            f"Funnel of the week     {_stages(answers, answers.funnel_week, answers.funnel_week_before)}",
+            f"Funnel of the week     {_stages(answers, answers.funnel_week, answers.funnel_week_change)}",
             f"Funnel, whole store    {_stages(answers, answers.funnel)}",
             f"Largest drop-offs      {steps or 'none'}",
             f"Sales of the week      {_sold(answers.sales)}",
@@ -76,8 +76,8 @@ def in_tables(answers: Answers, most: int | None = MOST_ROWS) -> "RenderableType
 
     stock = (_changes(answers, most), _fluctuations(answers, most), _stockouts(answers, most))
     funnels = (
-        _funnel("Funnel of the week", answers, answers.funnel_week, answers.funnel_week_before),
-        _funnel("Funnel, whole store", answers, answers.funnel, answers.funnel_before),
+        _funnel("Funnel of the week", answers, answers.funnel_week, answers.funnel_week_change),
+        _funnel("Funnel, whole store", answers, answers.funnel, answers.funnel_change),
     )
     parts = (*stock, *_demand(answers, most), *funnels, _steps(answers), _sales(answers.sales))
     spaced = [each for part in parts for each in (Text(), part)]
@@ -126,8 +126,8 @@ def _demand(answers: Answers, most: int | None) -> list["Table"]:
     return tables
 
 
-def _funnel(title: str, answers: Answers, funnel: Funnel, before: Funnel | None) -> "Table":
-    table, change = _table(title, "stage", "sessions", "rate", "", "since the week before"), _changed(funnel, before)
+def _funnel(title: str, answers: Answers, funnel: Funnel, change: Funnel | None) -> "Table":
+    table = _table(title, "stage", "sessions", "rate", "", "since the week before")
     most = max(funnel[stage] or 0 for stage in STAGES)
     for stage, rate in zip(STAGES, RATES, strict=True):
         if stage not in answers.stages:
@@ -165,26 +165,14 @@ def _week_in_words(answers: Answers) -> str:
     return f"Week {answers.week} to {last_day}{against}{running}"
 
 
-def _stages(answers: Answers, funnel: Funnel, before: Funnel | None = None) -> str:
+def _stages(answers: Answers, funnel: Funnel, change: Funnel | None = None) -> str:
     """Return the counts and rates of the store's stages, and by how much the counts differ from those before."""
-    change = _changed(funnel, before)
     shown = []
     for stage, rate in zip(STAGES, RATES, strict=True):
         parts = [] if funnel[rate] is None else [f"{funnel[rate]} %"]
         parts += [f"{change[stage]:+}"] if change else []
         shown.append(f"{stage} {funnel[stage]}" + (f" ({', '.join(parts)})" if parts else ""))
     return ", ".join(each for stage, each in zip(STAGES, shown, strict=True) if stage in answers.stages)
-
-
-def _changed(funnel: Funnel, before: Funnel | None) -> Funnel | None:
-    """Return by how many sessions and points a funnel differs from the one before it."""
-    if before is None:
-        return None
-    change: Funnel = {}
-    for name, now in funnel.items():
-        then = before[name]
-        change[name] = None if now is None or then is None else now - then
-    return change
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

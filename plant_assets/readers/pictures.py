@@ -185,6 +185,26 @@ PICTURES: dict[str, Picture] = {
         f" order by product_id is not null, change desc, product limit {BARS}",
         _bars("product", "change", "units more or less than a week before"),
     ),
+    "funnel_stages_by_week": Picture(
+        "select week_start_date::varchar as week, overall_rate as purchase_rate, overall_low, overall_high,"
+        " overall_change from funnel_stages_by_week where stage = 'checkout' and period = 'week'"
+        f" order by week_start_date desc limit {FIRST_ROWS}",
+        numbers="select sessions, overall_rate as purchase_rate, overall_low, overall_high from funnel_stages_by_week"
+        " where stage = 'checkout' and period = 'week' order by week_start_date desc limit 1",
+    ),
+    "purchase_rate_by_product_week": Picture(
+        "select product_name as product, page_view, checkout, rate, rate_low, rate_high, against_store"
+        " from purchase_rate_by_product_week where is_ranked"
+        " and week_start_date = (select max(week_start_date) from purchase_rate_by_product_week)"
+        f" order by rate desc, product limit {FIRST_ROWS}",
+        numbers="select count(*) as products, count(*) filter (is_ranked) as ranked from purchase_rate_by_product_week"
+        " where week_start_date = (select max(week_start_date) from purchase_rate_by_product_week)",
+    ),
+    "inventory_by_week": Picture(
+        "select week_start_date::varchar as week, products_changed, out_of_stock, change from inventory_by_week"
+        f" order by week_start_date desc limit {FIRST_ROWS}",
+        numbers="select products_changed, out_of_stock from inventory_by_week order by week_start_date desc limit 1",
+    ),
     "customers": Picture("from customers", numbers="from customers"),
     "funnel_steps": Picture(
         "select from_stage, to_stage, sessions_from, sessions_to, lost, step_rate, overall_rate from funnel_steps"

@@ -133,13 +133,19 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
-        """Add the rows of parts to `_staged_<table>`, one per row read.
+        """Read parts to their end, and add their rows to `_staged_<table>`, one per row read.
 
-        Its columns are the table's, typed, then file, line, raw_text, row_key, column_name and reason. The reason of a
-        row that can be loaded is NULL, and so is its row_key.
+        The columns are the table's, typed, then file, line, raw_text, row_key, column_name and reason. The reason of a
+        row that can be loaded is NULL, and so is its row_key. A source has four duties:
+
+        - find the columns that the mapping names in each part, and check that the needed ones are there;
+        - type the rows by `_insert`, which gives each invalid row its reason;
+        - name where each row is from: the part, and for an invalid row the line, if the part has lines;
+        - note the size and content hash of parts that only their rows tell, as a database's.
 
         Raises:
-            SourceError: a file cannot be read to its end, or lacks a needed column.
+            SourceError: a part cannot be read to its end, or lacks a needed column.
+            NotUuids: an id is no UUID, and its column is staged as one. The caller stages the parts again as text.
         """
 
     @abc.abstractmethod

@@ -9,6 +9,7 @@ from ibis import _
 from plant_assets.contracts import STAGES, TABLES, THE_WEEK, UNTIL_WEEK
 from plant_assets.transforms.events import Offsets, local_instant
 from plant_assets.transforms.funnel import with_rates
+from plant_assets.transforms.rates import share
 from plant_assets.transforms.steps import funnel_steps
 
 # How many weeks "lately" are: for products those that have an inventory, for episodes any.
@@ -114,6 +115,20 @@ def stockouts_by_week(stockouts: ibis.Table, weeks: ibis.Table, offsets: Offsets
         restocked_at=is_over.ifelse(touching.restocked_at, ibis.null("timestamp(6)")),
         restock_quantity=is_over.ifelse(touching.restock_quantity, ibis.null("int64")),
     ).select(TABLES["stockouts_by_week"].names)
+
+
+def inventory_by_week(inventory_changes: ibis.Table) -> ibis.Table:
+    """Return how many products changed and were out of stock. One row per week with a row of inventory_changes."""
+    counts = inventory_changes.group_by("week_start_date").aggregate(
+        products_changed=_.count(where=inventory_changes.change != 0).coalesce(0),
+        out_of_stock=_.count(where=inventory_changes.inventory <= 0).coalesce(0),
+    )
+    next_monday = (counts.week_start_date.cast("timestamp(6)") + ibis.interval(days=7)).date()
+    before = counts.select(week_start_date=next_monday, out_of_stock_before="out_of_stock")
+    both = counts.left_join(before, "week_start_date", rname="{name}_before")
+    change = both.out_of_stock - both.out_of_stock_before
+    compared = both.mutate(change=change, change_rate=share(change, both.out_of_stock_before))
+    return compared.select(TABLES["inventory_by_week"].names)
 
 
 def funnel_until_week(funnel_weeks: ibis.Table, weeks: ibis.Table) -> ibis.Table:

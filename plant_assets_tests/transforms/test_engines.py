@@ -11,7 +11,7 @@ import pytest
 
 from plant_assets.calendar import Calendar
 from plant_assets.contracts import STAGES, TABLES
-from plant_assets.transforms import demand, sales, stock_state, stock_status, units_change, weekly
+from plant_assets.transforms import demand, rates, sales, stages, stock_state, stock_status, units_change, weekly
 from plant_assets.transforms import inventory as stock
 from plant_assets.transforms.entry import funnel_by_entry_date
 from plant_assets.transforms.events import events_with_products, session_days, sessions
@@ -92,6 +92,11 @@ TRANSFORMS: dict[str, ibis.Table] = {
     "funnel_by_week": funnel_by_week(table("funnel_to_date")),
     "funnel_by_product_week": funnel_by_product_week(
         table("int_product_funnel_weeks"), table("int_product_funnel_repeats"), VERSIONS
+    ),
+    "purchase_rate_by_product_week": rates.purchase_rate_by_product_week(table("funnel_by_product_week")),
+    "inventory_by_week": weekly.inventory_by_week(table("inventory_changes")),
+    "funnel_stages_by_week": stages.funnel_stages_by_week(
+        table("funnel_to_date"), table("funnel_until_week"), table("inventory"), WEEKS, STAGES, dt.date(2021, 3, 20)
     ),
 }
 FLUCTUATIONS_SINCE = stock.inventory_fluctuations(VERSIONS, OBSERVATIONS, SECOND_WEEK)

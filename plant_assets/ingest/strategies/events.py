@@ -45,12 +45,14 @@ _NOTE_EVENTS_OF_RUN = """
     select * exclude (week), if(week in (from run_weeks), week, null) as week from _staged_events
     where week is null or week in (from run_weeks) or week not between date '{first_week}' and date '{running_week}'
 """
-# Parameters: the weeks that are replaced; those that are added to, and the files that add to them; the files that are
-# staged, and all that the source has.
+# `replaced` and `added_to` are weeks; `fresh`, `staged` and `listed` are names of files, as `Staged` has them.
 _OF_RUN = f"""
-    list_contains(?::varchar[], bucket)
-    or (list_contains(?::varchar[], bucket) and list_contains(?::varchar[], file))
-    or (bucket = '{NO_WEEK}' and (list_contains(?::varchar[], file) or not list_contains(?::varchar[], file)))
+    list_contains($replaced::varchar[], bucket)
+    or (list_contains($added_to::varchar[], bucket) and list_contains($fresh::varchar[], file))
+    or (
+        bucket = '{NO_WEEK}'
+        and (list_contains($staged::varchar[], file) or not list_contains($listed::varchar[], file))
+    )
 """
 
 
@@ -242,11 +244,11 @@ class EventsLoad(TableLoad):
     def _account(self, replaced: list[dt.date], added_to: set[dt.date], first_week: dt.date, run_id: str) -> None:
         bounds = {"first_week": first_week, "running_week": self._reading.running_week}
         self._warehouse.execute(_NOTE_EVENTS_OF_RUN.format(**bounds))
-        of_run = (
-            [str(week) for week in replaced],
-            [str(week) for week in added_to],
-            [each.name for each in self.staged.fresh],
-            self.staged.files,
-            [each.name for each in self.staged.listed],
-        )
+        of_run = {
+            "replaced": [str(week) for week in replaced],
+            "added_to": [str(week) for week in added_to],
+            "fresh": [each.name for each in self.staged.fresh],
+            "staged": self.staged.files,
+            "listed": [each.name for each in self.staged.listed],
+        }
         account(self._reading, self.staged, "events_of_run", Replaced(_OF_RUN, of_run), run_id)

@@ -39,7 +39,7 @@ _OBSERVATIONS = """
 """
 # Parameter: the instants that are loaded. One that was rejected and is not read again is gone from the source.
 _OF_INSTANTS = """
-    list_contains(?::varchar[], bucket) or bucket not in (select observed_at::varchar from raw_observations)
+    list_contains($instants::varchar[], bucket) or bucket not in (select observed_at::varchar from raw_observations)
 """
 
 
@@ -155,7 +155,7 @@ class ReadObservations(ObservationsLoad):
                 "products": [each.products for each in accepted],
             }
             warehouse.store.append(TABLES["raw_observations"], _OBSERVATIONS, noted)
-            replaced = Replaced(_OF_INSTANTS, ([str(at) for at in instants],))
+            replaced = Replaced(_OF_INSTANTS, {"instants": [str(at) for at in instants]})
             account(self._reading, self.staged, self.staged.rows, replaced, run_id)
             for each in self._staged_observations():
                 if each.file in self._rejected and not each.products:

@@ -17,7 +17,7 @@ from plant_assets.ingest.validation import (
 )
 from plant_assets.sources.base import SourceFile
 
-_OF_STAGED_FILES = "list_contains(?::varchar[], file)"
+_OF_STAGED_FILES = "list_contains($files::varchar[], file)"
 
 
 class ReplaceOrAppendLoad(UnpartitionedLoad):
@@ -70,7 +70,7 @@ class ReplaceOrAppendLoad(UnpartitionedLoad):
             return 0
         warehouse, table, writes = self._warehouse, self._table, self._warehouse.ledger.writes
         with warehouse.transaction():
-            replaced = Replaced(_OF_STAGED_FILES, (self.staged.files,)) if self.appends else Replaced()
+            replaced = Replaced(_OF_STAGED_FILES, {"files": self.staged.files}) if self.appends else Replaced()
             account(self._reading, self.staged, self.staged.rows, replaced, run_id)
             if not self.appends:
                 warehouse.store.delete(table)

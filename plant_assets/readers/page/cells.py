@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from plant_assets.calendar import Calendar
-from plant_assets.readers.page.intervals import Interval, newcombe
 
 STAGE_WORDS = {
     "page_view": "Viewed a page",
@@ -20,6 +19,8 @@ STAGE_WORDS = {
     "package_shipped": "Package shipped",
 }
 MOST_NAMES = 20
+# A fraction times 100 can miss a half by a hair, which would be rounded to the wrong side.
+PERCENT_DIGITS = 9
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -82,19 +83,21 @@ def hours(value: Any) -> Cell:
     return Cell(None, NONE) if pd.isna(value) else Cell(round(float(value), 2), f"{float(value):,.1f}")
 
 
-def share(part: int, whole: int) -> Cell:
+def percent(rate: float) -> float:
+    """Return a fraction in percent."""
+    return round(100 * rate, PERCENT_DIGITS)
+
+
+def rate(value: Any) -> Cell:
     """A rate in percent, with one decimal."""
-    return Cell(round(100 * part / whole, 4), f"{100 * part / whole:.1f} %") if whole else Cell(None, NONE)
+    if pd.isna(value):
+        return Cell(None, NONE)
+    return Cell(round(percent(value), 4), f"{percent(value):.1f} %")
 
 
-def interval_cell(interval: Interval | None) -> Cell:
-    """The interval of a rate."""
-    return Cell(between(interval) if interval else None, between(interval))
-
-
-def between(interval: Interval | None) -> str:
-    """An interval of a rate in percent."""
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %" if interval else NONE
+def interval(low: Any, high: Any) -> Cell:
+    """The interval of a rate, in percent."""
+    return Cell(None, NONE) if pd.isna(low) else text(f"{100 * low:.1f} to {100 * high:.1f} %")
 
 
 def signless(value: int) -> str:
@@ -107,26 +110,22 @@ def signed(value: int) -> str:
     return f"+{value:,}" if value > 0 else signless(value)
 
 
-def count_change(now: int, before: int) -> str:
-    """A count against the one before, in the count and in percent."""
-    if before == 0:
-        return "new" if now else "none, as before"
-    if now == before:
-        return "as before"
-    return f"{signed(now - before)} ({signed(round(100 * (now - before) / before))} %)"
+def count_change(change: int, change_rate: float | None) -> str:
+    """A change of a count, in the count and in percent; without a rate, of none."""
+    if change_rate is None:
+        return "new" if change else "none, as before"
+    return f"{signed(change)} ({signed(round(percent(change_rate)))} %)" if change else "as before"
 
 
-def rate_change(now: tuple[int, int], before: tuple[int, int]) -> str:
-    """A rate against the one before, in percentage points; a change only where the interval leaves out 0."""
-    if not now[1] or not before[1]:
+def rate_change(change: float | None, low: float | None, high: float | None) -> str:
+    """A change of a rate, in percentage points; a change only where the interval leaves out 0."""
+    if change is None:
         return "no rate to compare"
-    points = 100 * (now[0] / now[1] - before[0] / before[1])
+    points = 100 * change
     said = f"{'+' if points > 0 else MINUS if points < 0 else ''}{abs(points):.1f} points"
-    interval = newcombe(*now, *before)
-    if interval is None:
+    if low is None or high is None:
         return said
-    low, high = (100 * bound for bound in interval)
-    bounds = f"{low:+.1f} to {high:+.1f}".replace("-", MINUS)
+    bounds = f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", MINUS)
     return f"{said} ({bounds})" if low > 0 or high < 0 else f"no clear change ({bounds} points)"
 
 

@@ -10,9 +10,7 @@ import pandas as pd
 
 from plant_assets.calendar import Calendar
 from plant_assets.readers.page.cells import STAGE_WORDS
-from plant_assets.readers.page.figures import Figures
-from plant_assets.readers.page.intervals import FEWEST, wilson
-from plant_assets.readers.page.tables import store_share
+from plant_assets.readers.page.figures import Figures, Stages
 from plant_assets.readers.vega import (
     COLORS,
     EACH_DAY,
@@ -91,19 +89,17 @@ def _height(number: int) -> int:
 
 
 def _funnel(figures: Figures) -> Drawn:
-    against = figures.comparison
-    weeks = [("This week", figures.funnel)]
-    if against and any(against.before.values()):
-        is_part = figures.is_running
-        weeks = [("Whole days so far" if is_part else "This week", against.now)]
-        weeks.append(("Same days before" if is_part else "Week before", against.before))
+    days, weeks = figures.whole_days, {"This week": _sessions(figures.funnel)}
+    if any(stage.sessions_before for stage in days.values()):
+        now, before = ("Whole days so far", "Same days before") if figures.is_running else ("This week", "Week before")
+        weeks = {now: _sessions(days), before: {name: stage.sessions_before for name, stage in days.items()}}
     records = [
         {"stage": STAGE_WORDS[stage], "week": week, "sessions": counts[stage]}
-        for week, counts in weeks
+        for week, counts in weeks.items()
         for stage in figures.stages
     ]
     order = [STAGE_WORDS[stage] for stage in figures.stages]
-    compared = [week for week, _counts in weeks]
+    compared = list(weeks)
     colors = colored(compared, [COLORS[0], GREY][: len(compared)])
     color = names("week", scale=colors, legend={} if len(compared) > 1 else None)
     drawn = {
@@ -124,6 +120,10 @@ def _funnel(figures: Figures) -> Drawn:
         ],
     }
     return drawn, {ROWS: records}
+
+
+def _sessions(stages: Stages) -> dict[str, int | None]:
+    return {name: stage.sessions for name, stage in stages.items()}
 
 
 def _dates(figures: Figures, calendar: Calendar) -> Drawn:
@@ -169,15 +169,18 @@ def _dates(figures: Figures, calendar: Calendar) -> Drawn:
 
 
 def _products(figures: Figures) -> Drawn | None:
-    frame = figures.products[figures.products["page_view"] >= FEWEST].head(MOST_ROWS)
-    records = []
-    for number, row in enumerate(frame.to_dict("records")):
-        interval = wilson(int(row["checkout"]), int(row["page_view"]))
-        if interval:
-            rate = int(row["checkout"]) / int(row["page_view"])
-            name = row["product_name"]
-            bounds = {"rate": rate, "low": interval[0], "high": interval[1]}
-            records.append({"row": row_of(number, name), "product": name, **bounds})
+    frame = figures.products[figures.products["is_ranked"]].head(MOST_ROWS)
+    records = [
+        {
+            "row": row_of(number, row["product_name"]),
+            "product": row["product_name"],
+            "rate": row["rate"],
+            "low": row["rate_low"],
+            "high": row["rate_high"],
+        }
+        for number, row in enumerate(frame.to_dict("records"))
+        if not pd.isna(row["rate_low"])
+    ]
     if not records:
         return None
     shares = [numbers(name, format=".1%") for name in ("rate", "low", "high")]
@@ -202,7 +205,7 @@ def _products(figures: Figures) -> Drawn | None:
             },
         ],
     }
-    return drawn, {ROWS: records, "store": [{"average": store_share(figures.products)}]}
+    return drawn, {ROWS: records, "store": [{"average": float(frame["store_rate"].iloc[0])}]}
 
 
 def _changes(figures: Figures) -> Drawn | None:

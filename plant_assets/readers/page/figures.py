@@ -4,35 +4,60 @@ What a number means is for `transforms/` to say.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
 from plant_assets.calendar import WEEK
-from plant_assets.contracts import STAGES, TABLES, THE_WEEK, UNTIL_WEEK
+from plant_assets.contracts import STAGES, TABLES, THE_WEEK, UNTIL_WEEK, WHOLE_DAYS
 from plant_assets.readers.weeks import AS_OF, EVENTS_UNTIL, OBSERVED_UNTIL, is_stock_observed, noted_instant
 from plant_assets.warehouse.marts import Marts
 
 DATES_WEEKS = 8
 MOST_FLUCTUATING = 20
 
-COUNTS = ", ".join(STAGES)
 
-Counts = dict[str, int]
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the funnel over a period: a row of funnel_stages_by_week."""
+
+    until_date: dt.date
+    sessions: int
+    lost: int | None
+    step_rate: float | None
+    overall_rate: float | None
+    overall_low: float | None
+    overall_high: float | None
+    sessions_before: int | None
+    change: int | None
+    change_rate: float | None
+    overall_change: float | None
+    overall_change_low: float | None
+    overall_change_high: float | None
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The same days of two weeks: up to `until` of the one, up to the weekday of it of the other."""
+class Stock:
+    """The products of a week: a row of inventory_by_week."""
 
-    until: dt.date
-    now: Counts
-    before: Counts
+    products_changed: int
+    out_of_stock: int
+    change: int | None
+    change_rate: float | None
+
+
+Stages = dict[str, Stage]
+STAGE, STOCK = (", ".join(each.name for each in fields(kind)) for kind in (Stage, Stock))
+OF_PERIOD = f"select stage, {STAGE} from funnel_stages_by_week where week_start_date = ? and period = ?"
+IN_STOCK = f"select {STOCK} from inventory_by_week where week_start_date = ?"
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The numbers of a week, as of its end."""
+    """The numbers of a week, as of its end.
+
+    `whole_days` is empty if nothing is compared, `stock` None if nothing is known of any.
+    """
 
     week: dt.date
     zone: str
@@ -44,10 +69,11 @@ class Figures:
     is_stock_observed: bool
     is_stock_complete: bool
     stages: tuple[str, ...]
-    funnel: Counts
-    comparison: Comparison | None
+    funnel: Stages
+    whole_days: Stages
+    whole: Stages
+    stock: Stock | None
     steps: pd.DataFrame
-    whole: Counts
     whole_steps: pd.DataFrame
     dates: pd.DataFrame
     products: pd.DataFrame
@@ -55,8 +81,6 @@ class Figures:
     fluctuations: pd.DataFrame
     stockouts: pd.DataFrame
     out_lately: list[str]
-    out_at_end: int
-    out_before: int | None
 
     @property
     def is_running(self) -> bool:
@@ -66,40 +90,31 @@ class Figures:
     @property
     def has_events(self) -> bool:
         """Whether a session has any stage in the week."""
-        return any(self.funnel.values())
+        return any(stage.sessions for stage in self.funnel.values())
 
 
 def read_figures(marts: Marts, week: dt.date) -> Figures:
     """Return the figures of a week that has any."""
     calendar = marts.calendar
     starts_at, ends_at = calendar.starts_at(week), calendar.starts_at(week + WEEK)
-    as_of = noted_instant(marts, AS_OF) or ends_at
-    events_until, observed_until = noted_instant(marts, EVENTS_UNTIL), noted_instant(marts, OBSERVED_UNTIL)
-    until = week + WEEK - dt.timedelta(days=1)
-    if as_of < ends_at:
-        # Only whole days are compared: the last one is not over.
-        until = calendar.date_of(min(as_of, events_until or as_of)) - dt.timedelta(days=1)
-    weeks = marts.value("select min(week_start_date) from weeks")
-    comparison = None
-    if until >= week and weeks is not None and week - WEEK >= weeks:
-        comparison = Comparison(until, _counts_to(marts, week, until), _counts_to(marts, week - WEEK, until - WEEK))
     return Figures(
         week=week,
         zone=calendar.zone_name,
         starts_at=starts_at,
         ends_at=ends_at,
-        as_of=as_of,
-        events_until=events_until,
-        observed_until=observed_until,
+        as_of=noted_instant(marts, AS_OF) or ends_at,
+        events_until=noted_instant(marts, EVENTS_UNTIL),
+        observed_until=noted_instant(marts, OBSERVED_UNTIL),
         is_stock_observed=is_stock_observed(marts, week),
         is_stock_complete=marts.value(
             "select exists (from inventory where week_start_date = ? and is_complete)", [week]
         ),
         stages=marts.stages(),
-        funnel=_counts_to(marts, week, week + WEEK),
-        comparison=comparison,
+        funnel=_stages(marts, week, THE_WEEK),
+        whole_days=_stages(marts, week, WHOLE_DAYS),
+        whole=_stages(marts, week, UNTIL_WEEK),
+        stock=next((Stock(*row) for row in marts.rows(IN_STOCK, [week])), None),
         steps=_steps(marts, week, THE_WEEK),
-        whole=_counts(marts.rows(f"select {COUNTS} from funnel_until_week where week_start_date = ?", [week])),
         whole_steps=_steps(marts, week, UNTIL_WEEK),
         dates=_dates(marts, week),
         products=_products(marts, week),
@@ -107,31 +122,20 @@ def read_figures(marts: Marts, week: dt.date) -> Figures:
         fluctuations=_fluctuations(marts, week),
         stockouts=_stockouts(marts, week),
         out_lately=_out_lately(marts, week),
-        out_at_end=_out_at_end(marts, week) or 0,
-        out_before=_out_at_end(marts, week - WEEK),
     )
 
 
-def _counts_to(marts: Marts, week: dt.date, until: dt.date) -> Counts:
-    """Return the sessions of each stage from a Monday up to and with a date."""
-    return _counts(
-        marts.rows(
-            f"select {COUNTS} from funnel_to_date where week_start_date = ? and event_date <= ?"
-            " order by event_date desc limit 1",
-            [week, until],
-        )
-    )
-
-
-def _counts(rows: list[tuple[int, ...]]) -> Counts:
-    return dict(zip(STAGES, rows[0] if rows else [0] * len(STAGES), strict=True))
+def _stages(marts: Marts, week: dt.date, period: str) -> Stages:
+    """Return the stages of a period by their names."""
+    return {stage: Stage(*row) for stage, *row in marts.rows(OF_PERIOD, [week, period])}
 
 
 def _steps(marts: Marts, week: dt.date, period: str) -> pd.DataFrame:
     """Return the steps between the store's stages, in their order: one row per step, none in a week without events."""
     steps = marts.frame(
-        f"select {', '.join(TABLES['funnel_steps'].names)} from funnel_steps_by_week"
-        " where week_start_date = ? and period = ? and is_in_store",
+        f"select {', '.join(TABLES['funnel_steps'].names)}, lost_rate from funnel_steps_by_week"
+        " join (select week_start_date, period, stage as to_stage, lost_rate from funnel_stages_by_week)"
+        " using (week_start_date, period, to_stage) where week_start_date = ? and period = ? and is_in_store",
         [week, period],
     )
     return steps.sort_values("from_stage", key=lambda stages: stages.map(STAGES.index), ignore_index=True)
@@ -149,9 +153,11 @@ def _products(marts: Marts, week: dt.date) -> pd.DataFrame:
     """Return what was viewed or in stock in the week: one row per product."""
     return marts.frame(
         "select product_id, coalesce(stock.product_name, seen.product_name, product_id) as product_name,"
-        " coalesce(page_view, 0) as page_view, coalesce(add_to_cart, 0) as add_to_cart,"
-        " coalesce(checkout, 0) as checkout, inventory, state"
+        " coalesce(seen.page_view, 0) as page_view, coalesce(add_to_cart, 0) as add_to_cart,"
+        " coalesce(seen.checkout, 0) as checkout, rate, rate_low, rate_high, store_rate,"
+        " coalesce(is_ranked, false) as is_ranked, against_store, inventory, state"
         " from (from funnel_by_product_week where week_start_date = $1) as seen"
+        " left join (from purchase_rate_by_product_week where week_start_date = $1) as bought using (product_id)"
         " full join (from inventory_changes where week_start_date = $1) as stock using (product_id)"
         " order by page_view desc, product_name, product_id",
         [week],
@@ -196,13 +202,3 @@ def _out_lately(marts: Marts, week: dt.date) -> list[str]:
         [week],
     )
     return [row[0] for row in found]
-
-
-def _out_at_end(marts: Marts, week: dt.date) -> int | None:
-    """Return how many products have no stock at the week's end; None where nothing is known of the week."""
-    out: int | None = marts.value(
-        "select (select count(*) from inventory_until_week where week_start_date = $week and is_out)"
-        " where exists (from inventory_changes where week_start_date = $week)",
-        {"week": week},
-    )
-    return out

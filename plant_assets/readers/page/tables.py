@@ -1,11 +1,11 @@
 """The page's tables, and the sentences under them. How a figure is written is in `cells.py`."""
 
-from itertools import compress, pairwise
+from itertools import compress
 
 import pandas as pd
 
 from plant_assets.calendar import Calendar
-from plant_assets.contracts import RATES, STAGES
+from plant_assets.contracts import FEWEST_VIEWS, RATES, STAGES
 from plant_assets.readers.page.cells import (
     NONE,
     STAGE_WORDS,
@@ -17,13 +17,13 @@ from plant_assets.readers.page.cells import (
     hours,
     in_words,
     instant,
-    interval_cell,
-    share,
+    interval,
+    percent,
+    rate,
     signless,
     text,
 )
 from plant_assets.readers.page.figures import Figures
-from plant_assets.readers.page.intervals import FEWEST, Interval, wilson
 
 RATE_WORDS = {"add_to_cart_rate": "Cart rate", "purchase_rate": "Purchase rate", "shipping_rate": "Shipping rate"}
 # Columns of the product table that say something of a stage.
@@ -38,23 +38,22 @@ OF_STAGE = {
 
 def funnel_table(figures: Figures) -> PageTable:
     """The funnel: one row per stage."""
-    against = figures.comparison
     rows = []
-    for place, stage in enumerate(figures.stages):
-        now, whole = figures.funnel, figures.whole
-        earlier = figures.stages[place - 1] if place else None
+    for stage in figures.stages:
+        now, whole, days = figures.funnel[stage], figures.whole[stage], figures.whole_days.get(stage)
+        is_first = stage == figures.stages[0]
         rows.append(
             [
                 text(STAGE_WORDS[stage]),
-                count(now[stage]),
-                share(now[stage], now[earlier]) if earlier else Cell(None, NONE),
-                share(now[stage], now["page_view"]),
-                interval_cell(wilson(now[stage], now["page_view"]) if earlier else None),
-                _lost(now[earlier] - now[stage]) if earlier else Cell(None, NONE),
-                *([count(against.now[stage] if against else None)] if figures.is_running else []),
-                count(against.before[stage] if against else None),
-                count(whole[stage]),
-                share(whole[stage], whole["page_view"]),
+                count(now.sessions),
+                rate(now.step_rate),
+                rate(now.overall_rate),
+                Cell(None, NONE) if is_first else interval(now.overall_low, now.overall_high),
+                _lost(now.lost),
+                *([count(days and days.sessions)] if figures.is_running else []),
+                count(days and days.sessions_before),
+                count(whole.sessions),
+                rate(whole.overall_rate),
             ]
         )
     columns = (
@@ -78,9 +77,9 @@ def funnel_table(figures: Figures) -> PageTable:
     return PageTable("funnel", "Funnel", columns, rows)
 
 
-def _lost(sessions: int) -> Cell:
+def _lost(sessions: int | None) -> Cell:
     """Sessions lost at a step; a later stage that is larger has more."""
-    return Cell(sessions, f"{-sessions:,} more") if sessions < 0 else count(sessions)
+    return Cell(sessions, f"{-sessions:,} more") if sessions and sessions < 0 else count(sessions)
 
 
 def dates_table(figures: Figures) -> PageTable:
@@ -115,31 +114,27 @@ def drop_offs(steps: pd.DataFrame) -> list[str]:
             said.append(
                 f"Largest by {' and by '.join(kinds)}: from {in_words(step['from_stage'])} to"
                 f" {in_words(step['to_stage'])}, {signless(int(step['lost']))} of"
-                f" {signless(int(step['sessions_from']))} sessions lost ({100 - 100 * step['step_rate']:.1f} %)"
+                f" {signless(int(step['sessions_from']))} sessions lost ({percent(step['lost_rate']):.1f} %)"
             )
     return said
 
 
 def products_table(figures: Figures) -> PageTable:
     """Products with their views, carts, checkouts and stock: one row per product."""
-    frame = figures.products
-    average = store_share(frame)
     rows = []
-    for row in frame.to_dict("records"):
-        part, whole = int(row["checkout"]), int(row["page_view"])
-        interval = wilson(part, whole)
-        rate = share(part, whole)
+    for row in figures.products.to_dict("records"):
+        bought = rate(row["rate"])
         # Sorted by, few entries would stand first and last by chance alone.
-        ranked = Cell(rate.value if whole >= FEWEST else None, rate.text)
+        ranked = Cell(bought.value if row["is_ranked"] else None, bought.text)
         rows.append(
             [
                 text(row["product_name"]),
-                count(whole),
+                count(row["page_view"]),
                 count(row["add_to_cart"]),
-                count(part),
+                count(row["checkout"]),
                 ranked,
-                interval_cell(interval),
-                text(_standing(whole, interval, average)),
+                interval(row["rate_low"], row["rate_high"]),
+                text(row["against_store"] if row["is_ranked"] else f"under {FEWEST_VIEWS} views"),
                 count(row["inventory"]),
                 text(in_words(row["state"]) if isinstance(row["state"], str) else None),
             ]
@@ -159,22 +154,6 @@ def products_table(figures: Figures) -> PageTable:
     return PageTable(
         "products", "Products", tuple(compress(columns, there)), [list(compress(row, there)) for row in rows]
     )
-
-
-def store_share(products: pd.DataFrame) -> float | None:
-    """The purchase rate of all products together."""
-    views = int(products["page_view"].sum())
-    return int(products["checkout"].sum()) / views if views else None
-
-
-def _standing(views: int, interval: Interval | None, average: float | None) -> str | None:
-    if views < FEWEST:
-        return f"under {FEWEST} views"
-    if interval is None or average is None:
-        return None
-    if interval[0] > average:
-        return "above"
-    return "below" if interval[1] < average else "cannot tell"
 
 
 def changes_table(figures: Figures) -> PageTable:
@@ -238,4 +217,4 @@ def stockouts_table(figures: Figures, calendar: Calendar) -> PageTable:
 
 def is_open_funnel_odd(figures: Figures) -> bool:
     """Whether some stage has more sessions than the one before."""
-    return any(figures.funnel[after] > figures.funnel[before] for before, after in pairwise(figures.stages))
+    return any((figures.funnel[stage].lost or 0) < 0 for stage in figures.stages)

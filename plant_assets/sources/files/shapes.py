@@ -63,7 +63,7 @@ class Shape:
         return f"to_json(struct_pack({', '.join(f'{name} := {name}' for name in table.theirs)}))::varchar"
 
     def select(self, table: ReadTable) -> str:
-        """Return the statement that reads the table's columns untyped. Its one parameter is the list of paths."""
+        """Return the statement that reads the table's columns untyped. Its one parameter is `paths`, a list."""
         text_form = (
             f"auto_detect = false, nullstr = '{_NO_NULL}', filename = true, hive_partitioning = false,"
             " store_rejects = true, rejects_limit = 0, rejects_table = 'refused_lines', rejects_scan = 'refused_scans'"
@@ -74,7 +74,7 @@ class Shape:
             values = table.values({OTHERS: f"to_json(struct_pack({others}))::varchar" if others else "", **places})
             return (
                 f"select {values}, read_from as filename, null::bigint as line, null as refused"
-                " from read_parquet(?, filename = 'read_from', hive_partitioning = false)"
+                " from read_parquet($paths, filename = 'read_from', hive_partitioning = false)"
             )
         if self.form == "csv":
             header = self._names
@@ -84,12 +84,12 @@ class Shape:
             columns = {f"c{place}": "VARCHAR" for place in range(len(header))}
             return (
                 f"select {values}, filename, null::bigint as line, null as refused, null as raw_text"
-                f" from read_csv(?, columns = {columns}, header = true, delim = {literal(self.head.separator)},"
+                f" from read_csv($paths, columns = {columns}, header = true, delim = {literal(self.head.separator)},"
                 f" quote = {literal(self.head.quote)}, escape = {literal(self.head.quote)}, {text_form})"
             )
         return json_select(
             table,
-            "select raw_text, filename, null::bigint as line, null as refused from read_csv(?,"
+            "select raw_text, filename, null::bigint as line, null as refused from read_csv($paths,"
             " columns = {'raw_text': 'VARCHAR'}, header = false, delim = '\x01', quote = '', escape = '',"
             f" {text_form}) where trim(raw_text) <> ''",
         )

@@ -142,7 +142,7 @@ class FileSource(Source):
             with require_uuids():
                 connection.execute(
                     self._insert(table, shape.types(table), shape.select(table), shape.raw_text(table)),
-                    [[escape_glob(path) for path in paths]],
+                    {"paths": [escape_glob(path) for path in paths]},
                 )
         except duckdb.Error as error:
             half = len(alike) // 2
@@ -184,13 +184,13 @@ class FileSource(Source):
         )
         if source_file.kind == "jsonl":
             records, names = json_records(source_file), ["line", "raw_text", "refused"]
-            select = json_select(read, "select *, ? as filename from lines")
+            select = json_select(read, "select *, $path as filename from lines")
         else:
             head = head_of(source_file, read.theirs.values())
             read = replace(read, commas=comma_numbers(source_file, read, head))
             records, names = csv_records(source_file, read, head), [*read.theirs, OTHERS, "line", "raw_text", "refused"]
             values = read.values({name: name for name in (*read.theirs, OTHERS)})
-            select = f"select {values}, line, raw_text, refused, ? as filename from lines"
+            select = f"select {values}, line, raw_text, refused, $path as filename from lines"
         schema = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in names])
         try:
             for batch in batches(records):
@@ -200,7 +200,7 @@ class FileSource(Source):
                 connection.register("lines", pa.table(columns, schema=schema))
                 connection.execute(
                     self._insert(read, dict.fromkeys(read.names, "VARCHAR"), select),
-                    [str(source_file.path)],
+                    {"path": str(source_file.path)},
                 )
                 connection.unregister("lines")
         except (OSError, EOFError, zlib.error) as error:

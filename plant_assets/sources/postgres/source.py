@@ -132,10 +132,10 @@ class PostgresSource(Source):
                 read,
                 columns.types,
                 f"select {columns.values}, null::bigint as line, null as refused,"
-                f" coalesce((?::varchar[])[week_number], {other}) as filename from live_rows",
+                f" coalesce(($names::varchar[])[week_number], {other}) as filename from live_rows",
                 columns.raw_text,
             ),
-            [names],
+            {"names": names},
         )
         _note_contents(connection, read, files)
 

@@ -1,7 +1,7 @@
 """What the files of the source held, and what became of their rows."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -116,13 +116,16 @@ class Loads:
         return next_write_number(self._connection)
 
     def replace_load(
-        self, table: str, is_replaced: str, parameters: Sequence[object], counts: str, run_id: str
+        self, table: str, is_replaced: str, parameters: Mapping[str, object], counts: str, run_id: str
     ) -> None:
         """Replace the accounts of a load by `counts`, a query of bucket, file, content hash and the row counts.
 
-        `is_replaced` is a condition on bucket and file.
+        `is_replaced` is a condition on bucket and file, with its parameters by their `$names`.
         """
-        self._connection.execute(f"delete from _loads where source_table = ? and ({is_replaced})", [table, *parameters])
+        self._connection.execute(
+            f"delete from _loads where source_table = $source_table and ({is_replaced})",
+            {"source_table": table, **parameters},
+        )
         self._connection.execute(
             "insert into _loads by name select $table as source_table, *, $number as write_number, $run_id as run_id"
             f" from ({counts})",
