@@ -266,6 +266,10 @@ OTHER_FORMS: dict[str, tuple[str, str]] = {
         "update raw_order_items set order_id = order_id || '-'",
         "orders of events are not in order_items: events have ",
     ),
+    "raw_events_orders_join_orders": (
+        "select 1",
+        "orders of events are not in orders: events have ",
+    ),
     "raw_order_items_products_join_products": (
         "select 1",
         "products of order_items are not in products: order_items have ",
