@@ -242,10 +242,10 @@ def _text(source_type: str, name: str, no_value: Sequence[str]) -> str:
         no_value = [word for word in no_value if word not in NULL_WORDS]
     if not no_value:
         return f"nullif({text}, '')"
-    words, longest = ", ".join(map(literal, ("", *no_value))), max(len(word.encode()) for word in no_value)
-    # The length comes first: it costs a fraction of the comparisons, and few values are as short as a word. The engine
-    # makes a join of `in`, and joins every row.
-    is_word = f"list_contains([{words}], {text})"
+    longest = max(len(word.encode()) for word in no_value)
+    # The length comes first: it costs a fraction of the comparisons, and few values are as short as a word. Of `in`,
+    # `or` and list_contains the engine makes a join, through which every row goes.
+    is_word = f"{text} = '' or regexp_full_match({text}, {literal('|'.join(map(re.escape, no_value)))})"
     return f"case when strlen({text}) > {longest} then {text} when {is_word} then null else {text} end"
 
 
