@@ -212,6 +212,10 @@ BREAKS: dict[str, tuple[str, tuple[str, ...] | str]] = {
         "select format('{0} of {0} orders of events are not in order_items: events have {1}, order_items have {1}-,"
         " and no `ids` of PLANT_MAPPING makes them one', count(distinct order_id), min(order_id)) from raw_events",
     ),
+    "raw_events_orders_join_orders": (
+        "select 1",
+        "orders of events are not in orders: events have ",
+    ),
     "raw_order_items_products_join_products": (
         "update raw_products set product_id = product_id || '-'",
         "select format('{0} of {0} products of order_items are not in products: order_items have {1},"

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -176,7 +177,32 @@ def test_observations_before_a_gap_are_named(tmp_path: Path) -> None:
     store.put("products/1999-05-05.csv", [product("p1")])
     store.put("events.csv", [event("e1", "2021-03-02 10:00:00")])
     named = "1 observation over a year before all others, the first of 1999-05-05 00:00:00 UTC:"
-    assert f"{named} PLANT_START=2021-02-08 leaves it out" in diagnosis_of(store).odd
+    assert f"{named} PLANT_START=2021-02-08 leaves out the weeks before" in diagnosis_of(store).odd
+
+
+@pytest.mark.parametrize(
+    ("events", "observed", "said"),
+    [
+        (["2021-03-02"], ["1999-05-05"], ["1 observation PLANT_START=2021-03-01"]),
+        (["2021-01-05", "2021-03-02"], ["1999-05-05", "2021-02-08"], ["1 observation PLANT_START=2021-01-04"]),
+        (["1999-05-05", "2021-03-02"], ["2020-03-02", "2021-02-08"], ["1 event PLANT_START=2020-03-02"]),
+        (
+            ["1999-05-05", "2021-03-02"],
+            ["1999-05-06", "2021-02-08"],
+            ["1 event PLANT_START=2021-02-08", "1 observation PLANT_START=2021-02-08"],
+        ),
+        (["2019-05-05"], ["2021-02-08"], []),
+    ],
+)
+def test_what_is_named_before_a_gap_leaves_the_rest_as_it_is(
+    tmp_path: Path, events: list[str], observed: list[str], said: list[str]
+) -> None:
+    store = new_store(tmp_path, products=f"products/{observed[0]}.csv")
+    for date in observed[1:]:
+        store.put(f"products/{date}.csv", [product("p1"), product("p2")])
+    store.put("events.csv", [event(f"e{number}", f"{at} 10:00:00") for number, at in enumerate(events)])
+    named = [odd for odd in diagnosis_of(store).odd if "over a year" in odd]
+    assert [re.sub(" over.*: (PLANT_START=[^ ]+) .*", r" \1", odd) for odd in named] == said
 
 
 def test_a_future_event_makes_no_gap(tmp_path: Path) -> None:

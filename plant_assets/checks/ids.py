@@ -43,6 +43,7 @@ class Join:
 JOINS = (
     Join("product_id", "events", "products"),
     Join("order_id", "events", "order_items", is_narrowed=True),
+    Join("order_id", "events", "orders", is_narrowed=True),
     Join("product_id", "order_items", "products"),
     Join("order_id", "order_items", "orders"),
 )
@@ -74,7 +75,8 @@ def explain_few(join: Join, ids: ibis.Table, others: ibis.Table) -> ibis.Table:
 
     One row at most: key.
     """
-    least = ids.aggregate(ours=_.id.min()).cross_join(others.aggregate(theirs=_.id.min()))
+    unknown = ids.anti_join(others, "id")
+    least = unknown.aggregate(ours=_.id.min()).cross_join(others.aggregate(theirs=_.id.min()))
     few = few_join(ids, others, others).cross_join(least)
     for form in _FORMS:
         few = few.cross_join(_in_form(form, ids.order_by("id").limit(TRIED), others))

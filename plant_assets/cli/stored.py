@@ -9,7 +9,7 @@ from plant_assets.settings import Settings, UsageError, read_settings
 
 
 def stored_settings(source: str | None, warehouse: str | None) -> Settings:
-    """Return the settings of an existing warehouse, with its store's time zone.
+    """Return the settings of an existing warehouse, with its store's time zone, and its source if none is named.
 
     Raises:
         UsageError: the warehouse does not exist.
@@ -17,7 +17,10 @@ def stored_settings(source: str | None, warehouse: str | None) -> Settings:
     settings = read_settings(source=source, warehouse=warehouse)
     if not settings.warehouse_path.exists():
         raise UsageError(f"no warehouse at {settings.warehouse_path}: start with `plant-assets run`")
-    return read_settings(source=source, warehouse=warehouse, timezone=settings.remembered("timezone"))
+    stored = settings.remembered("source") if settings.is_sample and settings.warehouse else None
+    if stored == settings.store()["source"]:
+        stored = None
+    return read_settings(source=source or stored, warehouse=warehouse, timezone=settings.remembered("timezone"))
 
 
 def print_answers(settings: Settings, as_json: bool, week: dt.date | None = None, lists_all: bool = False) -> None:

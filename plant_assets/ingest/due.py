@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from plant_assets.calendar import WEEK, weeks_between
 from plant_assets.ingest.audit import weeks_rejected
-from plant_assets.ingest.gaps import Times, few_before_gap, say, times_of_events
+from plant_assets.ingest.gaps import Times, say_gap, times_of_events
 from plant_assets.ingest.limits import RejectedLoad
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.strategies.events import EventsLoad
@@ -46,9 +46,9 @@ class StoreWeeks:
         """Return a sentence on the few events, and one on the few observations, over a year before all others."""
         staged, running = self._events.staged, self._reading.running_week
         unchanged = {each.name for each in staged.listed} - {each.name for each in staged.fresh}
-        events = few_before_gap(times_of_events(self._warehouse, unchanged, running))
-        observed = few_before_gap(Times(1, at, at) for at, _number in self._observations.observed())
-        return [*say(events, "event", self._warehouse), *say(observed, "observation", self._warehouse)]
+        events = times_of_events(self._warehouse, unchanged, running)
+        observed = [Times(1, at, at) for at, _number in self._observations.observed()]
+        return say_gap(events, observed, self._warehouse)
 
     def known(self, first_week: dt.date) -> list[dt.date]:
         """Return all weeks from the first to the last one that holds, or held, an event or an observation."""

@@ -1,9 +1,9 @@
 """Few events or observations over a year before all others, such as those of an export that wrote no instant."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from plant_assets.calendar import WEEK
 from plant_assets.text import counted
@@ -29,29 +29,51 @@ class Times:
     last: dt.datetime
 
 
-def few_before_gap(times: Iterable[Times]) -> tuple[Times, dt.datetime] | None:
-    """Return the few of ordered times that lie over a year before all others, and when these begin; or None."""
-    ordered = list(times)
-    most, before, found = max(MOST_BEFORE, sum(each.number for each in ordered) // 1000), 0, None
-    for each, following in pairwise(ordered):
-        before += each.number
-        if before <= most and following.first - each.last > YEAR:
-            found = Times(before, ordered[0].first, each.last), following.first
+def few_before_gap(events: Sequence[Times], observed: Sequence[Times]) -> tuple[list[Times], list[Times], Times] | None:
+    """Return the few events and observations over a year before all others, and what follows; or None.
+
+    Both are in order. No gap is one that has all events before it: a live products table is observed long after them.
+    """
+    found, ordered = None, sorted([*events, *observed], key=lambda each: each.first)
+    ends_at = accumulate((each.last for each in ordered), max)
+    for end, following in zip(ends_at, ordered[1:], strict=False):
+        if following.first - end <= YEAR or (events and events[-1].last <= end):
+            continue
+        before = [[each for each in times if each.last <= end] for times in (events, observed)]
+        if all(map(_are_few, before, (events, observed))):
+            found = before[0], before[1], following
     return found
 
 
-def say(found: tuple[Times, dt.datetime] | None, noun: str, warehouse: Warehouse) -> list[str]:
-    """Return what to say of the few before a gap: the PLANT_START that leaves them out; nothing if it is set."""
+def _are_few(before: Iterable[Times], times: Iterable[Times]) -> bool:
+    return _count(before) <= max(MOST_BEFORE, _count(times) // 1000)
+
+
+def _count(times: Iterable[Times]) -> int:
+    return sum(each.number for each in times)
+
+
+def say_gap(events: Sequence[Times], observed: Sequence[Times], warehouse: Warehouse) -> list[str]:
+    """Return a sentence on the few events before a gap, and one on observations: the PLANT_START that leaves them out.
+
+    Nothing is said if it is set.
+    """
+    found = few_before_gap(events, observed)
     if not found:
         return []
-    few, start, known = found[0], warehouse.calendar.week_of(found[1]), warehouse.settings.start
+    start, known = warehouse.calendar.week_of(found[2].first), warehouse.settings.start
     if known and known >= start:
         return []
     loaded = {week for week, _file, _content in warehouse.ledger.loads.loaded_weeks()}
     where = " of a new --warehouse" if loaded and min(loaded) < start else ""
     return [
-        f"{counted(few.number, noun)} over a year before all others, the first of {few.first} UTC:"
-        f" PLANT_START={start}{where} leaves {'it' if few.number == 1 else 'them'} out"
+        f"{counted(_count(few), noun)} over a year before all others, the first of {few[0].first} UTC:"
+        f" PLANT_START={start}{where} {out}"
+        for few, noun, out in (
+            (found[0], "event", f"leaves {'it' if _count(found[0]) == 1 else 'them'} out"),
+            (found[1], "observation", "leaves out the weeks before"),
+        )
+        if few
     ]
 
 

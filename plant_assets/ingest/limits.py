@@ -37,7 +37,8 @@ _NEWLY_REJECTED = """
     )
 """
 _UNITS = """
-    select epoch_unit, min(file) from {staged} where epoch_unit is not null group by epoch_unit order by epoch_unit
+    select epoch_unit, min((file, line, 'created_at', epoch_unit, found_text)) from {staged}
+    where epoch_unit is not null group by epoch_unit order by epoch_unit
 """
 _UNIT_WORDS = {OTHER_UNIT: "no instant from 2000 to 2100"}
 
@@ -60,15 +61,22 @@ class RowCounts:
     is_listed: bool
 
 
+def units_of(warehouse: Warehouse, table: str) -> dict[str, RejectedRow]:
+    """Return the units of numbers that are read as instants by themselves, each with the first row that has it."""
+    return {unit: RejectedRow(*first) for unit, first in warehouse.rows(_UNITS.format(staged=STAGED + table))}
+
+
 def require_one_unit(warehouse: Warehouse, source: str, table: str) -> None:
     """Check that the numbers that are read as instants by themselves are in one unit.
 
     Raises:
-        SourceError: names the units, each with a file that has it.
+        SourceError: names the units, each with the first row that has it.
     """
-    units = warehouse.rows(_UNITS.format(staged=STAGED + table))
+    units = units_of(warehouse, table)
     if len(units) > 1:
-        said = " and ".join(f"{_UNIT_WORDS.get(unit, unit)} ({file})" for unit, file in units)
+        said = " and ".join(
+            f"{_UNIT_WORDS.get(unit, unit)} ({first.in_words(repr(first.found))})" for unit, first in units.items()
+        )
         raise SourceError(
             f"{source}: created_at of the table {table} holds numbers as {said}: give time.format in PLANT_MAPPING,"
             f" one of {', '.join(EPOCHS)}"

@@ -9,7 +9,7 @@ from functools import partial
 
 from plant_assets.contracts import TABLES
 from plant_assets.ingest.diff import FileDiff
-from plant_assets.ingest.limits import require_one_unit
+from plant_assets.ingest.limits import require_one_unit, units_of
 from plant_assets.ingest.reading import Reading
 from plant_assets.ingest.validation import NOT_REJECTED, reject_stray_numbers
 from plant_assets.sources.base import SourceFile
@@ -102,7 +102,11 @@ class Staged:
         connection = self._warehouse.connection
         self._with_ids(files, lambda: self._reading.source.stage(connection, self.table, files))
         reject_stray_numbers(self._warehouse, self.name)
-        require_one_unit(self._warehouse, self._reading.source.name, self.name)
+        units = units_of(self._warehouse, self.name)
+        if len(units) > 1:
+            named = {first.file for first in units.values() if first.line is None}
+            self._read_by_line(each for each in files if each.name in named)
+            require_one_unit(self._warehouse, self._reading.source.name, self.name)
         self._warehouse.engine.limit_memory(is_staged=True)
         self.files += [each.name for each in files]
 
@@ -138,7 +142,12 @@ class Staged:
         or_named = _OR_NAMED.format(rows=self.rows) if self.name == "products" else ""
         statement = _WITHOUT_LINE.format(rows=self.rows, not_rejected=NOT_REJECTED, or_named=or_named)
         without_line = {file for (file,) in self._warehouse.rows(statement)}
-        again = [each for each in self.listed if each.name in without_line and each.has_lines]
+        again = [each for each in self.listed if each.name in without_line]
+        return self._read_by_line(again)
+
+    def _read_by_line(self, files: Iterable[SourceFile]) -> bool:
+        """Read those of the files line by line that have lines; return whether there were any."""
+        again = [each for each in files if each.has_lines]
         for each in again:
             source = self._reading.source
             assert isinstance(source, FileSource)

@@ -97,7 +97,8 @@ _ADD_INVENTORIES = f"""
 """
 _REJECT_OUTSIDE = """
     update _staged_events
-    set column_name = 'created_at', reason = if(created_at < $starts_at, 'before_start', 'future')
+    set column_name = 'created_at', reason = if(created_at < $starts_at, 'before_start', 'future'),
+        found_text = created_at::varchar
     where reason is null and (created_at < $starts_at or created_at >= $ends_at or created_at > $until)
 """
 _NOTE_STORED_TWINS = """
@@ -112,13 +113,14 @@ _NOTE_STORED_TWINS = """
         )
 """
 _REJECT_STORED = """
-    update _staged_events set reason = 'conflict', column_name = 'event_id'
+    update _staged_events set reason = 'conflict', column_name = 'event_id', found_text = event_id::varchar
     from stored_twins where _staged_events.rowid = staged_row and stored_at < created_at
 """
 _REJECT_INTERVALS = f"""
     update {STAGED}{HISTORY}
     set reason = if(dbt_valid_from > $until, 'future', '{ENDS_BEFORE}'),
-        column_name = if(dbt_valid_from > $until, 'dbt_valid_from', 'dbt_valid_to')
+        column_name = if(dbt_valid_from > $until, 'dbt_valid_from', 'dbt_valid_to'),
+        found_text = if(dbt_valid_from > $until, dbt_valid_from, dbt_valid_to)::varchar
     where reason is null and (dbt_valid_from > $until or dbt_valid_to < dbt_valid_from)
 """
 _DROP_DELETED_COPIES = f"""
@@ -131,7 +133,8 @@ _DROP_DELETED_COPIES = f"""
     ) as copies where {STAGED}{HISTORY}.rowid = staged_row and copy > 1
 """
 _REJECT_OVERLAPS = f"""
-    update {STAGED}{HISTORY} set reason = 'conflict', column_name = 'dbt_valid_to' from (
+    update {STAGED}{HISTORY} set reason = 'conflict', column_name = 'dbt_valid_to',
+        found_text = coalesce(ends_at::varchar, 'no end') from (
         select rowid as staged_row, dbt_valid_to as ends_at,
             if(
                 dbt_is_deleted,

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from plant_assets.ingest.validation import ENDS_BEFORE
 from plant_assets.settings import Settings
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.files.lines import named_fields
@@ -22,15 +23,31 @@ _REJECTED = """
     qualify row_number() over (partition by reason order by file, line, rowid) <= $most
     order by reason, file, line, rowid
 """
+# The first line that is kept has the quantities of all.
+_LINES = f"""
+    select file, coalesce(any_value(quantity) filter (where reason is null), sum(quantity)), count(*)
+    from {STAGED}order_items
+    where (order_id, product_id) = (select (order_id, product_id) from {STAGED}order_items where rowid = $row)
+        and (file = $file or reason is null or reason = 'merged')
+    group by file order by file <> $file
+"""
 _EXPECTED = {
     "not a timestamp": "instants are text like 2026-10-05T09:00:00Z, or as time.format of a mapping says",
     "not a whole number": "expected digits, as in 12",
     "not a number": "expected digits with a decimal point, as in 12.50",
     "not true or false": "expected true or false",
 }
-
+# What a text is, by the reason for which its row is rejected.
+_IS = {
+    "missing": "no value",
+    "future": "in the future: later runs look at it again",
+    "before_start": "before PLANT_START",
+    ENDS_BEFORE: "before dbt_valid_from",
+    "conflict": "in conflict with a row that is loaded",
+    "conflict dbt_valid_to": "in conflict with the next version of the product, which begins before",
+}
 # A time with the abbreviation of a zone.
-_ZONE = re.compile(r":\d\d(?:[.]\d+)?\s*((?!UTC|GMT|Z\b)[A-Z]{2,5})\b")
+_ZONE = re.compile(r":\d\d(?:[.]\d+)?\s*[(]?((?!UTC|GMT|Z\b|[AP]M\b)[A-Z]{2,5})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,16 +69,19 @@ class RejectedRow:
     def _why(self) -> str:
         if self.reason == "not UTF-8":
             return f"{self.reason} (give its encoding in PLANT_MAPPING, as in `csv: {{encoding: cp1252}}`)"
+        if self.reason == "too_few_products":
+            return f"{self.reason} (PLANT_MIN_PRODUCTS says how many an observation needs)"
         if not self.found:
             return self.reason
         text = printable(self.found if len(self.found) <= MOST_TEXT else self.found[: MOST_TEXT - 3] + "...")
-        if self.reason == "missing":
-            return f"'{text}' is no value"
+        if not self.column:
+            return f"{self.reason}: '{text}'"
         expected = _EXPECTED.get(self.reason)
         zone = _ZONE.search(self.found) if self.reason == "not a timestamp" else None
         if zone:
             expected = f"{zone[1]} is ambiguous: give time.format and time.zone"
-        return f"'{text}' is {self.reason} ({expected})" if expected else f"'{text}' is {self.reason}"
+        what = _IS.get(f"{self.reason} {self.column}") or _IS.get(self.reason, self.reason)
+        return f"'{text}' is {what} ({expected})" if expected else f"'{text}' is {what}"
 
 
 def first_in_words(warehouse: Warehouse, table: str, row: RejectedRow) -> str:
@@ -89,6 +109,8 @@ def _conflict(warehouse: Warehouse, table: SourceTable, row: RejectedRow) -> str
     key, staged = ", ".join(table.key), STAGED + table.name
     select = f"select raw_text, file, line, {', '.join(table.compared)} from {staged}"
     given = warehouse.rows(f"{select} where rowid = $row", {"row": row.staged_row})[0]
+    if table.name == "order_items":
+        return _other_lines(warehouse, row)
     kept = warehouse.rows(
         f"{select} where reason is null and ({key}) = (select ({key}) from {staged} where rowid = $row) limit 1",
         {"row": row.staged_row},
@@ -106,6 +128,14 @@ def _conflict(warehouse: Warehouse, table: SourceTable, row: RejectedRow) -> str
     file, line = kept[0][1:3]
     place = [part for part in (file if file != row.file else None, line and f"line {line}") if part]
     return f"conflict with {', '.join(place) or 'another row'}: {', '.join(differing[:MOST_COLUMNS])}"
+
+
+def _other_lines(warehouse: Warehouse, row: RejectedRow) -> str:
+    """Return with which lines of another file the lines of an order's product are in conflict."""
+    lines = warehouse.rows(_LINES, {"row": row.staged_row, "file": row.file})
+    (_file, ours, number), (other, others, other_number) = lines
+    in_lines = f" in {number} and {other_number} lines" if number != other_number else ""
+    return f"conflict with {other}: quantity {_shown(ours)} and {_shown(others)}{in_lines}"
 
 
 def _fields(settings: Settings, table: str, names: Any, row: tuple[Any, ...]) -> dict[str, Any]:

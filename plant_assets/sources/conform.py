@@ -17,7 +17,7 @@ from plant_assets.contracts import COUNT, FLAG, INSTANT, PRICE, STAGES, TABLES, 
 from plant_assets.sources import instants
 from plant_assets.sources.errors import NotUuids
 from plant_assets.sources.instants import EPOCHS
-from plant_assets.sources.mapping import Stage, Time
+from plant_assets.sources.mapping import NULL_WORDS, Stage, Time
 from plant_assets.sources.tables import HISTORY, ReadTable
 from plant_assets.sql import literal
 
@@ -43,7 +43,7 @@ def insert_typed(
         notes_words: whether to note the words that are taken for no value, with their columns: no load needs them.
     """
     # dbt writes instants in its own warehouse's form: the mapping's form is that of the store.
-    typed, problems, texts, reads, numbers, times, unit = [], [], "", "", "", "", ""
+    typed, problems, texts, reads, numbers, times, unit, number = [], [], "", "", "", "", "", "null"
     time = Time() if table.name == HISTORY else table.mapping.time
     for name, kind in table.columns.items():
         form, no_value = table.mapping.id_form(name), table.no_value(name)
@@ -55,6 +55,7 @@ def insert_typed(
             numbers += f", {instants.read_number(name)} as number_{name}"
             if name == "created_at" and not time.format:
                 unit = f", {instants.unit_of(name)} as epoch_unit"
+                number = f"if(number_{name} is null, null, text_{name})"
         if kind == INSTANT and time == Time():
             times += f", {_instant(name)} as instant_{name}"
         elif kind == INSTANT:
@@ -92,8 +93,9 @@ def insert_typed(
         f" {week} as week, substr(filename, {len(prefix) + 1}) as file, line, column_name, reason,"
         f" if(reason is null, null, {key}) as row_key,"
         f" if(reason is null and line is null, null, {raw_text}) as raw_text,"
-        f" if(reason is null, null, case column_name {given} end) as found_text"
-        f"{unit}{_words(table, types) if notes_words else ''} from ("
+        # A number that is read as an instant by itself may be rejected later, for others in its file.
+        f" case when refused is not null then raw_text when reason is null then {number} else case column_name {given}"
+        f" end end as found_text{unit}{_words(table, types) if notes_words else ''} from ("
         f"select *, case when refused is not null then null {columns} end as column_name,"
         f" case when refused is not null then refused {reasons} end as reason from ("
         f"select *, {', '.join(typed)} from (select *{times} from (select *{numbers} from"
@@ -206,7 +208,8 @@ def _given(parts: Sequence[str], types: dict[str, str], raw_text: str) -> str:
     """Return the SQL of a value as it was given; instants that the engine cannot hold are only in the row's text."""
     if types[parts[0]].startswith(("TIMESTAMP", "DATE")) and len(parts) == 1:
         return f"json_extract_string({raw_text}, '$.{parts[0]}')"
-    return f"{parts[0]}::varchar" if len(parts) == 1 else f"concat_ws(', ', {', '.join(parts)})"
+    shown = (f"coalesce({part}::varchar, '')" for part in parts)
+    return f"{parts[0]}::varchar" if len(parts) == 1 else f"concat_ws(', ', {', '.join(shown)})"
 
 
 def _id_in_form(text: str, form: str | None) -> str:
@@ -223,23 +226,27 @@ def _words(table: ReadTable, types: dict[str, str]) -> str:
         for name in table.columns
         if table.no_value(name)
         for part in table.parts.get(name, (name,))
-        if not types[part].startswith(_WORDLESS)
+        if table.mapping.nulls or not types[part].startswith(_WORDLESS)
     )
     return f", nullif(concat_ws(chr(31), {words}), '') as words" if words else ""
 
 
-# Types of which no value is a word.
+# Types of which no value is one of our words.
 _WORDLESS = ("UUID", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "TIMESTAMP", "DATE", "BOOLEAN")
 
 
 def _text(source_type: str, name: str, no_value: Sequence[str]) -> str:
     """Return the SQL of a value as text; NULL where it is empty, or one of the words that stand for no value."""
     text = name if source_type == "VARCHAR" else f"{name}::varchar"
-    if not no_value or source_type.startswith(_WORDLESS):
+    if source_type.startswith(_WORDLESS):
+        no_value = [word for word in no_value if word not in NULL_WORDS]
+    if not no_value:
         return f"nullif({text}, '')"
-    words, longest = ", ".join(map(literal, ("", *no_value))), max(len(word.encode()) for word in no_value)
-    # The length comes first: it costs a fraction of the comparisons, and few values are as short as a word.
-    return f"case when strlen({text}) > {longest} then {text} when {text} in ({words}) then null else {text} end"
+    longest = max(len(word.encode()) for word in no_value)
+    # The length comes first: it costs a fraction of the comparisons, and few values are as short as a word. Of `in`,
+    # `or` and list_contains the engine makes a join, through which every row goes.
+    is_word = f"{text} = '' or regexp_full_match({text}, {literal('|'.join(map(re.escape, no_value)))})"
+    return f"case when strlen({text}) > {longest} then {text} when {is_word} then null else {text} end"
 
 
 def _instant(name: str) -> str:

@@ -26,8 +26,8 @@ def read_text(source_type: str, name: str) -> str:
     text = f"text_{name}"
     # The form of most text comes first: to read it as a zone's time would cost twice as much. Text of other forms is
     # not cast to TIMESTAMP, which leaves out offsets and what follows a space.
-    is_utc, has_name = f"regexp_full_match({text}, '{_PLAIN}')", f"right({text}, 2) > ':'"
-    is_known = f"regexp_matches({text}, '(?i)([^a-z](UTC|GMT|Z)|/[a-z_]+)$')"
+    is_utc, has_name = f"regexp_full_match({text}, '{_PLAIN}')", f"right(rtrim({text}), 2) > ':'"
+    is_known = f"regexp_matches({text}, '(?i)([^a-z](UTC|GMT|Z)|/[a-z_]+) *$')"
     return (
         f"case when {is_utc} then try_cast({text} as timestamp) when {has_name} and not {is_known} then null"
         f" else try_cast({text} as timestamptz) at time zone 'UTC' end"

@@ -158,6 +158,12 @@ def _what_is_allowed(error: Any) -> str:
         return f"{given} is not allowed; allowed: {error['ctx']['expected']}".replace("'", "")
     if error["type"] == "string_pattern_mismatch":
         return f"{given} is not allowed: a name without quotes, backslashes and control characters"
+    if error["type"] == "string_type":
+        one = "one name" if isinstance(error["input"], list | tuple) else "text, in quotes"
+        return f"{given} is not allowed: expected {one}"
+    if error["type"] in ("tuple_type", "dict_type", "model_type"):
+        many = "a list, as in [a, b]" if error["type"] == "tuple_type" else "names with values, as in {a: b}"
+        return f"{given} is not allowed: expected {many}"
     if error["type"] == "value_error":
         return f"{given} is not allowed: {message}"
     return message[0].lower() + message[1:]
@@ -167,6 +173,9 @@ def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
     """Check what no field can check alone: columns against tables, and constants against columns."""
     if mapping.table("events") is None:
         raise lines.error(("tables", "events"), "a store without events has nothing to read")
+    if mapping.sum_over and (mapping.makes_products or NONE in mapping.sum_over.values()):
+        what = "the table products" if mapping.makes_products else "the place"
+        raise lines.error(("sum_over", "products"), f"{what} is {NONE}")
     for section, given in (("columns", mapping.columns), ("constants", mapping.constants)):
         for table, names in given.items():
             target, constants = TABLES[f"raw_{table}"], mapping.constants.get(table, {})
@@ -179,8 +188,12 @@ def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
                 field = section, table, name
                 if name not in allowed:
                     raise lines.error(field, f"not known; allowed: {', '.join(allowed)}")
-                if isinstance(names[name], tuple) and name != "session_id":
+                theirs = names[name]
+                parts = theirs if isinstance(theirs, tuple) else ()
+                if parts and name != "session_id":
                     raise lines.error(field, "several columns make a session_id only: name one")
+                if NONE in parts:
+                    raise lines.error(field, f"{NONE} is not a column: name those that make the session")
                 if section == "constants":
                     if mapping.columns.get(table, {}).get(name, NONE) != NONE:
                         raise lines.error(field, "is a column already: keep one of them")

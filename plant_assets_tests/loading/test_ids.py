@@ -10,6 +10,7 @@ from plant_assets.doctor.diagnose import diagnose
 from plant_assets_tests.loading.stores import AS_OF, SINGLE, Store, event, product
 from plant_assets_tests.tables import mart_rows
 
+ORDER = {"user_id": "u1", "created_at": "2021-03-01", "order_total": "1", "status": "paid"}
 BY_PRODUCT = "select product_id, page_view, checkout from funnel_by_product order by 1"
 
 
@@ -68,6 +69,18 @@ def test_one_in_twenty_that_joins_is_enough(store: Store, unknown: int, is_said:
     views = [event(f"e{number}", "2021-03-01", product_id=f"{number}.0") for number in range(unknown)]
     store.put("events.csv", [*views, event("e", "2021-03-01", product_id="100")])
     assert any("are not in products" in odd for odd in diagnose(store.settings, AS_OF, []).odd) == is_said
+
+
+def test_an_id_is_shown_that_is_not_there(store: Store) -> None:
+    store.put("events.csv", [event(f"e{number}", "2021-03-01", product_id=f"{number}") for number in range(100, 130)])
+    said = "29 of 30 products of events are not in products: events have 101, products have "
+    assert any(odd.startswith(said) for odd in diagnose(store.settings, AS_OF, []).odd)
+
+
+def test_orders_of_events_are_compared_with_orders(store: Store) -> None:
+    store.put("orders.csv", [{**ORDER, "order_id": "7"}])
+    said = "events have 7.0, orders have 7: `ids: {order_id: integer}` in PLANT_MAPPING makes them one"
+    assert f"1 of 1 orders of events are not in orders: {said}" in diagnose(store.settings, AS_OF, []).odd
 
 
 def test_capitals_are_one_in_lower_case(store: Store, tmp_path: Path, refresh: Callable[..., Outcome]) -> None:

@@ -1,6 +1,7 @@
 """Instants as numbers, with zones, and the first instant of 1970: in files and in a database."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,11 +138,24 @@ def test_a_zones_abbreviation_is_never_guessed(new_log: NewStore, mapping: str) 
     assert [row[1:] for row in store.refused()] == [("created_at", "not a timestamp")] * len(ZONES)
 
 
-def test_the_abbreviation_is_named(new_log: NewStore) -> None:
-    store = new_log("2021-03-02 10:00:00 BST")
-    with pytest.raises(
-        SourceError, match=r"'2021-03-02 10:00:00 BST' is not a timestamp \(BST is ambiguous: give time"
-    ):
+def test_blanks_after_a_zone_are_no_part_of_it(new_log: NewStore) -> None:
+    store = new_log("2021-03-02 10:00:00.5 UTC ", "2021-03-02 10:00:00.5Z  ", "2021-03-02 10:00:00.5 BST  ")
+    store.load()
+    assert store.rows(STORED) == [("e0", AT), ("e1", AT)]
+    assert [row[1:] for row in store.refused()] == [("created_at", "not a timestamp")]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("2021-03-02 10:00:00 BST", "BST is ambiguous: give time.format and time.zone"),
+        ("2021-03-02 10:00:00 (bst)", "bst is ambiguous: give time.format and time.zone"),
+        ("2021-03-02 10:00:00 PM", "instants are text like 2026-10-05T09:00:00Z, or as time.format of a mapping says"),
+    ],
+)
+def test_the_abbreviation_is_named(new_log: NewStore, text: str, why: str) -> None:
+    store = new_log(text)
+    with pytest.raises(SourceError, match=re.escape(f"'{text}' is not a timestamp ({why})")):
         store.under(max_rejected=0.0).load()
 
 
@@ -149,3 +163,21 @@ def test_a_zones_whole_name_is_read(new_log: NewStore) -> None:
     store = new_log("2021-07-02 10:00:00 Europe/London")
     store.load(as_of=dt.datetime(2021, 7, 3))
     assert store.rows(STORED) == [("e0", dt.datetime(2021, 7, 2, 9))]
+
+
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("new_either", ["files"], indirect=True)
+def test_each_unit_is_named_with_a_row_that_has_it(new_log: NewStore, extension: str) -> None:
+    store = new_log(f"{SECONDS}", f"{SECONDS}500", "5", extension=extension)
+    lines = {"csv": (2, 3, 4), "jsonl": (1, 2, 3)}.get(extension)
+    places = [f"events.{extension}{f', line {line}' if lines else ''}, created_at: " for line in lines or (0, 0, 0)]
+    with pytest.raises(SourceError) as caught:
+        store.load()
+    said = f"epoch_ms ({places[1]}'{SECONDS}500') and epoch_s ({places[0]}'{SECONDS}')"
+    assert f"{said} and no instant from 2000 to 2100 ({places[2]}'5'): give time.format" in str(caught.value)
+
+
+def test_a_number_among_text_is_shown(new_log: NewStore) -> None:
+    store = new_log(f"{SECONDS}500", "2021-03-02 10:00:00")
+    with pytest.raises(SourceError, match=f"created_at: '{SECONDS}500' is not a timestamp"):
+        store.under(max_rejected=0.0).load()

@@ -57,6 +57,13 @@ def test_parts_of_a_session_are_read_in_all_forms(store: Store, extension: str) 
     assert store.rows(SESSIONS) == [("a", "7|u1|https://plants.example/p1")]
 
 
+def test_a_row_that_lacks_a_part_of_a_session_shows_all_parts(store: Store) -> None:
+    map_by(store, "columns: {events: {session_id: [user_id, session_id, page_url]}}")
+    store.put("events.csv", [{**session("a", None, "1"), "page_url": "/"}])
+    with pytest.raises(SourceError, match="session_id: ', 1, /' is no value"):
+        store.under(max_rejected=0.0).load()
+
+
 def test_a_lacking_part_of_a_session_is_named(store: Store) -> None:
     map_by(store, "columns: {events: {session_id: [user_id, visit]}}")
     store.put("events.csv", [session("a", "u1", "1")])

@@ -1,12 +1,13 @@
 """What a refusal says: the text that was found, what was expected, the other row; and that doctor says the same."""
 
+import datetime as dt
 from collections.abc import Callable
 
 import pytest
 
 from plant_assets.doctor.diagnose import diagnose
 from plant_assets.sources.errors import SourceError
-from plant_assets_tests.loading.stores import AS_OF, SINGLE, LiveStore, Row, Store, event, product, with_types
+from plant_assets_tests.loading.stores import AS_OF, SINGLE, LiveStore, Row, Store, as_bytes, event, product, with_types
 
 NewStore = Callable[..., Store]
 
@@ -86,6 +87,67 @@ def test_a_conflict_with_another_file_names_it(new_either: NewStore) -> None:
     store.put("order_items/a.csv", [{"order_id": "o1", "product_id": "p1", "quantity": "1"}])
     store.put("order_items/b.csv", [{"order_id": "o1", "product_id": "p1", "quantity": "2"}])
     assert refusal(store) == "order_items/b.csv, line 2: conflict with order_items/a.csv: quantity 2 and 1"
+
+
+@pytest.mark.parametrize("new_either", ["files"], indirect=True)
+def test_a_conflict_of_lines_in_two_files_says_how_many_there_are(new_either: NewStore) -> None:
+    store = new_either()
+    line = {"order_id": "o1", "product_id": "p1"}
+    store.put("events.csv", [event("e1", "2021-03-01")])
+    store.put("order_items/a.csv", [{**line, "quantity": "1"}, {**line, "quantity": "2"}])
+    store.put("order_items/b.csv", [{**line, "quantity": "3"}])
+    said = "order_items/b.csv, line 2: conflict with order_items/a.csv: quantity 3 and 3 in 1 and 2 lines"
+    assert refusal(store) == said
+
+
+def test_a_rejected_instant_is_shown(new_either: NewStore) -> None:
+    store = text_store(new_either).under(start=dt.date(2021, 3, 1))
+    store.put("events.csv", [event("e1", "2021-03-01"), event("e2", "2021-02-01"), event("e3", "2021-03-06")])
+    found = diagnose(store.settings, AS_OF, [], lists_rejected=True)
+    assert [said.partition("created_at: ")[2] for table, said in found.rejected if table == "events"] == [
+        "'2021-02-01 00:00:00' is before PLANT_START",
+        "'2021-03-06 00:00:00' is in the future: later runs look at it again",
+    ]
+
+
+def test_an_event_that_is_loaded_is_named(new_either: NewStore) -> None:
+    store = text_store(new_either)
+    store.put("events.csv", [event("e1", "2021-02-01")])
+    store.load()
+    store.put("events.csv", [event("e1", "2021-02-01"), event("e2", "2021-03-01"), event("e2", "2021-03-02")])
+    assert "event_id: conflict with " in refusal(store)
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        (
+            [("2021-02-01", "2021-02-03"), ("2021-02-02", None)],
+            "dbt_valid_to: '2021-02-03 00:00:00' is in conflict with",
+        ),
+        ([("2021-02-03", "2021-02-01")], "dbt_valid_to: '2021-02-01 00:00:00' is before dbt_valid_from"),
+    ],
+)
+def test_a_rejected_version_is_shown(new_either: NewStore, versions: list[tuple[str, str | None]], said: str) -> None:
+    store = new_either(products=SINGLE)
+    store.put("events.csv", [event("e1", "2021-03-01")])
+    rows = [product("p1", dbt_valid_from=since, dbt_valid_to=until) for since, until in versions]
+    store.put("products_snapshot.csv", rows)
+    assert said in refusal(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("events.csv", "e1,s1\n", "events.csv, line 3: 2 fields, expected 8: 'e1,s1'"),
+        ("events.jsonl", "[1, 2]\n", "events.jsonl, line 2: not a JSON object: '[1, 2]'"),
+    ],
+)
+@pytest.mark.parametrize("new_either", ["files"], indirect=True)
+def test_a_row_that_cannot_be_split_is_shown(new_either: NewStore, name: str, text: str, said: str) -> None:
+    store = new_either()
+    store.put(name, as_bytes(name, [event("e1", "2021-03-01")]) + text.encode())
+    assert refusal(store) == said
 
 
 def test_the_first_ten_of_each_reason_are_listed(new_either: NewStore) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from plant_assets.sources.mapping import NULL_WORDS
 from plant_assets_tests.loading.stores import SINGLE, Store, assert_accounted, event, product, with_types
+from plant_assets_tests.test_doctor import diagnosis_of
 
 NewStore = Callable[..., Store]
 
@@ -67,3 +68,14 @@ def test_a_mapping_turns_all_words_off(new_store_of: NewStore) -> None:
     ]
     assert store.refused() == [("t", "created_at", "not a timestamp")]
     assert store.refused("products") == [("n1", "price", "not a number")]
+
+
+@pytest.mark.parametrize("new_either", ["database"], indirect=True)
+def test_a_mapping_adds_numbers_in_columns_of_numbers(new_store_of: NewStore) -> None:
+    store = with_types(new_store_of('nulls: ["-1", "9"]'), inventory="bigint", user_id="integer")
+    store.put("events.csv", [event("e", "2021-03-01", user_id="9")])
+    store.put(SINGLE, [product("p1", inventory="-1"), product("p2", inventory="1")])
+    store.load()
+    assert store.rows("select user_id from raw_events") == [(None,)]
+    assert store.rows("select inventory from raw_products order by product_id") == [(None,), (1,)]
+    assert "1 word of products taken for no value: inventory -1 (1)" in " ".join(diagnosis_of(store).odd)
