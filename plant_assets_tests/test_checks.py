@@ -172,6 +172,11 @@ BREAKS: dict[str, tuple[str, tuple[str, ...] | str]] = {
         "select 'package_shipped 9999 of ' || sum(any_package_shipped)::bigint from funnel_by_entry_date"
         " where is_mature",
     ),
+    "funnel_stages_by_week_has_rates_in_their_intervals": (
+        "update funnel_stages_by_week set overall_rate = 0"
+        " where week_start_date = '2026-10-05' and stage = 'checkout' and period = 'week'",
+        ("2026-10-05 week checkout",),
+    ),
     "funnel_by_week_covers_the_whole": ("update funnel_by_week set page_view = 0", ("page_view",)),
     "funnel_by_product_week_covers_the_whole": (
         f"update funnel_by_product_week set add_to_cart = 0 where product_id = {FIRST}",
@@ -213,8 +218,9 @@ BREAKS: dict[str, tuple[str, tuple[str, ...] | str]] = {
         " and no `ids` of PLANT_MAPPING makes them one', count(distinct order_id), min(order_id)) from raw_events",
     ),
     "raw_events_orders_join_orders": (
-        "select 1",
-        "orders of events are not in orders: events have ",
+        "update raw_orders set order_id = order_id || '+'",
+        "select format('{0} of {0} orders of events are not in orders: events have {1}, orders have {1}+,"
+        " and no `ids` of PLANT_MAPPING makes them one', count(distinct order_id), min(order_id)) from raw_events",
     ),
     "raw_order_items_products_join_products": (
         "update raw_products set product_id = product_id || '-'",

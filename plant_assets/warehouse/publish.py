@@ -97,6 +97,7 @@ def _publish(connection: duckdb.DuckDBPyConnection, kind: str, name: str, body: 
 def _comment(connection: duckdb.DuckDBPyConnection, name: str, description: str, publisher: str) -> None:
     """Comment on a table or view with what it is and who published it, and on each of its columns."""
     path, kind = f"marts.analytics.{name}", "table"
+    columns: Mapping[str, str]
     if name in TABLES:
         kind, columns = TABLES[name].kind, {column.name: column.description for column in TABLES[name].columns}
     else:
