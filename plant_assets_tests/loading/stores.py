@@ -26,7 +26,7 @@ from plant_assets.ingest.plan import Plan
 from plant_assets.ingest.strategies.whole import ReplaceOrAppendLoad
 from plant_assets.orchestration.jobs import plan_run
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources.files.listing import instant_of
+from plant_assets.sources.files.dating import instant_of
 from plant_assets.sources.mapping_file import mapping_of
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns

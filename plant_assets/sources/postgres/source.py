@@ -12,15 +12,24 @@ import duckdb
 
 from plant_assets.calendar import WEEK, Calendar
 from plant_assets.postgres_url import PostgresUrl
-from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.base import Sample, Source, SourceFile, note_instants
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.postgres.catalog import columns_of_tables, find_tables, has_index
+from plant_assets.sources.postgres.catalog import columns_of_tables, find_tables, has_index, sample_rows
 from plant_assets.sources.postgres.columns import ROW, SentColumns
 from plant_assets.sources.postgres.parts import LiveRows, LiveTable, as_ns
 from plant_assets.sources.postgres.snapshot import Snapshot
 from plant_assets.sources.postgres.weeks import OTHER_WEEKS, EventWeeks, find_weeks, name_of_week
-from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, require_columns, staged_uuids
+from plant_assets.sources.tables import (
+    LISTED_TABLES,
+    OBSERVED_AT,
+    SOURCE_TABLES,
+    STOCK,
+    ReadTable,
+    SourceTable,
+    require_columns,
+    staged_uuids,
+)
 from plant_assets.sql import literal
 
 MOST_SHOWN = 20
@@ -82,14 +91,26 @@ class PostgresSource(Source):
         for name in SOURCE_TABLES:
             if self._lacks(name, self._tables):
                 raise self._missing(name)
-        return {
+        listed: dict[str, list[SourceFile]] = {
             name: [] if name not in self._tables else self._list_weeks() if name == "events" else [self._part(name)]
-            for name in SOURCE_TABLES
+            for name in LISTED_TABLES
         }
+        columns = self._tables["products"].columns if listed["products"] else {}
+        instants = self.mapping.instants_of("products")
+        dates_rows = bool(instants and (instants in columns or instants != OBSERVED_AT))
+        listed["products"] = note_instants(self.mapping, listed["products"], listed.pop(STOCK.name), dates_rows)
+        return listed
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """Return the tables of all schemas, whatever their names, each with its columns."""
         return columns_of_tables(self._snapshot) if self._opened else []
+
+    def samples(self, connection: duckdb.DuckDBPyConnection) -> list[Sample]:
+        """Return the first rows of the tables of all schemas, whatever their names."""
+        return [
+            Sample(name, tuple(columns), sample_rows(self._snapshot, name))
+            for name, columns in columns_of_tables(self._snapshot)
+        ]
 
     def oddities(self) -> list[str]:
         """Return why the server reads all events to find those of a week, if it does."""
@@ -110,9 +131,11 @@ class PostgresSource(Source):
             return
         read, live = ReadTable(table, self.mapping, staged_uuids(connection, table)), self._tables[table.name]
         require_columns(read, self.name, list(live.columns))
-        columns = SentColumns(
-            read, {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
-        )
+        kinds = {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
+        if kinds.get(OBSERVED_AT) == "date":
+            # As text, which tells a date from the instant at which it begins in UTC.
+            kinds[OBSERVED_AT] = "text"
+        columns = SentColumns(read, kinds)
         part_names = [each.name for each in files]
         names, number, where = part_names[:1], "1", ""
         other = literal(name_of_week(self.mapping, OTHER_WEEKS))
@@ -164,7 +187,7 @@ class PostgresSource(Source):
         # The price of an event is in no stored row that could be compared.
         may_grow = table != "events" or not self.mapping.makes_products
         part = LiveRows(table, name, Path(name), "", 0, as_ns(self._as_of), may_grow=may_grow)
-        part.mapping, part.is_part = SOURCE_TABLES[table].read_by(self.mapping), week is not None
+        part.mapping, part.is_part = LISTED_TABLES[table].read_by(self.mapping), week is not None
         if isinstance(week, dt.date):
             part.settles_at = self.calendar.starts_at(week + WEEK * (1 + self._late_weeks))
             part.is_read_anew = self._anew is not None and self._anew[0] <= week <= self._anew[1]
@@ -190,7 +213,7 @@ def _note_contents(connection: duckdb.DuckDBPyConnection, table: ReadTable, file
     texts = [f"{name}::varchar" if name in table.uuids else name for name in table.columns]
     columns = ", ".join([*texts, "raw_text"])
     found = connection.execute(
-        f"select file, count(*), sum(hash({columns})::hugeint)::varchar from _staged_{table.name}"
+        f"select file, count(*), sum(hash({columns})::hugeint)::varchar from {table.table.staged}"
         " where file in (select unnest(?::varchar[])) group by file",
         [[each.name for each in files]],
     ).fetchall()
