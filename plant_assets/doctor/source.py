@@ -47,7 +47,8 @@ UNKNOWN_BYTES = PORTION_BYTES // 26
 
 
 @contextlib.contextmanager
-def _engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+def engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an engine in memory, which spills to a folder that is removed at once."""
     with tempfile.TemporaryDirectory() as spilled:
         with duckdb.connect(config={"temp_directory": spilled}) as connection:
             connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
@@ -67,7 +68,7 @@ def look_at_source(
     source.notes_words = True
     lines: Lines = []
     diagnosis.sections["Source"] = lines
-    with contextlib.closing(source), _engine(settings) as connection:
+    with contextlib.closing(source), engine(settings) as connection:
         try:
             listed = source.list_files()
             found = {name: _read(connection, source, name, listed[name], events, as_of) for name in SOURCE_TABLES}
