@@ -15,7 +15,7 @@ from plant_assets.ingest.audit import weeks_rejected
 from plant_assets.ingest.diff import diff_files
 from plant_assets.ingest.due import older_weeks, weeks_behind
 from plant_assets.sources.base import Source, SourceFile
-from plant_assets.sources.postgres.parts import as_ns
+from plant_assets.sources.live.parts import as_ns
 from plant_assets.sources.tables import SOURCE_TABLES, Holds, staged_columns
 from plant_assets.warehouse.ledger.loads import LoadedWeek
 from plant_assets.warehouse.observations import find_ahead

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from plant_assets.sources.errors import SourceError
-from plant_assets_tests.loading.stores import AS_OF, Row, Store, assert_accounted, event, new_live_store, new_store
+from plant_assets_tests.loading.stores import (
+    AS_OF,
+    Row,
+    Store,
+    assert_accounted,
+    event,
+    new_duckdb_store,
+    new_live_store,
+    new_store,
+)
 
 OBSERVED = "select observed_at::varchar, product_id, name, price::double, inventory from raw_products order by all"
 NAMES: list[Row] = [
@@ -23,13 +32,15 @@ def stock(observed_at: str | None, *inventories: int, **others: str | None) -> l
     ]
 
 
-@pytest.fixture(params=["files", "database"])
+@pytest.fixture(params=["files", "database", "duckdb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store of one event, whose products have names and prices alone, in files or in a database."""
     (tmp_path / "mapping.yaml").write_text("")
     given = {"products": "products.csv", "mapping": tmp_path / "mapping.yaml", "timezone": "Europe/Berlin"}
     if request.param == "files":
         store = new_store(tmp_path, **given)
+    elif request.param == "duckdb":
+        store = new_duckdb_store(tmp_path, **given)
     else:
         store = new_live_store(request.getfixturevalue("database"), tmp_path, **given)
     store.put("events.csv", [event("e1", "2021-02-16")])

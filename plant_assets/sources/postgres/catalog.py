@@ -2,13 +2,13 @@
 
 import json
 
+from plant_assets.sources.live.database import SAMPLED_ROWS
+from plant_assets.sources.live.parts import LiveTable
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.postgres.parts import LiveTable
 from plant_assets.sources.postgres.snapshot import Snapshot
 from plant_assets.sources.tables import LISTED_TABLES
 from plant_assets.sql import identifier, literal
 
-SAMPLED_ROWS = 10_000
 _TABLES = "relkind in ('r', 'p', 'v', 'm', 'f')"
 _FOUND_TABLES = (
     "from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
