@@ -7,7 +7,7 @@ import collections
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from plant_assets.doctor import names
 from plant_assets.doctor.names import known, plain
@@ -80,7 +80,7 @@ def guess(samples: Iterable[Sample], zone: str) -> list[Guess]:
     pattern, why = time_format(tables["events"].values("created_at"))
     found = list(_table_lines(tables))
     for table in tables.values():
-        found += _column_lines(table, has_products="products" in tables or "stock" in tables, pattern=pattern)
+        found += _column_lines(table, there=tables.keys(), pattern=pattern)
     found += _stages(tables["events"])
     found += [Guess(("time", "format"), pattern, why)] if pattern else []
     found.append(Guess(("time", "zone"), zone, "check: the zone of instants without an offset, here PLANT_TIMEZONE"))
@@ -178,14 +178,23 @@ def _table_lines(tables: dict[str, Table]) -> Iterator[Guess]:
             yield Guess(("tables", name), "none", "no table has them")
 
 
-def _column_lines(table: Table, has_products: bool, pattern: str | None) -> Iterator[Guess]:
-    """Yield the lines of a table's columns whose names differ from ours, or that are not there."""
+def _column_lines(table: Table, there: Collection[str], pattern: str | None) -> Iterator[Guess]:
+    """Yield the lines of a table's columns whose names differ from ours, or that are not there.
+
+    Args:
+        table: the table.
+        there: our names of all tables that the store has.
+        pattern: the form of the events' instants, if they need one.
+    """
+    has_products = not {"products", "stock"}.isdisjoint(there)
     lines = dict(table.columns)
     for ours in names.COLUMNS[table.name]:
         path, theirs = ("columns", table.name, ours), lines.get(ours)
         if ours == "observed_at" and not theirs:
             continue
         if (table.name, ours) == ("events", "price") and has_products:
+            continue
+        if (table.name, ours) == ("products", "inventory") and not theirs and "stock" in there:
             continue
         if (table.name, ours) == ("orders", "created_at") and theirs and not _fits(table.values(ours), pattern):
             yield Guess(path, "none", f"{theirs} has another form than the events' instants")

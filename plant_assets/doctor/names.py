@@ -20,36 +20,41 @@ TABLES = {
 }
 _ID_OF_PRODUCT = (
     "product_id item_id sku variant_sku article_id"
-    " artikelnummer artikelnr artikel_id produkt_id produktnummer artikel"
+    " artikelnummer artikelnr artikel_id produkt_id produktnummer produktnr produkt artikel"
     " id_produit ref_produit reference produit id_producto codigo_producto referencia producto product item"
 )
 _ID_OF_ORDER = (
     "order_id transaction_id order_number order"
-    " bestellnummer bestellnr bestell_id auftragsnummer bestellung"
+    " bestellnummer bestellnr bestell_id bestellungs_id bestellung_id auftragsnummer auftragsnr"
+    " bestellung auftrag"
     " id_commande num_commande numero_commande commande id_pedido numero_pedido pedido"
 )
 _USER = (
     "user_id visitor_id anonymous_id user_pseudo_id customer_id client_id user"
-    " kunden_id kundennummer kundennr benutzer_id kunde besucher id_client id_utilisateur utilisateur client"
+    " kunden_id kundennummer kundennr kunde_id benutzer_id benutzer nutzer_id nutzer kunde besucher"
+    " id_client id_utilisateur utilisateur client"
     " id_cliente id_usuario usuario cliente"
 )
 _INSTANT = (
     "created_at event_time event_timestamp timestamp ts datetime occurred_at time date"
-    " zeitpunkt zeitstempel zeit datum horodatage date_heure heure fecha_hora marca_de_tiempo fecha"
+    " zeitpunkt zeitstempel zeit datum_uhrzeit erstellt_am angelegt_am datum horodatage"
+    " date_creation date_heure heure fecha_hora fecha_creacion marca_de_tiempo fecha"
 )
-_PRICE = "price unit_price preis einzelpreis prix prix_unitaire precio precio_unitario"
+_PRICE = "price unit_price preis einzelpreis verkaufspreis vk_preis prix prix_unitaire precio precio_unitario"
 _INVENTORY = (
     "inventory available on_hand stock quantity_on_hand on_hand_units current_stock stock_quantity quantity qty"
-    " bestand lagerbestand menge stock_disponible quantite existencias cantidad"
+    " bestand lagerbestand lagermenge vorrat menge stock_disponible quantite existencias cantidad"
 )
 _SEEN_AT = (
     "observed_at snapshot_date snapshot_at date timestamp day datum stichtag tag zeitpunkt jour date_stock fecha dia"
 )
 COLUMNS = {
     "events": {
-        "event_id": "event_id message_id uuid id ereignis_id klick_id id_evenement id_evento",
+        "event_id": "event_id message_id uuid id ereignis_id ereignisnr klick_id klicknr"
+        " klicknummer nr nummer id_evenement id_clic id_evento",
         "session_id": "session_id session user_session visit_id ga_session_id"
-        " sitzung sitzungs_id sitzung_id sitzungsnummer id_session visite id_sesion sesion",
+        " sitzung sitzungs_id sitzung_id sitzungsnr sitzungsnummer besuch id_session visite"
+        " id_visite id_sesion sesion visita",
         "user_id": _USER,
         "page_url": "page_url url page_location page path seite seiten_url adresse_url pagina",
         "created_at": _INSTANT,
@@ -76,8 +81,10 @@ COLUMNS = {
     "orders": {
         "order_id": _ID_OF_ORDER + " id",
         "user_id": _USER,
-        "created_at": "order_date ordered_at bestelldatum bestellt_am date_commande fecha_pedido " + _INSTANT,
-        "order_total": "order_total total amount total_price summe gesamt gesamtbetrag betrag montant importe",
+        "created_at": "order_date ordered_at bestelldatum bestellt_am bestellzeit date_commande fecha_pedido "
+        + _INSTANT,
+        "order_total": "order_total total amount total_price summe gesamt gesamtsumme gesamtbetrag"
+        " bestellsumme bestellwert betrag montant importe",
         "status": "status state financial_status zustand statut etat estado",
     },
 }
@@ -86,14 +93,16 @@ PLACES = (
 )
 STAGES = {
     "page_view": "page_view page_viewed view viewed product_viewed product_view view_item screen_view"
-    " seitenaufruf aufruf ansicht produktansicht angesehen vue vue_produit page_vue vista vista_producto visita",
+    " seitenaufruf seitenansicht aufruf ansicht produktansicht produktaufruf angesehen vue"
+    " vue_produit page_vue vista vista_producto visita",
     "add_to_cart": "add_to_cart cart product_added product_added_to_cart added_to_cart add_to_basket"
-    " warenkorb in_den_warenkorb in_warenkorb ajout_panier ajout_au_panier panier"
+    " warenkorb in_den_warenkorb in_warenkorb warenkorb_hinzugefuegt zum_warenkorb_hinzugefuegt"
+    " ajout_panier ajout_au_panier panier"
     " carrito anadir_al_carrito agregar_al_carrito",
     "checkout": "checkout purchase transaction order_completed checkout_completed order_placed purchased"
-    " bestellung kauf gekauft bestellt achat commande compra pedido",
+    " bestellung kauf gekauft bestellt kasse bezahlt kaufabschluss achat commande compra pedido",
     "package_shipped": "package_shipped shipped order_shipped order_fulfilled fulfilled"
-    " versand versandt verschickt expedition expedie envio enviado",
+    " versand versandt versendet verschickt expedition expedie envio enviado",
 }
 
 
