@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -301,13 +302,17 @@ def new_live_store(url: str, tmp_path: Path, products: str = SINGLE, **settings:
 class DuckDBStore(LiveStore):
     """A store whose rows are in a DuckDB file."""
 
+    def _value(self, column: str, text: str | None) -> str | None:
+        # The engine reads no zone after a date.
+        return super()._value(column, text and re.sub(r"^(\d{4}-\d\d-\d\d)([+-]\d\d)$", r"\1 00:00:00\2", text))
+
     def _replace(self, table: str, definition: str, values: list[tuple[str | None, ...]]) -> None:
         database = self.settings.database
         assert isinstance(database, DuckDBUrl)
         with duckdb.connect(database.path) as connection:
             connection.execute(f"set TimeZone = 'UTC'; drop table if exists \"{table}\"")
             if definition:
-                connection.execute(f'create table "{table}" ({definition})')
+                connection.execute(f'create table "{table}" ({definition.replace("numeric", "decimal(38, 6)")})')
             for row in values:
                 connection.execute(f'insert into "{table}" values ({", ".join(["?"] * len(row))})', list(row))
 
