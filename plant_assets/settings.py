@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import plant_assets
+from plant_assets import duckdb_url
 from plant_assets.calendar import KNOWN_WEEKS, Calendar, is_known, known_zone, monday_of
+from plant_assets.duckdb_url import DuckDBUrl
 from plant_assets.postgres_url import SCHEMES, PostgresUrl
 
 PREFIX = "PLANT_"
@@ -126,8 +128,12 @@ class Settings(BaseSettings):
     def _directory_or_database(cls, value: str | Path | None) -> str | None:
         if isinstance(value, str) and "://" in value:
             scheme = value.split("://", 1)[0]
+            if scheme == duckdb_url.SCHEME:
+                return DuckDBUrl.of(value).resolved().store
             if scheme not in SCHEMES:
-                raise ValueError(f"a directory or a postgresql:// URL; {scheme}:// is not supported by this version")
+                raise ValueError(
+                    f"a directory, a postgresql:// or a duckdb:/// URL; {scheme}:// is not supported by this version"
+                )
             return PostgresUrl(value).text
         return None if value is None else str(_absolute_path(value))
 
@@ -146,9 +152,11 @@ class Settings(BaseSettings):
         return self.source is None
 
     @property
-    def database(self) -> PostgresUrl | None:
+    def database(self) -> PostgresUrl | DuckDBUrl | None:
         """The source if it is a database, else None."""
-        return PostgresUrl(self.source) if self.source and "://" in self.source else None
+        if not self.source or "://" not in self.source:
+            return None
+        return DuckDBUrl.of(self.source) if self.source.startswith(duckdb_url.SCHEME) else PostgresUrl(self.source)
 
     @property
     def source_name(self) -> str:

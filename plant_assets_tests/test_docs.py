@@ -10,13 +10,19 @@ import duckdb
 import pytest
 
 from docs.graph import PAGE, graph_page
+from docs.names import names_section
 from plant_assets.contracts import MARTS, TABLES
 from plant_assets.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # A document, or those whose commands use what the first one's made.
-RUN = (("README.md", "docs/using-the-data.md"), ("docs/your-own-store.md",), ("docs/coming-from-dbt.md",))
+RUN = (
+    ("README.md", "docs/using-the-data.md"),
+    ("docs/your-own-store.md",),
+    ("docs/exports.md",),
+    ("docs/coming-from-dbt.md",),
+)
 
 
 def _commands(document: str) -> list[tuple[str, list[str]]]:
@@ -38,7 +44,7 @@ def _commands(document: str) -> list[tuple[str, list[str]]]:
 def test_what_documents_run_prints_what_they_show(tmp_path: Path, names: tuple[str, ...]) -> None:
     documents = [(ROOT / name).read_text() for name in names]
     for name, content in re.findall(r"```\w+ (\S+)\n(.*?)```", "".join(documents), re.DOTALL):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     script, expected = [], []
     for command, output in [each for document in documents for each in _commands(document)]:
@@ -93,6 +99,10 @@ def test_a_question_has_tables_that_are_published() -> None:
 
 def test_the_graph_page_is_current() -> None:
     assert PAGE.read_text() == graph_page()
+
+
+def test_the_names_that_are_known_are_current() -> None:
+    assert (ROOT / "docs" / "exports.md").read_text().endswith(names_section())
 
 
 def test_readme_names_every_setting_and_no_other() -> None:

@@ -75,7 +75,7 @@ def load_source(
         added = load.write("products", run_id)
         for name in ("raw_products", "raw_observations"):
             if name in selected:
-                yield result(name, added if name == "raw_products" else len(load.observations.staged.fresh))
+                yield result(name, added if name == "raw_products" else load.observations.accepted)
     for name in ("orders", "order_items"):
         if SOURCE_TABLES[name].target in selected:
             yield result(SOURCE_TABLES[name].target, load.write(name, run_id))

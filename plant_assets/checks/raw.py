@@ -13,6 +13,7 @@ from plant_assets.sources.mapping_file import mapping_of
 from plant_assets.sources.tables import NO_WEEK, SOURCE_TABLES
 from plant_assets.transforms.events import local_date, monday
 from plant_assets.warehouse.ledger import tables as ledger
+from plant_assets.warehouse.ledger.loads import BY_ROW
 
 # Two ticks of the 6-hour schedule: one may be under way.
 FRESH_WITHIN = dt.timedelta(hours=12)
@@ -65,7 +66,7 @@ def _unread_files(source_table: str, target: Table, scope: Scope) -> ibis.Table:
     if target.is_observed:
         # A single file is observed at every run: the ledger keeps what was last found in it.
         last = loads.write_number.max().over(group_by="file")
-        loads = loads.mutate(last=last).filter(_.write_number == _.last)
+        loads = loads.mutate(last=last).filter((_.write_number == _.last) | _.content_hash.startswith(BY_ROW))
     loaded = loads.group_by("file").aggregate(accounted=_.rows_read.sum())
     files = ledger.files().filter(_.source_table == source_table)
     found = files.group_by("file").aggregate(found=_.rows_read.sum())
@@ -98,7 +99,7 @@ def _rejected_buckets(source_table: str, target: Table) -> ibis.Table:
     if target.week_column:
         bucket = refused.week_start_date.cast("string").fill_null(NO_WEEK)
     elif target.is_observed:
-        bucket = _instant_text(refused.observed_at)
+        bucket = _instant_text(refused.observed_at).fill_null(NO_WEEK)
     return refused.mutate(rejected_bucket=bucket).group_by("rejected_bucket").aggregate(refused=_.count())
 
 

@@ -5,6 +5,7 @@ Commands that start services are in `service_commands.py`. `console.py` and `rea
 
 import datetime as dt
 import logging
+import shlex
 import sys
 import webbrowser
 from pathlib import Path
@@ -128,13 +129,20 @@ def check(source: str | None, warehouse: str | None, debug: bool, as_of: str | N
 @main.command()
 @store_options
 @click.option("--rejected", "lists_rejected", is_flag=True, help="List the first ten rejected rows of each reason.")
-def doctor(source: str | None, warehouse: str | None, debug: bool, lists_rejected: bool) -> None:
+@click.option(
+    "--write-mapping", "mapping", metavar="FILE", type=click.Path(path_type=Path), help="Guess a mapping, into FILE."
+)
+def doctor(source: str | None, warehouse: str | None, debug: bool, lists_rejected: bool, mapping: Path | None) -> None:
     """Show what is configured, what the source holds, what is odd, and which command comes next."""
     with one_sentence(debug):
         from plant_assets.cli.runs import now
         from plant_assets.doctor.diagnose import diagnose
 
         settings = read_settings(source=source, warehouse=warehouse)
+        if mapping:
+            from plant_assets.doctor.write import write_mapping
+
+            settings = write_mapping(settings, mapping, now())
         if settings.database:
             # The next command is printed without the password.
             source = source and settings.source_name
@@ -148,7 +156,9 @@ def doctor(source: str | None, warehouse: str | None, debug: bool, lists_rejecte
         if found.error:
             ERR.say(f"plant-assets: {found.error}")
         OUT.print()
-        OUT.say(f"Next: {found.next_command}")
+        is_command = found.next_command.startswith("plant-assets")
+        variable = f"PLANT_MAPPING={shlex.quote(str(mapping))} " if mapping and is_command else ""
+        OUT.say(f"Next: {variable}{found.next_command}")
         if found.error:
             sys.exit(WRONG_USE)
 

@@ -27,7 +27,7 @@ class Diagnosis:
 
 @dataclass
 class Found:
-    """Contents of a table's files; `instants` are dbt's, `statuses` those of orders.
+    """Contents of a table's files; `instants` are dbt's, or those of rows of products, `statuses` those of orders.
 
     `words` count what is taken for no value: the column, a space and the word.
     """

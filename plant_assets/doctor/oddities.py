@@ -9,7 +9,7 @@ from plant_assets.doctor.found import Events, Found
 from plant_assets.settings import Settings
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.tables import HISTORY, SOURCE_TABLES
+from plant_assets.sources.tables import HISTORY, LISTED_TABLES, SOURCE_TABLES
 from plant_assets.text import MOST_SHOWN, counted, some_of
 
 # Two ticks, as in the checks.
@@ -41,7 +41,8 @@ def oddities_of(
             " which stages there are"
         )
     odd += _orders(mapping, found, events)
-    if products and not products[0].observed_at and not found[HISTORY].instants:
+    has_instants = found[HISTORY].instants or found["products"].instants
+    if products and not products[0].observed_at and not has_instants:
         odd.append(f"{products[0].name} is not dated: stock has a history from the first run on, as fine as the runs")
     if events.last is None:
         odd.append("there is no event")
@@ -91,5 +92,5 @@ def other_names(connection: duckdb.DuckDBPyConnection, source: Source) -> list[s
     named = [f"{place} has the columns {', '.join(names)}" for place, names in source.columns_found(connection)]
     if not named:
         return []
-    wanted = [f"{name} has the columns {', '.join(table.columns)}" for name, table in SOURCE_TABLES.items()]
+    wanted = [f"{name} has the columns {', '.join(table.columns)}" for name, table in LISTED_TABLES.items()]
     return [*named[:MOST_SHOWN], "a store with other names is read by PLANT_MAPPING, which makes of them: " + wanted[0]]

@@ -23,7 +23,7 @@ from plant_assets.sources.base import Source, SourceFile, empty_files
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, StoreMapping
 from plant_assets.sources.open import source_of
-from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
+from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, Holds, staged_columns
 from plant_assets.sql import literal
 from plant_assets.text import MOST_SHOWN, counted, some_of
 from plant_assets.warehouse.store import STAGED
@@ -47,7 +47,8 @@ UNKNOWN_BYTES = PORTION_BYTES // 26
 
 
 @contextlib.contextmanager
-def _engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+def engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an engine in memory, which spills to a folder that is removed at once."""
     with tempfile.TemporaryDirectory() as spilled:
         with duckdb.connect(config={"temp_directory": spilled}) as connection:
             connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
@@ -67,7 +68,7 @@ def look_at_source(
     source.notes_words = True
     lines: Lines = []
     diagnosis.sections["Source"] = lines
-    with contextlib.closing(source), _engine(settings) as connection:
+    with contextlib.closing(source), engine(settings) as connection:
         try:
             listed = source.list_files()
             found = {name: _read(connection, source, name, listed[name], events, as_of) for name in SOURCE_TABLES}
@@ -111,7 +112,7 @@ def _read(
     # The meaning of a row of dbt's history may depend on any other row.
     for portion in [files] if name == HISTORY and files else _portions(files):
         connection.execute(f"create or replace table {staged} ({staged_columns(table, source.mapping)})")
-        source.stage(connection, table, portion)
+        source.read(connection, portion)
         counts = connection.execute(f"select file, count(*), count(reason) from {staged} group by file").fetchall()
         for file, rows, refused in counts:
             found.rows_by_file[file] = rows
@@ -131,6 +132,9 @@ def _read(
         if name == HISTORY:
             history.note_intervals(connection, f"{staged} where reason is null", as_of + dt.timedelta(days=1))
             found.instants = [at for at, _content in history.observations(connection)]
+        if any(each.holds == Holds.STOCK for each in portion):
+            rows = connection.execute(f"select distinct observed_at from {staged} where observed_at is not null")
+            found.instants = sorted({*found.instants, *(at for (at,) in rows.fetchall())})
         connection.execute(f"drop table {staged}")
     return found
 
@@ -197,6 +201,9 @@ def _history_in_words(found: Found) -> Lines:
 def _observations_in_words(settings: Settings, mapping: StoreMapping, files: list[SourceFile], found: Found) -> Lines:
     if mapping.makes_products:
         return [("observations", "products are made from the events, at the latest one")]
+    if found.instants:
+        of_rows = f"{len(found.instants)} by row, from {found.instants[0]} to {found.instants[-1]} UTC"
+        return [("observations", of_rows)]
     dated = sorted((each.observed_at, each.name) for each in files if each.observed_at)
     if not files:
         return []

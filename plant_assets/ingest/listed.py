@@ -15,8 +15,8 @@ from plant_assets.ingest.audit import weeks_rejected
 from plant_assets.ingest.diff import diff_files
 from plant_assets.ingest.due import older_weeks, weeks_behind
 from plant_assets.sources.base import Source, SourceFile
-from plant_assets.sources.postgres.parts import as_ns
-from plant_assets.sources.tables import SOURCE_TABLES, staged_columns
+from plant_assets.sources.live.parts import as_ns
+from plant_assets.sources.tables import SOURCE_TABLES, Holds, staged_columns
 from plant_assets.warehouse.ledger.loads import LoadedWeek
 from plant_assets.warehouse.observations import find_ahead
 from plant_assets.warehouse.store import STAGED
@@ -139,7 +139,8 @@ def _observed(
 ) -> list[tuple[dt.datetime, int]]:
     """Return the observations that the run will count, as far as names tell, each with the number of its write."""
     loads, until = warehouse.ledger.loads, as_of + FAR_FUTURE
-    new = {each.observed_at or as_of for each in _fresh(warehouse, "products", listed)}
+    fresh = [each for each in _fresh(warehouse, "products", listed) if each.holds != Holds.NAMES]
+    new = {each.observed_at or as_of for each in fresh}
     if source.mapping.table("products") in loads.known_files("products"):
         # A live table is observed by every run.
         new.add(as_of)

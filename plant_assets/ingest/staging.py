@@ -100,7 +100,7 @@ class Staged:
     def add(self, files: list[SourceFile]) -> None:
         """Stage the rows of more files."""
         connection = self._warehouse.connection
-        self._with_ids(files, lambda: self._reading.source.stage(connection, self.table, files))
+        self._with_ids(files, lambda: self._reading.source.read(connection, files))
         reject_stray_numbers(self._warehouse, self.name)
         units = units_of(self._warehouse, self.name)
         if len(units) > 1:
@@ -151,7 +151,7 @@ class Staged:
         for each in again:
             source = self._reading.source
             assert isinstance(source, FileSource)
-            self._with_ids([each], partial(source.stage_line_by_line, self._warehouse.connection, self.table, each))
+            self._with_ids([each], partial(source.stage_line_by_line, self._warehouse.connection, each.read_as, each))
         reject_stray_numbers(self._warehouse, self.name)
         return bool(again)
 

@@ -85,7 +85,7 @@ _MERGE_PLACES = f"""
             row_number() over (
                 partition by observed_at, product_id order by file, line, name, price, {PLACE}, rowid
             ) as place_number
-        from {STAGED}products where reason is null
+        from {STAGED}products where reason is null and observed_at is not null
     ) as places where {STAGED}products.rowid = staged_row and place_number > 1
 """
 _ADD_INVENTORIES = f"""

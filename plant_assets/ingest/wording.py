@@ -11,7 +11,7 @@ from plant_assets.sources.base import SourceFile
 from plant_assets.sources.files.lines import named_fields
 from plant_assets.sources.files.listing import extension_of
 from plant_assets.sources.mapping_file import mapping_of
-from plant_assets.sources.tables import OTHERS, SourceTable, source_table
+from plant_assets.sources.tables import OTHERS, STOCK, SourceTable, source_table
 from plant_assets.text import printable
 from plant_assets.warehouse.store import STAGED
 from plant_assets.warehouse.warehouse import Warehouse
@@ -146,7 +146,9 @@ def _fields(settings: Settings, table: str, names: Any, row: tuple[Any, ...]) ->
         fields |= json.loads(fields.pop(OTHERS, None) or "{}")
         return fields
     path = settings.source_path / file
-    form = mapping_of(settings).csv_form(table)
+    mapping = mapping_of(settings)
+    is_stock = file.replace("/", ".").split(".")[0] == mapping.table(STOCK.name)
+    form = mapping.csv_form(STOCK.name if is_stock and table == "products" else table)
     return named_fields(SourceFile(table, file, path, extension_of(file) or "", 0, 0, form=form), raw_text)
 
 

@@ -6,7 +6,7 @@ Files are read in `files/`, databases in `postgres/`.
 import abc
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,15 @@ from plant_assets.calendar import Calendar
 from plant_assets.sources.conform import insert_typed
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, CsvForm, StoreMapping
-from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, ReadTable, SourceTable
+from plant_assets.sources.tables import (
+    HISTORY,
+    LISTED_TABLES,
+    SOURCE_TABLES,
+    STOCK,
+    Holds,
+    ReadTable,
+    SourceTable,
+)
 
 _KINDS = {"csv": "csv", "tsv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl"}
 
@@ -36,6 +44,7 @@ class SourceFile:
         mapping: the digest of the mapping by which it is read.
         is_part: whether it is a week of a table, which can be read again without the other weeks.
         form: how a csv file is written, by the mapping.
+        holds: what a part of the products holds.
     """
 
     table: str
@@ -48,7 +57,13 @@ class SourceFile:
     mapping: str = ""
     is_part: bool = False
     form: CsvForm = field(default_factory=lambda: CsvForm(), repr=False)
+    holds: Holds = Holds.OBSERVATION
     _hash: str | None = field(default=None, repr=False)
+
+    @property
+    def read_as(self) -> SourceTable:
+        """The source table as it is read from this part."""
+        return LISTED_TABLES[self.table].holding(self.holds)
 
     @property
     def content_hash(self) -> str:
@@ -113,6 +128,46 @@ def empty_files(listed: Mapping[str, Iterable[SourceFile]]) -> list[str]:
     return [f"{each.name} is empty: it is taken as a file without rows" for each in files if each.is_empty]
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The first rows of something that could be a table: its name, its columns, and each row's values as text.
+
+    Of csv files also what separates fields, and the encoding if it is not Unicode.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    rows: list[dict[str, str]]
+    separator: str = ","
+    encoding: str | None = None
+
+
+def note_instants(
+    mapping: StoreMapping,
+    products: Sequence[SourceFile],
+    stock: Sequence[SourceFile],
+    dates_rows: bool,
+    are_dated: bool = False,
+) -> list[SourceFile]:
+    """Note which parts of the products and of stock have rows with instants, and return the parts to read.
+
+    A table of stock that the mapping does not name counts only where the products have no instants of their own.
+
+    Args:
+        mapping: the store's names.
+        products: the parts of the products.
+        stock: the parts of stock.
+        dates_rows: whether rows of the products have instants.
+        are_dated: whether the names of the products' parts are instants.
+    """
+    is_beside = stock and (STOCK.name in mapping.tables or not (dates_rows or are_dated))
+    for each in products:
+        each.holds = Holds.NAMES if is_beside else Holds.STOCK if dates_rows else Holds.OBSERVATION
+    for each in stock:
+        each.holds = Holds.STOCK
+    return [*products, *(stock if is_beside else [])]
+
+
 class Source(abc.ABC):
     """A store's tables, by the names that the mapping gives them. `name` is how messages call the source."""
 
@@ -130,6 +185,18 @@ class Source(abc.ABC):
         Raises:
             SourceError: the source cannot be read, or lacks a needed table.
         """
+
+    def read(self, connection: duckdb.DuckDBPyConnection, parts: Iterable[SourceFile]) -> None:
+        """Add the rows of parts to the staged tables, as `stage` does.
+
+        Raises:
+            SourceError: a part cannot be read to its end, or lacks a needed column.
+        """
+        by_table: dict[SourceTable, list[SourceFile]] = {}
+        for each in parts:
+            by_table.setdefault(each.read_as, []).append(each)
+        for table, alike in by_table.items():
+            self.stage(connection, table, alike)
 
     @abc.abstractmethod
     def stage(self, connection: duckdb.DuckDBPyConnection, table: SourceTable, files: list[SourceFile]) -> None:
@@ -152,17 +219,22 @@ class Source(abc.ABC):
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """Return everything that could be a table of the source, by name, each with its columns."""
 
+    @abc.abstractmethod
+    def samples(self, connection: duckdb.DuckDBPyConnection) -> list[Sample]:
+        """Return the first rows of everything that could be a table of the source."""
+
     def _lacks(self, name: str, found: Collection[str]) -> bool:
-        """Return whether a needed table is missing. dbt's history can replace the products.
+        """Return whether a needed table is missing. dbt's history, or stock, can replace the products.
 
         Raises:
-            SourceError: dbt's history is there, and PLANT_MAPPING makes the products from the events.
+            SourceError: such a table is there, and PLANT_MAPPING makes the products from the events.
         """
-        is_told = name == "products" and HISTORY in found
-        if is_told and self.mapping.makes_products:
+        told_by = [each for each in (HISTORY, STOCK.name) if name == "products" and each in found]
+        is_told = bool(told_by)
+        if told_by and self.mapping.makes_products:
             raise SourceError(
-                f"{self.name}: the table {HISTORY} has the products that PLANT_MAPPING makes from events:"
-                f" remove `products: {NONE}` from its tables, or add `{HISTORY}: {NONE}`"
+                f"{self.name}: the table {told_by[0]} has the products that PLANT_MAPPING makes from events:"
+                f" remove `products: {NONE}` from its tables, or add `{told_by[0]}: {NONE}`"
             )
         return SOURCE_TABLES[name].is_needed and bool(self.mapping.table(name)) and name not in found and not is_told
 

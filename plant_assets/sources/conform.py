@@ -18,7 +18,7 @@ from plant_assets.sources import instants
 from plant_assets.sources.errors import NotUuids
 from plant_assets.sources.instants import EPOCHS
 from plant_assets.sources.mapping import NULL_WORDS, Stage, Time
-from plant_assets.sources.tables import HISTORY, ReadTable
+from plant_assets.sources.tables import HISTORY, OBSERVED_AT, ReadTable
 from plant_assets.sql import literal
 
 
@@ -56,11 +56,15 @@ def insert_typed(
             if name == "created_at" and not time.format:
                 unit = f", {instants.unit_of(name)} as epoch_unit"
                 number = f"if(number_{name} is null, null, text_{name})"
-        if kind == INSTANT and time == Time():
+        if kind == INSTANT and time == Time() and name != OBSERVED_AT:
             times += f", {_instant(name)} as instant_{name}"
         elif kind == INSTANT:
             times += f", {_clock(types[name], name, time)}"
-        if kind == INSTANT and time != Time():
+        if name == OBSERVED_AT:
+            times += f", {_day(name, time)} as clock_day, false as is_utc_day"
+            at = ", ".join((_instant_of_clock("day", calendar), _instant_of_clock(name, Calendar(time.zone))))
+            typed.append(f"date_trunc('second', coalesce({at})) as typed_{name}")
+        elif kind == INSTANT and time != Time():
             typed.append(f"{_instant_of_clock(name, Calendar(time.zone))} as typed_{name}")
         elif name == "event_type" and table.mapping.event_types is not None:
             typed.append(f"{_stage(f'text_{name}', table.mapping.event_types)} as typed_{name}")
@@ -85,11 +89,11 @@ def insert_typed(
         for name in dict.fromkeys(name for _is_wrong, name, _reason in problems)
     )
     week = _week_of(calendar, "typed_created_at") if table.name == "events" else "null"
-    is_dated = "observed_at" in TABLES[table.table.target].names
-    observed_at, key = "staged_at" if is_dated else "null", f"typed_{table.table.key[-1]}"
-    paths = "join staged_paths on filename = staged_path" if is_dated else ""
+    is_dated = OBSERVED_AT in TABLES[table.table.target].names
+    observed_at = "" if OBSERVED_AT in table.columns else f" {'staged_at' if is_dated else 'null'} as observed_at,"
+    key, paths = f"typed_{table.table.key[-1]}", "join staged_paths on filename = staged_path" if is_dated else ""
     return (
-        f"insert into _staged_{table.name} by name select {values}, {observed_at} as observed_at,"
+        f"insert into {table.table.staged} by name select {values},{observed_at}"
         f" {week} as week, substr(filename, {len(prefix) + 1}) as file, line, column_name, reason,"
         f" if(reason is null, null, {key}) as row_key,"
         f" if(reason is null and line is null, null, {raw_text}) as raw_text,"
@@ -192,6 +196,17 @@ def _clock(source_type: str, name: str, time: Time) -> str:
     elif time.format:
         clock, is_utc = instants.of_format(text, time.format)
     return f"{clock} as clock_{name}, {is_utc} as is_utc_{name}"
+
+
+def _day(name: str, time: Time) -> str:
+    """Return the SQL of the local time at which a value that is a date begins; NULL where it also has a time."""
+    text, is_date = f"text_{name}", r"\d{4}-\d\d-\d\d"
+    day = f"if(regexp_full_match(text_{name}, '{is_date}'), try_cast({text} as timestamp), null)"
+    of_date = re.split("[ T,]*%[HIMSpfXzZ]", time.format or "")[0]
+    if of_date in ("", *EPOCHS) or "%c" in of_date:
+        return day
+    has_no_time = f"regexp_full_match({text}, '[^:]*')"
+    return f"coalesce({day}, if({has_no_time}, try_strptime({text}, {literal(of_date)}), null))"
 
 
 def _stage(text: str, stages: dict[str, Stage]) -> str:

@@ -34,7 +34,7 @@ NULL_WORDS = ("NULL", "null", "\\N", "NaN", "nan", "NA", "N/A", "None")
 # product is in stock, if its rows are summed over places.
 PRICE_OF_EVENT, PLACE = "price", "place"
 
-TableName = Literal["events", "products", "order_items", "orders", "products_snapshot"]
+TableName = Literal["events", "products", "stock", "order_items", "orders", "products_snapshot"]
 IdName = Literal["session_id", "user_id", "order_id", "product_id"]
 IdForm = Literal["integer", "text", "lower"]
 Stage = Literal["page_view", "add_to_cart", "checkout", "package_shipped"]
@@ -111,7 +111,7 @@ class StoreMapping(_Section):
     time: Time = Time()
     nulls: tuple[StrictStr, ...] | None = None
     ids: dict[IdName, IdForm] = {}
-    sum_over: dict[Literal["products"], ColumnName] = {}
+    sum_over: dict[Literal["products", "stock"], ColumnName] = {}
     not_sold: tuple[StrictStr, ...] = ()
     csv: dict[TableName, CsvForm] = {}
 
@@ -136,6 +136,19 @@ class StoreMapping(_Section):
         """Return the store's name of a table; None if the mapping says that the store does not have it."""
         theirs = next((theirs for ours, theirs in self.tables.items() if ours == name), name)
         return None if theirs == NONE else theirs
+
+    def place(self, table: str) -> str | None:
+        """Return the store's name of the column over which a table's rows are summed, or None."""
+        columns = {str(ours): theirs for ours, theirs in self.sum_over.items()}
+        # Products beside stock have no inventory.
+        return columns.get(table) or (columns.get("products") if table == "stock" else None)
+
+    def instants_of(self, table: str) -> str | None:
+        """Return the store's name of the column of a row's instant; None if the mapping says that there is none."""
+        # Products beside stock have no instants.
+        given, of_products = (self._of(self.columns, each).get("observed_at") for each in (table, "products"))
+        theirs = given or (of_products if of_products != NONE else None) or "observed_at"
+        return None if theirs == NONE else str(theirs)
 
     @property
     def makes_products(self) -> bool:
@@ -164,7 +177,7 @@ class StoreMapping(_Section):
     def columns_read(self, table: str, names: Iterable[str]) -> dict[str, str]:
         """Return those of our columns that the store has, each with the store's name; parts of one by their names."""
         given, constants, parts = self._of(self.columns, table), self._of(self.constants, table), self.parts(table)
-        given = {**given, PLACE: self._of(self.sum_over, table)}
+        given = {**given, PLACE: self.place(table), "observed_at": self.instants_of(table)}
         theirs = {name: given.get(name, name) for name in names if name not in (*constants, *parts)}
         for name, names_of_parts in parts.items():
             theirs |= dict(zip(names_of_parts, given[name], strict=True))

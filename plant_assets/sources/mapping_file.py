@@ -16,6 +16,7 @@ from plant_assets.contracts import TABLES
 from plant_assets.settings import Settings
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.mapping import NONE, PRICE_OF_EVENT, CsvForm, StoreMapping, Time
+from plant_assets.sources.tables import LISTED_TABLES, OBSERVED_AT
 
 # Limits far above any real mapping: YAML is slow to read, and a few lines of aliases can expand to billions of nodes.
 MOST_BYTES, MOST_THINGS = 1_000_000, 100_000
@@ -178,8 +179,10 @@ def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
         raise lines.error(("sum_over", "products"), f"{what} is {NONE}")
     for section, given in (("columns", mapping.columns), ("constants", mapping.constants)):
         for table, names in given.items():
-            target, constants = TABLES[f"raw_{table}"], mapping.constants.get(table, {})
-            allowed = [name for name in target.names if name != "observed_at"]
+            source, constants = LISTED_TABLES[table], mapping.constants.get(table, {})
+            target, allowed = TABLES[source.target], list(source.columns)
+            if table == "products" and section == "columns":
+                allowed.insert(0, OBSERVED_AT)
             if table == "events" and mapping.makes_products and section == "columns":
                 allowed.append(PRICE_OF_EVENT)
             if mapping.table(table) is None:
@@ -199,5 +202,5 @@ def _require_sense(mapping: StoreMapping, lines: _Lines) -> None:
                         raise lines.error(field, "is a column already: keep one of them")
                     if name in target.key:
                         raise lines.error(field, "identifies rows: it cannot be a constant")
-                elif names[name] == NONE and name in target.required and name not in ("event_id", *constants):
+                elif names[name] == NONE and name in source.required and name not in ("event_id", *constants):
                     raise lines.error(field, f"must be there: a row without {name} cannot be loaded")

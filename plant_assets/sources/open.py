@@ -1,10 +1,18 @@
-"""Choose the source that the settings name. How it is read is in `files/` and `postgres/`."""
+"""Choose the source that the settings name. How it is read is in `files/`, `live/` and a folder for each database."""
 
 import datetime as dt
+import os
+from collections.abc import Callable
+from functools import partial
 
+from plant_assets.duckdb_url import DuckDBUrl
 from plant_assets.settings import Settings
 from plant_assets.sources.base import Source
+from plant_assets.sources.duckdb_file.database import DuckDBDatabase
+from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.source import FileSource
+from plant_assets.sources.live.database import Database
+from plant_assets.sources.live.source import LiveSource
 from plant_assets.sources.mapping_file import mapping_of, require_mapped_source
 
 
@@ -27,15 +35,36 @@ def source_of(
     Raises:
         MappingError: the mapping's file cannot be used.
     """
-    mapping = mapping_of(settings)
-    if settings.database is None:
+    mapping, database = mapping_of(settings), settings.database
+    if database is None:
         return FileSource(settings.source_path, settings.calendar, mapping)
-    # Here, so that stores of files do not need the driver of a database.
-    from plant_assets.sources.postgres.source import PostgresSource
+    _require_other_file(settings)
+    connect: Callable[[], Database]
+    if isinstance(database, DuckDBUrl):
+        connect = partial(DuckDBDatabase, database)
+    else:
+        # Here, so that other stores do not need the driver of a server.
+        from plant_assets.sources.postgres.database import PostgresDatabase
 
-    return PostgresSource(
-        settings.database, settings.calendar, mapping, as_of, settings.late_weeks, first_week, anew, counts_weeks
-    )
+        connect = partial(PostgresDatabase, database)
+    weeks = settings.late_weeks, first_week, anew, counts_weeks
+    return LiveSource(database.shown, connect, settings.calendar, mapping, as_of, *weeks)
+
+
+def _require_other_file(settings: Settings) -> None:
+    """Check that the source is not the warehouse, or its marts.
+
+    Raises:
+        SourceError: it is.
+    """
+    if not isinstance(settings.database, DuckDBUrl) or not settings.database.path.exists():
+        return
+    for ours in (settings.warehouse_path, settings.marts_path):
+        if ours.exists() and os.path.samefile(ours, settings.database.path):
+            raise SourceError(
+                f"{settings.database.shown} is the warehouse itself, {ours}: name the store's own file as --source, or"
+                " another --warehouse"
+            )
 
 
 def require_files(settings: Settings) -> None:
@@ -48,6 +77,7 @@ def require_files(settings: Settings) -> None:
             what is missing.
     """
     require_mapped_source(settings)
+    _require_other_file(settings)
     is_own = all(settings.remembered(name) in (None, value) for name, value in settings.store().items())
     if is_own and settings.source and settings.database is None:
         FileSource(settings.source_path, settings.calendar, mapping_of(settings)).list_files()

@@ -3,6 +3,7 @@
 How values are typed is in `conform.py`, and how a store names its tables and columns in `mapping.py`.
 """
 
+import enum
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ class SourceTable:
         bucket: the SQL of the partition under which a staged row is counted.
         optional: columns that the source may lack.
         compares_others: whether rows of one key are equal only if all their columns are, those too that are not read.
+        dates_rows: whether each row has the instant at which it was seen.
+        left_out: columns of the target that are not read.
         loader: the number of the rules by which its rows are made. Raise it with a change that makes other rows of the
             same file: every file is read again. A test tells when.
     """
@@ -40,7 +43,21 @@ class SourceTable:
     bucket: str
     optional: tuple[str, ...] = ()
     compares_others: bool = False
+    dates_rows: bool = False
+    left_out: tuple[str, ...] = ()
     loader: int = 1
+
+    @property
+    def staged(self) -> str:
+        """The table that its rows are staged in, which is one for products and stock."""
+        return f"_staged_{self.target.removeprefix('raw_')}"
+
+    def holding(self, holds: "Holds") -> "SourceTable":
+        """Return the table as it is read from a part that holds this."""
+        if holds == Holds.NAMES:
+            return replace(self, left_out=("inventory",))
+        dates_rows = self.dates_rows or holds == Holds.STOCK
+        return replace(self, dates_rows=True, required=(OBSERVED_AT, "product_id")) if dates_rows else self
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -55,10 +72,17 @@ class SourceTable:
     def columns(self) -> dict[str, str]:
         """The columns that are read, each with its contract type; ids are read as text."""
         types = {column.name: TEXT if column.type == ID else column.type for column in TABLES[self.target].columns}
-        return {name: kind for name, kind in types.items() if name != "observed_at"}
+        left_out = self.left_out if self.dates_rows else (*self.left_out, OBSERVED_AT)
+        return {name: kind for name, kind in types.items() if name not in left_out}
 
 
-NO_WEEK = "no week"
+class Holds(enum.StrEnum):
+    """What a part of the products holds: one observation, rows with an instant each, or only names and prices."""
+
+    OBSERVATION, STOCK, NAMES = "observation", "stock", "names"
+
+
+NO_WEEK, OBSERVED_AT = "no week", "observed_at"
 # Signs and codes of currencies, with the spaces around them.
 _CURRENCY = "^([\\s\\x{a0}]*([\\p{Sc}]|[A-Z]{3}))[\\s\\x{a0}]*|[\\s\\x{a0}]*([\\p{Sc}]|[A-Z]{3})[\\s\\x{a0}]*$"
 # A row's columns that are not read, as text.
@@ -82,7 +106,7 @@ SOURCE_TABLES = {
             is_needed=True,
             required=("product_id",),
             key=("observed_at", "product_id"),
-            bucket="observed_at::varchar",
+            bucket=f"coalesce(observed_at::varchar, '{NO_WEEK}')",
             compares_others=True,
         ),
         SourceTable(
@@ -114,10 +138,23 @@ SOURCE_TABLES = {
 }
 
 
+# The stock at many instants, which is loaded as observations of the products.
+STOCK = replace(
+    SOURCE_TABLES["products"], name="stock", is_needed=False, optional=("name", "price"), dates_rows=True
+).holding(Holds.STOCK)
+# All tables that a source may have. Those of SOURCE_TABLES are loaded one by one.
+LISTED_TABLES = {**SOURCE_TABLES, STOCK.name: STOCK}
+
+
 def source_table(name: str, mapping: StoreMapping) -> SourceTable:
     """Return a source table; rows that the mapping sums over places are told apart by their place."""
     table = SOURCE_TABLES[name]
-    return replace(table, key=(PLACE, *table.key)) if name in mapping.sum_over else table
+    return replace(table, key=(PLACE, *table.key)) if _has_places(table, mapping) else table
+
+
+def _has_places(table: SourceTable, mapping: StoreMapping) -> bool:
+    """Return whether rows of a staged table may have a place."""
+    return bool(mapping.sum_over) and table.target == STOCK.target
 
 
 @dataclass(frozen=True)
@@ -143,7 +180,7 @@ class ReadTable:
         columns = self.table.columns
         if self.name == "events" and self.mapping.makes_products:
             columns[PRICE_OF_EVENT] = PRICE
-        if self.name in self.mapping.sum_over:
+        if self.mapping.place(self.name) and "inventory" in columns:
             columns[PLACE] = TEXT
         if self.table.compares_others:
             columns[OTHERS] = TEXT
@@ -201,7 +238,7 @@ def staged_uuids(connection: duckdb.DuckDBPyConnection, table: SourceTable) -> f
     """Return the id columns of a table that are staged as UUID."""
     found = connection.execute(
         "select column_name from duckdb_columns() where table_name = ? and data_type = 'UUID'",
-        [f"_staged_{table.name}"],
+        [table.staged],
     ).fetchall()
     return frozenset(row[0] for row in found)
 
@@ -236,4 +273,5 @@ def staged_columns(
         ("raw_text", "row_key", "column_name", "reason", "found_text", "epoch_unit", "words"), "varchar"
     )
     others = {name: SQL_TYPES[kind] for name, kind in read.columns.items() if name not in table.columns}
+    others |= {PLACE: SQL_TYPES[TEXT]} if _has_places(table, read.mapping) else {}
     return ", ".join(f"{name} {kind}" for name, kind in (target | (found | target) | others).items())

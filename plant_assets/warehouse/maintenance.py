@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from plant_assets.contracts import PRUNED, TABLES
+from plant_assets.contracts import FROM_HISTORY, PRUNED, TABLES
 from plant_assets.settings import Settings, UsageError
 from plant_assets.sql import literal
 from plant_assets.warehouse.catalog import Catalog
@@ -233,13 +233,17 @@ def forget_observation(settings: Settings, log: logging.Logger, observed_at: dt.
         raise UsageError(f"{settings.source_path / file} would be loaded again: remove the file first")
     if would_return:
         raise UsageError(
-            f"{observed_at.isoformat()}Z would be loaded again: dbt's history in {settings.source_name} says that the"
-            " products changed then; mend it and run first"
+            f"{observed_at.isoformat()}Z would be loaded again: {_told_by(file)} in {settings.source_name} says that"
+            " the products changed then; mend it and run first"
         )
     backup = back_up(settings, log, BACKUPS_KEPT, holder)
     with open_warehouse(settings, log, holder) as warehouse:
         forget(warehouse, observed_at)
     return backup
+
+
+def _told_by(file: str) -> str:
+    return "dbt's history" if file.startswith(FROM_HISTORY) else file.rpartition("@")[0]
 
 
 def import_observations(settings: Settings, log: logging.Logger, path: Path, holder: str) -> int:

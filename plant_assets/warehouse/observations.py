@@ -5,6 +5,7 @@ tables. Tables made from those leave them out until their time has come.
 """
 
 import datetime as dt
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -57,24 +58,33 @@ def is_dated(file: str) -> bool:
     return "/" in file
 
 
+def name_of_rows(file: str, observed_at: dt.datetime) -> str:
+    """Return the name of an observation of which each row has its instant: the first file with such rows, and it."""
+    return f"{file}@{observed_at.isoformat()}Z"
+
+
+def is_of_rows(file: str) -> bool:
+    """Tell whether an observation is named so."""
+    return bool(re.search(r"@\d{4}-\d\d-\d\dT[\d:]+Z$", file))
+
+
 def has_own_date(file: str) -> bool:
     """Tell whether the source dates an observation, which otherwise has the instant of the run that made it."""
-    return is_dated(file) or file.startswith(FROM_HISTORY)
+    return is_dated(file) or file.startswith(FROM_HISTORY) or is_of_rows(file)
 
 
 def is_in_history(warehouse: Warehouse, observed_at: dt.datetime, file: str) -> bool:
-    """Tell whether a run would load an observation from dbt's history again."""
+    """Tell whether a run would load an observation from dbt's history, or from rows with instants, again."""
     known = warehouse.ledger.facts.get(LEFT_OUT)
-    is_left_out = known and observed_at >= dt.datetime.fromisoformat(known.split()[0])
-    return (
-        file.startswith(FROM_HISTORY)
-        and not is_left_out
-        and bool(
-            warehouse.value(
-                "select exists (from raw_products_snapshot where date_trunc('second', dbt_valid_from) = $at"
-                " or date_trunc('second', dbt_valid_to) = $at)",
-                {"at": observed_at},
-            )
+    if known and observed_at >= dt.datetime.fromisoformat(known.split()[0]):
+        return False
+    if is_of_rows(file) and not file.startswith(FROM_HISTORY):
+        return warehouse.ledger.loads.has_rows_of(observed_at)
+    return file.startswith(FROM_HISTORY) and bool(
+        warehouse.value(
+            "select exists (from raw_products_snapshot where date_trunc('second', dbt_valid_from) = $at"
+            " or date_trunc('second', dbt_valid_to) = $at)",
+            {"at": observed_at},
         )
     )
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from plant_assets_tests.loading.stores import Store, new_live_store, new_store
+from plant_assets_tests.loading.stores import Store, new_duckdb_store, new_live_store, new_store
 
 
-@pytest.fixture(params=["files", "database"])
+@pytest.fixture(params=["files", "database", "duckdb"])
 def new_either(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Store]:
     """Makes a store of the products p1 and p2, without events, by the settings given, in files or in a database.
 
@@ -17,4 +17,6 @@ def new_either(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., 
     """
     if request.param == "files":
         return functools.partial(new_store, tmp_path)
+    if request.param == "duckdb":
+        return functools.partial(new_duckdb_store, tmp_path)
     return functools.partial(new_live_store, request.getfixturevalue("database"), tmp_path)

@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,13 @@ import pyarrow.parquet as pq
 
 from plant_assets.calendar import Weeks
 from plant_assets.contracts import ID, TABLES, WEEKLY
+from plant_assets.duckdb_url import DuckDBUrl
 from plant_assets.ingest.load import Load
 from plant_assets.ingest.plan import Plan
 from plant_assets.ingest.strategies.whole import ReplaceOrAppendLoad
 from plant_assets.orchestration.jobs import plan_run
 from plant_assets.settings import Settings, read_settings
-from plant_assets.sources.files.listing import instant_of
+from plant_assets.sources.files.dating import instant_of
 from plant_assets.sources.mapping_file import mapping_of
 from plant_assets.sources.open import source_of
 from plant_assets.sources.tables import HISTORY, SOURCE_TABLES, staged_columns
@@ -260,11 +262,15 @@ class LiveStore(Store):
         columns = list(dict.fromkeys(name for row in rows for name in row))
         if table in SOURCE_TABLES and (not rows or dated):
             columns = list(SOURCE_TABLES[table].columns)
-        statements = [f'drop table if exists "{table}"']
-        if files:
-            definition = ", ".join(f'"{name}" {self.types.get(name, "text")}' for name in columns)
-            statements.append(f"set TimeZone = 'UTC'; create table \"{table}\" ({definition})")
+        definition = ", ".join(f'"{name}" {self.types.get(name, "text")}' for name in columns)
         values = [tuple(self._value(name, row.get(name)) for name in columns) for row in rows]
+        self._replace(table, definition if files else "", values)
+
+    def _replace(self, table: str, definition: str, values: list[tuple[str | None, ...]]) -> None:
+        """Make the table anew with these columns and rows; without columns it is not there."""
+        statements = [f'drop table if exists "{table}"']
+        if definition:
+            statements.append(f"set TimeZone = 'UTC'; create table \"{table}\" ({definition})")
         if values:
             statements.append(f'insert into "{table}" values ' + ", ".join(["%s"] * len(values)))
         postgres.execute(str(self.settings.source), "; ".join(statements), values)
@@ -289,6 +295,35 @@ def new_live_store(url: str, tmp_path: Path, products: str = SINGLE, **settings:
     home = tmp_path / "home"
     given = {"source": url, "warehouse": home / "plant.duckdb", "home": home, **settings}
     store = LiveStore(tmp_path, read_settings(**given))
+    store.put(products, [product("p1"), product("p2")])
+    return store
+
+
+class DuckDBStore(LiveStore):
+    """A store whose rows are in a DuckDB file."""
+
+    def _value(self, column: str, text: str | None) -> str | None:
+        # The engine reads no zone after a date.
+        return super()._value(column, text and re.sub(r"^(\d{4}-\d\d-\d\d)([+-]\d\d)$", r"\1 00:00:00\2", text))
+
+    def _replace(self, table: str, definition: str, values: list[tuple[str | None, ...]]) -> None:
+        database = self.settings.database
+        assert isinstance(database, DuckDBUrl)
+        with duckdb.connect(database.path) as connection:
+            connection.execute(f"set TimeZone = 'UTC'; drop table if exists \"{table}\"")
+            if definition:
+                connection.execute(f'create table "{table}" ({definition.replace("numeric", "decimal(38, 6)")})')
+            for row in values:
+                connection.execute(f'insert into "{table}" values ({", ".join(["?"] * len(row))})', list(row))
+
+
+def new_duckdb_store(tmp_path: Path, products: str = SINGLE, **settings: Any) -> DuckDBStore:
+    """The same store as `new_store` in a DuckDB file, where numbers can be infinite."""
+    home = tmp_path / "home"
+    source = f"duckdb:///{tmp_path / 'shop.duckdb'}"
+    given = {"source": source, "warehouse": home / "plant.duckdb", "home": home, **settings}
+    types = {name: kind.replace("numeric", "double") for name, kind in TYPES.items()}
+    store = DuckDBStore(tmp_path, read_settings(**given), types=types)
     store.put(products, [product("p1"), product("p2")])
     return store
 

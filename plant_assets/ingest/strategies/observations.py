@@ -10,8 +10,9 @@ from functools import partial
 from plant_assets.contracts import TABLES, VERSIONS
 from plant_assets.ingest.audit import Replaced, account, empty_observations, reject_empty_observation
 from plant_assets.ingest.reading import Reading
-from plant_assets.ingest.strategies.base import Listing, UnpartitionedLoad
-from plant_assets.ingest.strategies.observed import FileObservations, HistoryObservations, ObservationSource
+from plant_assets.ingest.strategies.base import Listing, Rule, UnpartitionedLoad
+from plant_assets.ingest.strategies.observed import FileObservations, HistoryObservations
+from plant_assets.ingest.strategies.stock import StockObservations
 from plant_assets.ingest.strategies.whole import HistoryLoad
 from plant_assets.ingest.validation import (
     Observation,
@@ -31,15 +32,18 @@ _STORED = "select observed_at, file, products from raw_observations order by obs
 _COUNT_PRODUCTS = "select file, count(*) from _staged_products where reason is null group by file"
 _REJECT_TOO_FEW = """
     update _staged_products set reason = 'too_few_products'
-    where list_contains($files::varchar[], file) and (reason is null or reason = 'merged')
+    where list_contains($instants::timestamp[], observed_at) and (reason is null or reason = 'merged')
 """
 _OBSERVATIONS = """
     select unnest($instants::timestamp[]) as observed_at, unnest($files::varchar[]) as file,
         unnest($products::bigint[]) as products
 """
-# Parameter: the instants that are loaded. One that was rejected and is not read again is gone from the source.
+# Parameters: the instants that are loaded, and the parts of several instants that are not read again. Any other instant
+# that was rejected and is not read again is gone from the source.
 _OF_INSTANTS = """
-    list_contains($instants::varchar[], bucket) or bucket not in (select observed_at::varchar from raw_observations)
+    list_contains($instants::varchar[], bucket)
+    or bucket not in (select observed_at::varchar from raw_observations)
+    and not list_contains($unread::varchar[], file)
 """
 
 
@@ -52,6 +56,11 @@ class ObservationsLoad(UnpartitionedLoad):
     @abc.abstractmethod
     def new_instants(self, last: dt.datetime | None) -> list[dt.datetime]:
         """Return the instants that this load observes; `last` is that of the last stored observation."""
+
+    @property
+    def accepted(self) -> int:
+        """The number of observations that the load adds."""
+        return len(self.staged.fresh)
 
     def observed(self) -> list[tuple[dt.datetime, int]]:
         """Return the observations that the run counts, in order, each with the number of the write that loaded it."""
@@ -83,9 +92,10 @@ class ReadObservations(ObservationsLoad):
 
     def __init__(self, reading: Reading, history: HistoryLoad) -> None:
         super().__init__(reading)
-        self._files: ObservationSource = FileObservations(reading, self.staged)
-        self._history: ObservationSource = HistoryObservations(reading, self.staged, history)
-        self._rejected: set[str] = set()
+        self._files = FileObservations(reading, self.staged)
+        self._stock = StockObservations(reading, self.staged, self._read_by)
+        self._history = HistoryObservations(reading, self.staged, history)
+        self._rejected: set[dt.datetime] = set()
 
     def is_missed(self, listed: Listing) -> bool:
         """Return whether the source has neither products nor a history of them."""
@@ -94,7 +104,12 @@ class ReadObservations(ObservationsLoad):
     def stage(self, listed: list[SourceFile]) -> None:
         """Stage the observations that files hold and that are not loaded."""
         self._begin(listed, finds_appended=False)
-        self._files.stage()
+        self.staged.read([*self._files.to_read(), *self._stock.to_read()])
+        self._stock.find()
+
+    def rows_read_elsewhere(self) -> int:
+        """Return the number of rows of the instants that are loaded already."""
+        return super().rows_read_elsewhere() + self._stock.known_rows
 
     # Validation
 
@@ -102,22 +117,24 @@ class ReadObservations(ObservationsLoad):
         """Add what the validated history tells of; reject duplicates, then observations of too few products."""
         self._history.stage()
         reject_copies = partial(reject_duplicates, self._warehouse, self._source_table, "product_id")
-        sums = self.name in self._reading.source.mapping.sum_over
+        sums = bool(self._reading.source.mapping.sum_over)
         merges = [partial(merge_places, self._warehouse)] if sums else []
-        self._validate_by([reject_copies, *merges, self._reject_too_few])
+        rules: list[Rule] = [self._stock.reject_future, reject_copies, *merges, self._reject_too_few]
+        self._validate_by(rules, self._stock.keep_new)
         if sums:
             add_inventories(self._warehouse)
+        self._stock.name_products()
 
     def _reject_too_few(self) -> None:
         stored = [Observation(*row) for row in self._warehouse.rows(_STORED)]
         least = self._warehouse.settings.min_products
         rejected = find_too_few_products(stored, self._staged_observations(), least)
-        self._rejected = {each.file for each in rejected}
+        self._rejected = {each.observed_at for each in rejected}
         for each in rejected:
             if not each.products:
                 self._reading.log.warning("%s is kept out: it holds no product, see PLANT_MIN_PRODUCTS", each.file)
         if rejected:
-            self._warehouse.execute(_REJECT_TOO_FEW, {"files": sorted(self._rejected)})
+            self._warehouse.execute(_REJECT_TOO_FEW, {"instants": sorted(self._rejected)})
 
     def _staged_observations(self) -> list[Observation]:
         if not self.staged.is_read:
@@ -128,10 +145,15 @@ class ReadObservations(ObservationsLoad):
             for each in self.staged.fresh
             if each.observed_at
         ]
-        return sorted(observations, key=lambda each: each.observed_at)
+        return sorted([*observations, *self._stock.observations()], key=lambda each: each.observed_at)
+
+    @property
+    def accepted(self) -> int:
+        """The number of observations that the load adds."""
+        return len(self._accepted_observations())
 
     def _accepted_observations(self) -> list[Observation]:
-        return [each for each in self._staged_observations() if each.file not in self._rejected]
+        return [each for each in self._staged_observations() if each.observed_at not in self._rejected]
 
     def new_instants(self, last: dt.datetime | None) -> list[dt.datetime]:
         """Return the instants of the observations that are accepted."""
@@ -144,7 +166,7 @@ class ReadObservations(ObservationsLoad):
         if self.is_written:
             return 0
         warehouse, accepted = self._warehouse, self._accepted_observations()
-        instants = [each.observed_at for each in self.staged.fresh if each.observed_at]
+        instants = [each.observed_at for each in self.staged.fresh if each.observed_at] + self._stock.instants
         empty_before = empty_observations(warehouse)
         with warehouse.transaction():
             self._forget_made("")
@@ -155,13 +177,15 @@ class ReadObservations(ObservationsLoad):
                 "products": [each.products for each in accepted],
             }
             warehouse.store.append(TABLES["raw_observations"], _OBSERVATIONS, noted)
-            replaced = Replaced(_OF_INSTANTS, {"instants": [str(at) for at in instants]})
+            given = {"instants": [str(at) for at in instants], "unread": self._stock.unread}
+            replaced = Replaced(_OF_INSTANTS, given)
             account(self._reading, self.staged, self.staged.rows, replaced, run_id)
             for each in self._staged_observations():
-                if each.file in self._rejected and not each.products:
+                if each.observed_at in self._rejected and not each.products:
                     # Without a row that could be rejected, the observation itself is.
                     since = empty_before.get(each.observed_at, self._reading.as_of)
                     reject_empty_observation(warehouse, each.file, each.observed_at, since)
+            self._stock.account()
             added = warehouse.store.append_staged(self.name, TABLES["raw_products"])
         self.is_written = True
         return added

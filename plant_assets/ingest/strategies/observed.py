@@ -1,9 +1,8 @@
 """Where observations of the products are read: in dated files or a live table, and in dbt's history.
 
-Each stages the observations that are to be loaded, with their instants. Which of them are accepted is decided later.
+Which of them are accepted is decided later. Those of which each row has its instant are in `stock.py`.
 """
 
-import abc
 import datetime as dt
 import itertools
 from collections.abc import Mapping
@@ -15,39 +14,33 @@ from plant_assets.ingest.strategies.whole import HistoryLoad
 from plant_assets.sources import dbt_snapshot
 from plant_assets.sources.base import SourceFile
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.tables import HISTORY
+from plant_assets.sources.tables import HISTORY, Holds
 
 
-class ObservationSource(abc.ABC):
-    """One place that tells of observations."""
+class FileObservations:
+    """Files that are named by their instants, or a file or table that is observed by every run."""
 
     def __init__(self, reading: Reading, staged: Staged) -> None:
         self._reading, self._staged = reading, staged
 
-    @abc.abstractmethod
-    def stage(self) -> None:
-        """Stage the observations that are to be loaded.
+    def to_read(self) -> list[SourceFile]:
+        """Return each dated file once, those that were rejected again, and an undated one always.
 
         Raises:
             SourceError: an observation is not what was loaded of its instant, and that is not accepted.
         """
-
-
-class FileObservations(ObservationSource):
-    """Files that are named by their instants, or a file or table that is observed by every run."""
-
-    def stage(self) -> None:
-        """Stage each dated file once, those that were rejected again, and an undated one always."""
         observed = self._reading.warehouse.ledger.loads.observed_files()
         accepted = {at: content for at, (file, content) in observed.items() if not dbt_snapshot.is_of_history(file)}
         to_read = []
         for each in self._staged.listed:
+            if each.holds != Holds.OBSERVATION:
+                continue
             if each.observed_at is None:
                 each.observed_at = self._reading.as_of.replace(microsecond=0)
                 to_read.append(each)
             elif self._is_to_read(each, each.observed_at, accepted):
                 to_read.append(each)
-        self._staged.read(to_read)
+        return to_read
 
     def _is_to_read(self, file: SourceFile, at: dt.datetime, accepted: Mapping[dt.datetime, str]) -> bool:
         """Return whether a dated file is read; it takes the place of what dbt's history told of the instant.
@@ -71,15 +64,18 @@ class FileObservations(ObservationSource):
         return True
 
 
-class HistoryObservations(ObservationSource):
+class HistoryObservations:
     """The instants at which dbt's history changed, once it is validated."""
 
     def __init__(self, reading: Reading, staged: Staged, history: HistoryLoad) -> None:
-        super().__init__(reading, staged)
-        self._history = history
+        self._reading, self._staged, self._history = reading, staged, history
 
     def stage(self) -> None:
-        """Stage the instants that no file observes and that are not loaded, each as a file of the products."""
+        """Stage the instants that no file observes and that are not loaded, each as a file of the products.
+
+        Raises:
+            SourceError: an observation is not what was loaded of its instant, and that is not accepted.
+        """
         if not self._history.staged.is_read:
             return
         connection = self._reading.warehouse.connection

@@ -1,17 +1,14 @@
 """Which files of a folder belong to which table, by their names. Nothing here opens a file."""
 
-import datetime as dt
 import os
-import re
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Source, SourceFile
 from plant_assets.sources.errors import SourceError
 from plant_assets.sources.files.opening import has_bad_bytes
-from plant_assets.sources.tables import SOURCE_TABLES
+from plant_assets.sources.tables import LISTED_TABLES
 
 EXTENSIONS = (
     "csv",
@@ -43,20 +40,6 @@ _OTHER_FORMS = (
     ".txt",
     ".dat",
 )
-
-
-def instant_of(stem: str, calendar: Calendar) -> dt.datetime | None:
-    """Return the UTC instant that a dated file's stem names; None if it names none, or one before 1970."""
-    try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", stem):
-            instant = calendar.starts_at(dt.date.fromisoformat(stem))
-        elif re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", stem):
-            instant = dt.datetime.strptime(stem, "%Y-%m-%dT%H-%M-%SZ")
-        else:
-            return None
-    except (ValueError, OverflowError):
-        return None
-    return instant if instant >= dt.datetime(1970, 1, 1) else None
 
 
 def extension_of(name: str) -> str | None:
@@ -113,17 +96,10 @@ def files_of(source: Source, directory: Path, table: str) -> list[SourceFile]:
     if place.name != stem:
         if place.is_dir():
             raise SourceError(f"{place} is a directory: expected a file, or a folder named {stem}")
-        return [file_of(source, directory, table, place, dated=False)]
+        return [file_of(source, directory, table, place)]
     if not place.is_dir():
         raise SourceError(f"{place} has no extension: expected one of {', '.join(EXTENSIONS)}")
-    files = [
-        file_of(source, directory, table, path, dated=table == "products")
-        for path in sorted(paths_below(place))
-        if extension_of(path.name)
-    ]
-    if table == "products":
-        _require_distinct_instants(files)
-    return files
+    return [file_of(source, directory, table, path) for path in sorted(paths_below(place)) if extension_of(path.name)]
 
 
 def unread_files(directory: Path, stems: Collection[str]) -> list[str]:
@@ -147,11 +123,11 @@ def how_to_save(name: str) -> str:
     return "export it as csv, jsonl or parquet" if extension in _OTHER_FORMS else ""
 
 
-def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool) -> SourceFile:
-    """Return a file of a table; the stem of a `dated` one names its instant.
+def file_of(source: Source, directory: Path, table: str, path: Path) -> SourceFile:
+    """Return a file of a table.
 
     Raises:
-        SourceError: the file cannot be read, or its stem is not an instant.
+        SourceError: the file cannot be read.
     """
     extension = extension_of(path.name)
     assert extension
@@ -167,26 +143,7 @@ def file_of(source: Source, directory: Path, table: str, path: Path, dated: bool
     if has_bad_bytes(name):
         raise SourceError(f"{path} of the table {table} has a name that is not UTF-8: rename it")
     # `doctor` lists files of other names too.
-    read_by = SOURCE_TABLES[table].read_by(source.mapping) if table in SOURCE_TABLES else ""
+    read_by = LISTED_TABLES[table].read_by(source.mapping) if table in LISTED_TABLES else ""
     source_file = SourceFile(table, name, path, extension, status.st_size, status.st_mtime_ns, mapping=read_by)
     source_file.form = source.mapping.csv_form(table)
-    if dated:
-        stem = path.name[: -len(extension) - 1]
-        source_file.observed_at = instant_of(stem, source.calendar)
-        if source_file.observed_at is None:
-            raise SourceError(
-                f"{path} is not named by an instant: expected 2021-02-22.{extension}"
-                f" or 2021-02-22T06-00-00Z.{extension}"
-            )
     return source_file
-
-
-def _require_distinct_instants(files: list[SourceFile]) -> None:
-    by_instant: dict[dt.datetime | None, SourceFile] = {}
-    for source_file in files:
-        other = by_instant.setdefault(source_file.observed_at, source_file)
-        if other is not source_file:
-            raise SourceError(
-                f"{other.path} and {source_file.path} have the same instant, {source_file.observed_at}Z;"
-                " keep one of them"
-            )

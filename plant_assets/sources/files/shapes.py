@@ -110,7 +110,7 @@ def require_keys(connection: duckdb.DuckDBPyConnection, table: ReadTable, files:
     left_out = (*_LEFT_OUT, *table.table.optional)
     columns = [name for name in table.columns if {*table.parts.get(name, (name,))} & {*table.theirs} - {*left_out}]
     counts = connection.execute(
-        f"select count(*), {', '.join(f'count({name})' for name in columns)} from _staged_{table.name}"
+        f"select count(*), {', '.join(f'count({name})' for name in columns)} from {table.table.staged}"
         " where list_contains(?::varchar[], file)",
         [[each.name for each in files]],
     ).fetchall()[0]
@@ -191,16 +191,16 @@ def _json_names(source_file: SourceFile) -> tuple[set[str], set[str]]:
     for _line, raw_text, _refused in itertools.islice(json_records(source_file), SAMPLED_LINES):
         with contextlib.suppress(ValueError, RecursionError):
             document = json.loads(str(raw_text))
-            for name, value in _fields(document) if isinstance(document, dict) else ():
+            for name, value in fields_of(document) if isinstance(document, dict) else ():
                 (lists if isinstance(value, list) else found).add(name)
     return found, lists
 
 
-def _fields(document: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def fields_of(document: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the fields of an object that are no objects, by their paths."""
     for name, value in document.items():
         if isinstance(value, dict) and value:
-            yield from _fields(value, f"{before}{name}.")
+            yield from fields_of(value, f"{before}{name}.")
         else:
             yield before + name, value
 

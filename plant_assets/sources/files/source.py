@@ -6,6 +6,7 @@ the rejected row has its line and text. How each format is read is in `shapes.py
 
 import contextlib
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import duckdb
 import pyarrow as pa
 
 from plant_assets.calendar import Calendar
-from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.base import Sample, Source, SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import SourceError
+from plant_assets.sources.files.dating import dated
 from plant_assets.sources.files.heads import head_of
 from plant_assets.sources.files.lines import batches, comma_numbers, csv_records, json_records
 from plant_assets.sources.files.listing import (
@@ -28,6 +30,7 @@ from plant_assets.sources.files.listing import (
     unread_files,
 )
 from plant_assets.sources.files.opening import unreadable
+from plant_assets.sources.files.samples import sample_of
 from plant_assets.sources.files.shapes import (
     EMPTY,
     Shape,
@@ -39,7 +42,15 @@ from plant_assets.sources.files.shapes import (
     shape_of,
 )
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.tables import OTHERS, SOURCE_TABLES, ReadTable, SourceTable, staged_uuids
+from plant_assets.sources.tables import (
+    LISTED_TABLES,
+    OTHERS,
+    SOURCE_TABLES,
+    STOCK,
+    ReadTable,
+    SourceTable,
+    staged_uuids,
+)
 from plant_assets.text import MOST_SHOWN, some_of
 
 
@@ -63,7 +74,7 @@ class FileSource(Source):
         """
         if not self.directory.is_dir():
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
-        found = {name: files_of(self, self.directory, name) for name in SOURCE_TABLES}
+        found = {name: files_of(self, self.directory, name) for name in LISTED_TABLES}
         for name in SOURCE_TABLES:
             if self._lacks(name, [each for each in found if found[each]]):
                 stem = self.mapping.table(name)
@@ -71,29 +82,41 @@ class FileSource(Source):
                     f"{self.directory} has no table {name}: expected {stem}.<ext> or a folder {stem}/,"
                     f" <ext> one of {', '.join(EXTENSIONS)}{self._or_history(name)}{self._others(str(stem))}"
                 )
+        found["products"] = dated(self, self.directory, found["products"], found.pop(STOCK.name))
         return found
 
     def oddities(self) -> list[str]:
         """Return what lies in the folder and is not read."""
-        names = unread_files(self.directory, [stem for name in SOURCE_TABLES if (stem := self.mapping.table(name))])
+        names = unread_files(self.directory, [stem for name in LISTED_TABLES if (stem := self.mapping.table(name))])
         shown = [f"{name} ({how})" if (how := how_to_save(name)) else name for name in names]
         return [f"not read, as no table is named so: {some_of(shown[:MOST_SHOWN], len(shown))}"] if shown else []
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """Return the directory's files, whatever their names, with their columns; one file of each folder."""
-        if not self.directory.is_dir():
-            return []
+        found = []
+        for source_file in self._firsts():
+            with contextlib.suppress(SourceError):
+                found.append((source_file.name, columns_of(connection, source_file)))
+        return found
+
+    def samples(self, connection: duckdb.DuckDBPyConnection) -> list[Sample]:
+        """Return the first rows of the directory's files, whatever their names; of one file of each folder."""
+        found = []
+        for source_file in self._firsts():
+            with contextlib.suppress(SourceError, duckdb.Error):
+                found.append(sample_of(connection, source_file))
+        return found
+
+    def _firsts(self) -> Iterator[SourceFile]:
+        """Yield the directory's files, whatever their names; the first one of each folder."""
         firsts: dict[Path, Path] = {}
-        for path in paths_below(self.directory):
+        for path in paths_below(self.directory) if self.directory.is_dir() else ():
             if extension_of(path.name) and path.is_file():
                 beside = path if path.parent == self.directory else path.parent
                 firsts[beside] = min(path, firsts.get(beside, path))
-        found = []
         for path in sorted(firsts.values()):
             with contextlib.suppress(SourceError):
-                source_file = file_of(self, self.directory, path.stem, path, dated=False)
-                found.append((source_file.name, columns_of(connection, source_file)))
-        return found
+                yield file_of(self, self.directory, path.stem, path)
 
     def _others(self, stem: str) -> str:
         """Return how to save a file of that stem which cannot be read."""
@@ -160,7 +183,7 @@ class FileSource(Source):
         refused = connection.execute(
             "select staged_file from staged_paths where staged_path in (select file_path from refused_scans"
             " join refused_lines using (scan_id, file_id)) or staged_file in"
-            f" (select file from _staged_{table.name} where reason is not null and line is null)"
+            f" (select file from {table.table.staged} where reason is not null and line is null)"
         ).fetchall()
         names = {row[0] for row in refused}
         for each in alike:
@@ -176,7 +199,7 @@ class FileSource(Source):
             SourceError: the file cannot be read to its end.
         """
         read = ReadTable(table, self.mapping, staged_uuids(connection, table))
-        connection.execute(f"delete from _staged_{table.name} where file = ?", [source_file.name])
+        connection.execute(f"delete from {table.staged} where file = ?", [source_file.name])
         connection.execute(
             "create or replace temp table staged_paths as select ? as staged_path, ? as staged_file,"
             " ?::timestamp as staged_at",

@@ -1,9 +1,12 @@
 """Which tables and indexes a database has. How their rows are read is in `source.py`."""
 
+import json
+
+from plant_assets.sources.live.database import SAMPLED_ROWS
+from plant_assets.sources.live.parts import LiveTable
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.postgres.parts import LiveTable
 from plant_assets.sources.postgres.snapshot import Snapshot
-from plant_assets.sources.tables import SOURCE_TABLES
+from plant_assets.sources.tables import LISTED_TABLES
 from plant_assets.sql import identifier, literal
 
 _TABLES = "relkind in ('r', 'p', 'v', 'm', 'f')"
@@ -16,7 +19,7 @@ _SHOWN_NAME = "case when pg_table_is_visible(pg_class.oid) then relname else nsp
 
 def find_tables(snapshot: Snapshot, mapping: StoreMapping) -> dict[str, LiveTable]:
     """Return the source tables that the database has, by our names, resolved by the server's search_path."""
-    wanted = {name: theirs for name in SOURCE_TABLES if (theirs := mapping.table(name))}
+    wanted = {name: theirs for name in LISTED_TABLES if (theirs := mapping.table(name))}
     # A name may begin with a schema.
     relations = {name: ".".join(map(identifier, theirs.split(".", 1))) for name, theirs in wanted.items()}
     found = snapshot.rows(
@@ -42,6 +45,13 @@ def columns_of_tables(snapshot: Snapshot) -> list[tuple[str, list[str]]]:
         f" and attnum > 0 and not attisdropped order by attnum) {_FOUND_TABLES} order by 1"
     )
     return [(name, columns) for name, columns in found]
+
+
+def sample_rows(snapshot: Snapshot, name: str) -> list[dict[str, str]]:
+    """Return the first rows of a table, as text by the names of their columns."""
+    relation = ".".join(map(identifier, name.split(".", 1)))
+    rows = snapshot.rows(f"select to_jsonb(shop_row)::text from {relation} as shop_row limit {SAMPLED_ROWS}")
+    return [{key: str(value) for key, value in json.loads(text).items() if value is not None} for (text,) in rows]
 
 
 def has_index(snapshot: Snapshot, table: LiveTable, column: str) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -10,6 +11,18 @@ from plant_assets.warehouse.ledger.tables import next_write_number, rows_of
 
 Known = tuple[int, int, str]
 LoadedWeek = tuple[dt.date, str, str]
+# The start of the content of an observation of which each row has its instant.
+BY_ROW = "by-row "
+
+
+@dataclass(frozen=True)
+class ObservedRows:
+    """What was loaded as an observation: its file, its content, and the number of its rows in each part."""
+
+    file: str
+    content: str
+    parts: set[tuple[str, int]]
+
 
 _FILES_OF_WEEKS = """
     select distinct file from _files
@@ -32,6 +45,12 @@ _OBSERVATIONS = """
 _OBSERVED_FILES = """
     select observed_at, raw_observations.file, content_hash
     from raw_observations left join _loads on source_table = 'products' and bucket = observed_at::varchar
+"""
+_OBSERVED_ROWS = """
+    select observed_at, any_value(observed.file), any_value(content_hash), list((loaded.file, rows_read))
+    from raw_observations as observed
+    left join _loads as loaded on source_table = 'products' and bucket = observed_at::varchar
+    group by observed_at
 """
 _ROWS_LOADED = """
     select source_table, bucket, sum(rows_loaded), list(distinct split_part(content_hash, ':', 2))
@@ -168,6 +187,41 @@ class Loads:
     def observed_files(self) -> dict[dt.datetime, tuple[str, str]]:
         """Return file and content hash of each stored observation."""
         return {observed_at: (file, content) for observed_at, file, content in self._rows(_OBSERVED_FILES)}
+
+    def observed_rows(self) -> dict[dt.datetime, ObservedRows]:
+        """Return what was loaded as each stored observation."""
+        found = self._rows(_OBSERVED_ROWS)
+        return {at: ObservedRows(file, content or "", set(parts)) for at, file, content, parts in found}
+
+    def keep_contents(self, contents: Mapping[dt.datetime, str]) -> None:
+        """Keep the content of observations of which each row has its instant."""
+        self._connection.execute(
+            "update _loads set content_hash = content from (select unnest(?::varchar[]) as observed,"
+            " unnest(?::varchar[]) as content) where source_table = 'products' and bucket = observed",
+            [[str(at) for at in contents], list(contents.values())],
+        )
+
+    def has_rows_of(self, observed_at: dt.datetime) -> bool:
+        """Return whether parts that were listed last had rows of an observation by row."""
+        found = self._rows(
+            "select 1 from _loads where source_table = 'products' and bucket = ?"
+            " and not ends_with(file, '@' || bucket)",
+            [str(observed_at)],
+        )
+        return bool(found)
+
+    def forget_parts(self, listed: Sequence[str], instants: Sequence[dt.datetime] | None) -> None:
+        """Note of observations by row that their part is gone, if it is not listed or has other instants now."""
+        is_gone = "not list_contains($listed::varchar[], file)"
+        given: dict[str, object] = {"listed": list(listed), "by_row": BY_ROW}
+        if instants is not None:
+            is_gone += " or bucket not in (select unnest($instants::varchar[]))"
+            given["instants"] = [str(at) for at in instants]
+        self._connection.execute(
+            "update _loads set file = file || '@' || bucket where source_table = 'products'"
+            f" and starts_with(content_hash, $by_row) and not ends_with(file, '@' || bucket) and ({is_gone})",
+            given,
+        )
 
     def made_observations(self, file: str, digest: str) -> list[dt.datetime]:
         """Return the observations that were loaded from `file` with another content hash than `digest`."""

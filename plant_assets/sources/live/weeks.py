@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from plant_assets.calendar import WEEK, Calendar, weeks_between
+from plant_assets.sources.live.database import Database
+from plant_assets.sources.live.parts import LiveTable
+from plant_assets.sources.live.types import TIMESTAMPS
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.postgres.parts import LiveTable
-from plant_assets.sources.postgres.snapshot import Snapshot
-from plant_assets.sources.postgres.types import TIMESTAMPS
 from plant_assets.sources.tables import SOURCE_TABLES, ReadTable
 from plant_assets.sql import identifier, literal
 
@@ -66,7 +66,7 @@ class EventWeeks:
     def _column(self) -> str:
         return identifier(self.created_at)
 
-    def first_week(self, snapshot: Snapshot, until: dt.datetime) -> dt.date | None:
+    def first_week(self, snapshot: Database, until: dt.datetime) -> dt.date | None:
         """Return the week of the first event from 1970 until an instant, or None if there is none."""
         low, high = self._bound(dt.datetime(1970, 1, 2)), self._bound(until)
         at = snapshot.rows(
@@ -79,7 +79,7 @@ class EventWeeks:
         instant = at if self.kind.endswith("with time zone") else _instant(at, self.mapping.time.zone)
         return self.calendar.week_of(instant)
 
-    def count(self, snapshot: Snapshot) -> list[int]:
+    def count(self, snapshot: Database) -> list[int]:
         """Return the number of events in each week, in the order of the weeks."""
         bounds = self._bounds()
         rows = snapshot.rows(
@@ -90,7 +90,7 @@ class EventWeeks:
         counts = dict(rows)
         return [counts.get(number, 0) for number, _week in enumerate(self.weeks, 1)]
 
-    def of_events(self, snapshot: Snapshot, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
+    def of_events(self, snapshot: Database, event_ids: Collection[str]) -> set[tuple[str, dt.date]]:
         """Return the id and week of each of these events that the table has in one of the weeks."""
         column, found = identifier(self._theirs["event_id"]), set()
         ordered = sorted(event_ids)
@@ -130,7 +130,7 @@ class EventWeeks:
         return f"timestamp '{clock.replace(tzinfo=None)}'"
 
 
-def find_weeks(snapshot: Snapshot, empty: EventWeeks, as_of: dt.datetime, first_week: dt.date | None) -> EventWeeks:
+def find_weeks(snapshot: Database, empty: EventWeeks, as_of: dt.datetime, first_week: dt.date | None) -> EventWeeks:
     """Find the weeks of an events table at an instant.
 
     Args:

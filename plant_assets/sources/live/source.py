@@ -1,38 +1,46 @@
-"""A PostgreSQL database as a source: its live tables, in one snapshot, straight into the engine.
+"""A database as a source: its live tables, in one snapshot, straight into the engine.
 
-Rows come as Arrow batches. Its parts are tables, and weeks of events: the server reads only the weeks that a load
+Rows come as Arrow batches. Its parts are tables, and weeks of events: the database reads only the weeks that a load
 asks for, by `created_at`. Names reach SQL only as quoted names.
 """
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import duckdb
 
 from plant_assets.calendar import WEEK, Calendar
-from plant_assets.postgres_url import PostgresUrl
-from plant_assets.sources.base import Source, SourceFile
+from plant_assets.sources.base import Sample, Source, SourceFile, note_instants
 from plant_assets.sources.errors import SourceError
+from plant_assets.sources.live.columns import ROW, SentColumns
+from plant_assets.sources.live.database import Database
+from plant_assets.sources.live.parts import LiveRows, LiveTable, as_ns
+from plant_assets.sources.live.weeks import OTHER_WEEKS, EventWeeks, find_weeks, name_of_week
 from plant_assets.sources.mapping import StoreMapping
-from plant_assets.sources.postgres.catalog import columns_of_tables, find_tables, has_index
-from plant_assets.sources.postgres.columns import ROW, SentColumns
-from plant_assets.sources.postgres.parts import LiveRows, LiveTable, as_ns
-from plant_assets.sources.postgres.snapshot import Snapshot
-from plant_assets.sources.postgres.weeks import OTHER_WEEKS, EventWeeks, find_weeks, name_of_week
-from plant_assets.sources.tables import SOURCE_TABLES, ReadTable, SourceTable, require_columns, staged_uuids
+from plant_assets.sources.tables import (
+    LISTED_TABLES,
+    OBSERVED_AT,
+    SOURCE_TABLES,
+    STOCK,
+    ReadTable,
+    SourceTable,
+    require_columns,
+    staged_uuids,
+)
 from plant_assets.sql import literal
 
 MOST_SHOWN = 20
 
 
-class PostgresSource(Source):
-    """A store's live tables in a PostgreSQL database, as of one instant.
+class LiveSource(Source):
+    """A store's live tables in a database, as of one instant.
 
     A load reads events by week: the running week, the late ones, and those that were not read since they closed.
 
     Args:
-        url: the database.
+        name: how messages call the database.
+        connect: what opens it.
         calendar: the store's weeks.
         mapping: the store's names.
         as_of: when the tables are observed.
@@ -44,7 +52,8 @@ class PostgresSource(Source):
 
     def __init__(
         self,
-        url: PostgresUrl,
+        name: str,
+        connect: Callable[[], Database],
         calendar: Calendar,
         mapping: StoreMapping,
         as_of: dt.datetime,
@@ -53,21 +62,21 @@ class PostgresSource(Source):
         anew: tuple[dt.date, dt.date] | None = None,
         counts_weeks: bool = False,
     ) -> None:
-        super().__init__(url.shown, calendar, mapping)
-        self._url, self._as_of, self._late_weeks = url, as_of, late_weeks
+        super().__init__(name, calendar, mapping)
+        self._connect, self._as_of, self._late_weeks = connect, as_of, late_weeks
         self._first_week, self._anew, self._counts_weeks = first_week, anew, counts_weeks
         self._tables: dict[str, LiveTable] = {}
         self._events = EventWeeks(LiveTable(""), mapping, calendar)
-        self._opened: Snapshot | None = None
+        self._opened: Database | None = None
 
     @property
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self) -> Database:
         if self._opened is None:
-            self._opened = Snapshot(self._url)
+            self._opened = self._connect()
         return self._opened
 
     def close(self) -> None:
-        """End the snapshot, so that the server need not keep it."""
+        """End the snapshot, so that the database need not keep it."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -78,25 +87,36 @@ class PostgresSource(Source):
         Raises:
             SourceError: the database cannot be read, or a needed table, or the events' created_at, is missing.
         """
-        self._tables = find_tables(self._snapshot, self.mapping)
+        self._tables = self._snapshot.tables(self.mapping)
         for name in SOURCE_TABLES:
             if self._lacks(name, self._tables):
                 raise self._missing(name)
-        return {
+        listed: dict[str, list[SourceFile]] = {
             name: [] if name not in self._tables else self._list_weeks() if name == "events" else [self._part(name)]
-            for name in SOURCE_TABLES
+            for name in LISTED_TABLES
         }
+        columns = self._tables["products"].columns if listed["products"] else {}
+        instants = self.mapping.instants_of("products")
+        dates_rows = bool(instants and (instants in columns or instants != OBSERVED_AT))
+        listed["products"] = note_instants(self.mapping, listed["products"], listed.pop(STOCK.name), dates_rows)
+        return listed
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """Return the tables of all schemas, whatever their names, each with its columns."""
-        return columns_of_tables(self._snapshot) if self._opened else []
+        return self._snapshot.tables_found() if self._opened else []
+
+    def samples(self, connection: duckdb.DuckDBPyConnection) -> list[Sample]:
+        """Return the first rows of the tables of all schemas, whatever their names."""
+        return [
+            Sample(name, tuple(columns), self._snapshot.sample(name)) for name, columns in self._snapshot.tables_found()
+        ]
 
     def oddities(self) -> list[str]:
         """Return why the server reads all events to find those of a week, if it does."""
         table = self.mapping.table("events")
         if not self._events.weeks:
             return [f"created_at of {table} is not a timestamp: each run reads all events"]
-        if has_index(self._snapshot, self._events.table, self._events.created_at):
+        if self._snapshot.has_index(self._events.table, self._events.created_at):
             return []
         return [f"no index begins with created_at of {table}: to find a week's events, the server reads all of them"]
 
@@ -110,9 +130,11 @@ class PostgresSource(Source):
             return
         read, live = ReadTable(table, self.mapping, staged_uuids(connection, table)), self._tables[table.name]
         require_columns(read, self.name, list(live.columns))
-        columns = SentColumns(
-            read, {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
-        )
+        kinds = {name: live.columns[column] for name, column in read.theirs.items() if column in live.columns}
+        if kinds.get(OBSERVED_AT) == "date":
+            # As text, which tells a date from the instant at which it begins in UTC.
+            kinds[OBSERVED_AT] = "text"
+        columns = SentColumns(read, kinds, self._snapshot.others([*read.theirs.values()]))
         part_names = [each.name for each in files]
         names, number, where = part_names[:1], "1", ""
         other = literal(name_of_week(self.mapping, OTHER_WEEKS))
@@ -149,14 +171,14 @@ class PostgresSource(Source):
         return self._events.of_events(self._snapshot, event_ids)
 
     def _missing(self, name: str) -> SourceError:
-        schemas = self._snapshot.rows("select array_to_string(current_schemas(false), ', ')")[0][0]
-        found = [name for name, _columns in columns_of_tables(self._snapshot)]
+        place, other = self._snapshot.place()
+        found = [name for name, _columns in self._snapshot.tables_found()]
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         return SourceError(
-            f"{self.name} has no table {name}: expected {self.mapping.table(name)} in the search_path"
-            f" ({schemas or 'empty'}){self._or_history(name)}; tables found:"
+            f"{self.name} has no table {name}: expected {self.mapping.table(name)} in {place}"
+            f"{self._or_history(name)}; tables found:"
             f" {', '.join(found[:MOST_SHOWN]) or 'none'}{more}; name another schema"
-            " with ?options=-csearch_path%3Dname in PLANT_SOURCE, another table with PLANT_MAPPING"
+            f" with {other}, another table with PLANT_MAPPING"
         )
 
     def _part(self, table: str, week: dt.date | str | None = None) -> LiveRows:
@@ -164,7 +186,7 @@ class PostgresSource(Source):
         # The price of an event is in no stored row that could be compared.
         may_grow = table != "events" or not self.mapping.makes_products
         part = LiveRows(table, name, Path(name), "", 0, as_ns(self._as_of), may_grow=may_grow)
-        part.mapping, part.is_part = SOURCE_TABLES[table].read_by(self.mapping), week is not None
+        part.mapping, part.is_part = LISTED_TABLES[table].read_by(self.mapping), week is not None
         if isinstance(week, dt.date):
             part.settles_at = self.calendar.starts_at(week + WEEK * (1 + self._late_weeks))
             part.is_read_anew = self._anew is not None and self._anew[0] <= week <= self._anew[1]
@@ -190,7 +212,7 @@ def _note_contents(connection: duckdb.DuckDBPyConnection, table: ReadTable, file
     texts = [f"{name}::varchar" if name in table.uuids else name for name in table.columns]
     columns = ", ".join([*texts, "raw_text"])
     found = connection.execute(
-        f"select file, count(*), sum(hash({columns})::hugeint)::varchar from _staged_{table.name}"
+        f"select file, count(*), sum(hash({columns})::hugeint)::varchar from {table.table.staged}"
         " where file in (select unnest(?::varchar[])) group by file",
         [[each.name for each in files]],
     ).fetchall()

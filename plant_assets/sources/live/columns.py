@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from plant_assets.contracts import INSTANT
-from plant_assets.sources.postgres.types import TIMESTAMPS, as_given, as_read, engine_type
+from plant_assets.sources.live.types import TIMESTAMPS, as_given, as_read, engine_type
 from plant_assets.sources.tables import OTHERS, ReadTable
-from plant_assets.sql import identifier, literal
+from plant_assets.sql import identifier
 
 # The name of a row of the table that is read.
 ROW = "shop_row"
@@ -19,10 +19,12 @@ class SentColumns:
     Attributes:
         table: the table as the store has it.
         kinds: our columns that the store has, each with the server's type.
+        others: the SQL of the columns that are not read, as JSON.
     """
 
     table: ReadTable
     kinds: dict[str, str]
+    others: str
 
     @cached_property
     def _clamped(self) -> list[str]:
@@ -40,8 +42,7 @@ class SentColumns:
         ]
         columns += [f"{as_given(identifier(theirs[name]))} as given_{name}" for name in self._clamped]
         if OTHERS in self.table.columns:
-            read = ", ".join(map(literal, theirs.values()))
-            columns.append(f"(to_jsonb({ROW}) - array[{read}]::text[])::text as {OTHERS}")
+            columns.append(f"{self.others} as {OTHERS}")
         return ", ".join(columns)
 
     @property
