@@ -10,7 +10,7 @@ from bench.soak_stores import END, Silence, Stores
 from plant_assets.cli.runs import LOG, run_refresh
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.maintenance import forget_observation
-from plant_assets_tests.tables import contents
+from plant_assets_tests.support.tables import contents
 
 # Dagster knows no week after the one that really runs, so a clock cannot be ahead by more than there is since END.
 JUMPS = {"ahead": (2, 9, 30), "behind": (2, 30, 300)}

@@ -13,7 +13,7 @@ import duckdb
 
 from bench.load import ENDED, publisher
 from plant_assets.settings import Settings
-from plant_assets_tests.server import Server
+from plant_assets_tests.support.server import Server
 
 PATIENCE_SECONDS = 600
 # The load and the first tables.

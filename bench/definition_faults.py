@@ -13,7 +13,7 @@ from plant_assets.definitions import build_defs
 from plant_assets.settings import Settings
 from plant_assets.warehouse.marts import open_marts
 from plant_assets.warehouse.open import open_warehouse
-from plant_assets_tests.ticking import tick
+from plant_assets_tests.support.ticking import tick
 
 # A statement each that falsifies the week $week of a table, and is found by a check.
 FALSE = (

@@ -25,7 +25,7 @@ from bench.soak_stores import tables
 from plant_assets.instance.home import environment, prepare_home
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
-from plant_assets_tests.server import LOCATION, Server
+from plant_assets_tests.support.server import LOCATION, Server
 
 READ_TOGETHER = ("funnel", "funnel_steps", "inventory")
 LOCK_ERROR = re.compile(r"(could not|conflicting|cannot|failed to) .{0,40}lock|database is locked", re.IGNORECASE)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.soak_stores import END
 from plant_assets.settings import Settings
-from plant_assets_tests.changed_code import command, copy_package
-from plant_assets_tests.tables import contents
+from plant_assets_tests.support.changed_code import command, copy_package
+from plant_assets_tests.support.tables import contents
 
 # The module in transforms/, what it says once, and what it says then.
 MUTANTS: tuple[tuple[str, str, str], ...] = (

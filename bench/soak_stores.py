@@ -18,19 +18,11 @@ from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.sql import literal
 from plant_assets.warehouse.marts import open_marts
-from plant_assets_tests.tables import contents
+from plant_assets_tests.support.runs import END, Silence
+from plant_assets_tests.support.tables import contents
 
-END = dt.datetime(2026, 10, 14, 6)
 BAD_EVENT = "event_id,session_id,user_id,page_url,created_at,event_type,order_id,product_id\nx,,,,2026-10-10,wave,,\n"
 Rows = dict[str, list[tuple[Any, ...]]]
-
-
-class Silence:
-    """A progress display for nobody."""
-
-    def say(self, text: str) -> None: ...
-    def expect(self, steps: int) -> None: ...
-    def advance(self, text: str) -> None: ...
 
 
 def refresh(settings: Settings) -> None:

@@ -34,8 +34,8 @@ from plant_assets.sources.errors import SourceError
 from plant_assets.warehouse.ledger.due import due_path
 from plant_assets.warehouse.open import open_warehouse
 from plant_assets.warehouse.warehouse import Warehouse
-from plant_assets_tests.tables import contents
-from plant_assets_tests.ticking import evaluate, tick
+from plant_assets_tests.support.tables import contents
+from plant_assets_tests.support.ticking import evaluate, tick
 
 LOG = logging.getLogger(__name__)
 TOGETHER, CORRECTED = "have to run together", "changed after it was loaded"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plant_assets.calendar import WEEK, monday_of, weeks_between
-from plant_assets_tests.loading.stores import Row, as_bytes, event, product
+from plant_assets_tests.support.small_stores import Row, as_bytes, event, product
 
 PRODUCTS = ("p1", "p2", "p3")
 TYPES = ("page_view", "add_to_cart", "checkout", "package_shipped")

@@ -1,6 +1,6 @@
 """Every private name of Dagster that the project uses. Nothing else imports one.
 
-`test_dagster_private.py` says for each name what to do when it goes.
+`instance/test_dagster_private.py` says for each name what to do when it goes.
 Nothing of ours is here. Names that only the web server needs are imported inside a function: they cost a run 0.1 s.
 """
 

@@ -17,21 +17,15 @@ from plant_assets.cli.runs import Outcome, run_checks, run_refresh
 from plant_assets.sample import store as sample
 from plant_assets.settings import Settings, read_settings
 from plant_assets.warehouse.open import open_warehouse
-from plant_assets_tests import postgres
-from plant_assets_tests.webhook import listening
+from plant_assets_tests.support import postgres
+from plant_assets_tests.support.machine import need
+from plant_assets_tests.support.runs import END, Silence
+from plant_assets_tests.support.webhook import listening
 
-END = dt.datetime(2026, 10, 14, 6)
 # Spark's Java lives for a minute here: what its better compiler and collector cost, they would never earn.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m")
 # As the command does.
 gc.set_threshold(NEW_OBJECTS)
-IS_COMPLETE = bool(os.environ.get("PLANT_TEST_ALL"))
-
-
-def need(part: str, is_there: bool) -> None:
-    """Skip, by name, a test of a part that this machine lacks; where all must be there, fail."""
-    if not is_there:
-        (pytest.fail if IS_COMPLETE else pytest.skip)(f"{part} is not on this machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,14 +45,6 @@ def _parameters(item: pytest.Item) -> set[object]:
     found = getattr(item, "callspec", None)
     values = found.params.values() if found else ()
     return {each if isinstance(each, str) else getattr(each, "dialect", None) for each in values}
-
-
-class Silence:
-    """A progress display for nobody."""
-
-    def say(self, text: str) -> None: ...
-    def expect(self, steps: int) -> None: ...
-    def advance(self, text: str) -> None: ...
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,3 @@
 """The fixture that runs a module's tests on each engine."""
 
-from plant_assets_tests.transforms.engines import each_engine as each_engine
+from plant_assets_tests.support.engines import each_engine as each_engine

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from plant_assets.transforms import demand as transforms
 from plant_assets.transforms.snapshots import product_snapshots
 from plant_assets.transforms.stock_state import STATES, Stock, events_with_stock_state, stock_intervals
-from plant_assets_tests.store import Seen, observed
-from plant_assets_tests.transforms.engines import ENGINE, Row, over, picked, table
-from plant_assets_tests.transforms.sightings import CALENDAR, INSTANTS, MAX_GAP, WEEKS, Sightings, sightings
+from plant_assets_tests.support.engines import ENGINE, Row, over, picked, table
+from plant_assets_tests.support.odd_rows import Seen, observed
+from plant_assets_tests.support.sightings import CALENDAR, INSTANTS, MAX_GAP, WEEKS, Sightings, sightings
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

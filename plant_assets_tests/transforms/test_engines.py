@@ -29,8 +29,8 @@ from plant_assets.transforms.funnel import (
 )
 from plant_assets.transforms.orders import order_events, orders, sold_lines
 from plant_assets.transforms.snapshots import as_dbt_names_them, product_snapshots, products
-from plant_assets_tests import store
-from plant_assets_tests.transforms.engines import DATAFUSION, DUCKDB, SPARK, Engine, Row, table
+from plant_assets_tests.support import odd_rows as store
+from plant_assets_tests.support.engines import DATAFUSION, DUCKDB, SPARK, Engine, Row, table
 
 CALENDAR = Calendar(store.ZONE)
 OFFSETS = CALENDAR.offsets(dt.datetime(2021, 3, 1), dt.datetime(2021, 4, 1))

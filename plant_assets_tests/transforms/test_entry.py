@@ -14,7 +14,7 @@ from plant_assets.contracts import RATES, STAGES
 from plant_assets.transforms.entry import LATER, first_touched, funnel_by_entry_date
 from plant_assets.transforms.events import session_days
 from plant_assets.transforms.orders import order_events
-from plant_assets_tests.transforms.engines import ENGINE, Row, frame, over, picked, table
+from plant_assets_tests.support.engines import ENGINE, Row, frame, over, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

@@ -8,7 +8,7 @@ import pytest
 
 from plant_assets.calendar import Calendar, monday_of, weeks_between
 from plant_assets.transforms.events import events_with_products, local_date, session_days, sessions
-from plant_assets_tests.transforms.engines import ENGINE, Row, frame, picked, table
+from plant_assets_tests.support.engines import ENGINE, Row, frame, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

@@ -28,7 +28,7 @@ from plant_assets.transforms.funnel import (
     whole_percent,
 )
 from plant_assets.transforms.steps import funnel_steps
-from plant_assets_tests.transforms.engines import ENGINE, Row, frame, over, picked, table
+from plant_assets_tests.support.engines import ENGINE, Row, frame, over, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

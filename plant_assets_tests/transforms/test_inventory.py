@@ -10,8 +10,8 @@ import pytest
 from plant_assets.calendar import WEEK, Calendar
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms.snapshots import product_snapshots
-from plant_assets_tests.store import ABSENT, Seen, observed
-from plant_assets_tests.transforms.engines import ENGINE, Row, picked, table
+from plant_assets_tests.support.engines import ENGINE, Row, picked, table
+from plant_assets_tests.support.odd_rows import ABSENT, Seen, observed
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

@@ -19,9 +19,9 @@ from plant_assets.contracts import STAGES
 from plant_assets.transforms import inventory as transforms
 from plant_assets.transforms.events import session_days
 from plant_assets.transforms.snapshots import product_snapshots, products
-from plant_assets_tests.store import Seen
-from plant_assets_tests.transforms.engines import ENGINE, Row, over, table
-from plant_assets_tests.transforms.sightings import CALENDAR, INSTANTS, MAX_GAP, PRODUCTS, WEEKS, Sightings, sightings
+from plant_assets_tests.support.engines import ENGINE, Row, over, table
+from plant_assets_tests.support.odd_rows import Seen
+from plant_assets_tests.support.sightings import CALENDAR, INSTANTS, MAX_GAP, PRODUCTS, WEEKS, Sightings, sightings
 
 OBSERVATIONS, VERSIONS = table("raw_observations"), table("product_snapshots")
 SEEN = products(VERSIONS, OBSERVATIONS)

@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from plant_assets.transforms.snapshots import product_snapshots
-from plant_assets_tests.store import ABSENT, Seen, observed
-from plant_assets_tests.transforms.engines import ENGINE, Row, picked, table
+from plant_assets_tests.support.engines import ENGINE, Row, picked, table
+from plant_assets_tests.support.odd_rows import ABSENT, Seen, observed
 
 SNAPSHOTS = product_snapshots(table("raw_products"), table("raw_observations"))
 

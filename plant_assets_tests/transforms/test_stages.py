@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plant_assets.calendar import WEEK
 from plant_assets.contracts import FEWEST_VIEWS, STAGES, THE_WEEK, UNTIL_WEEK, WHOLE_DAYS
 from plant_assets.transforms import rates, stages
-from plant_assets_tests.transforms.engines import DATAFUSION, ENGINE, Row, over, picked, table
+from plant_assets_tests.support.engines import DATAFUSION, ENGINE, Row, over, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from plant_assets.transforms import stock_state as transforms
 from plant_assets.transforms.snapshots import product_snapshots
-from plant_assets_tests.store import ABSENT, Seen, observed
-from plant_assets_tests.transforms.engines import ENGINE, Row, over, picked, table
-from plant_assets_tests.transforms.sightings import INSTANTS, MAX_GAP, PRODUCTS, WEEKS, Sightings, sightings
+from plant_assets_tests.support.engines import ENGINE, Row, over, picked, table
+from plant_assets_tests.support.odd_rows import ABSENT, Seen, observed
+from plant_assets_tests.support.sightings import INSTANTS, MAX_GAP, PRODUCTS, WEEKS, Sightings, sightings
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

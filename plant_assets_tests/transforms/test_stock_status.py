@@ -11,9 +11,9 @@ from plant_assets.transforms import stock_status as transforms
 from plant_assets.transforms.orders import sold_lines
 from plant_assets.transforms.snapshots import product_snapshots
 from plant_assets.transforms.stock_state import Stock, stock_intervals
-from plant_assets_tests.store import Seen, observed
-from plant_assets_tests.transforms.engines import ENGINE, Row, frame, over, picked, table
-from plant_assets_tests.transforms.sightings import CALENDAR, PRODUCTS, Sightings
+from plant_assets_tests.support.engines import ENGINE, Row, frame, over, picked, table
+from plant_assets_tests.support.odd_rows import Seen, observed
+from plant_assets_tests.support.sightings import CALENDAR, PRODUCTS, Sightings
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from plant_assets.calendar import Calendar
 from plant_assets.transforms import units_change as transforms
-from plant_assets_tests.transforms.engines import ENGINE, Row, over, picked, table
+from plant_assets_tests.support.engines import ENGINE, Row, over, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 

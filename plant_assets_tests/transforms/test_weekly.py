@@ -11,7 +11,7 @@ from plant_assets.calendar import WEEK, Calendar
 from plant_assets.contracts import RATES, STAGES, TABLES, THE_WEEK, UNTIL_WEEK
 from plant_assets.transforms import weekly
 from plant_assets.transforms.totals import TOTALS
-from plant_assets_tests.transforms.engines import ENGINE, Row, frame, over, picked, table
+from plant_assets_tests.support.engines import ENGINE, Row, frame, over, picked, table
 
 pytestmark = pytest.mark.usefixtures("each_engine")
 
