@@ -80,15 +80,26 @@ def load_checks(read: Collection[str]) -> list[dg.AssetChecksDefinition]:
     """Return the steps that evaluate checks.
 
     A table has a step of its own, which blocks the assets that read it. All published tables that no asset reads share
-    one, which blocks publication: a step costs 0.04 CPU s.
+    one, which blocks publication: a step costs 0.04 CPU s. What checks of other steps read is not among them: it is
+    checked before.
 
     Args:
         read: the tables that an asset reads.
     """
-    shared = [name for name in PUBLISHED if name not in read and TABLES[name].key]
+    before = _with_reads(read)
+    shared = [name for name in PUBLISHED if name not in before and TABLES[name].key]
     own = [name for name in TABLES if name not in shared]
     steps = [*(_step(f"{name}_checks", checks_of(name)) for name in own), _step(SHARED, _checks_of_all(shared))]
     return [*steps, *map(_published_step, published.CHECKS)]
+
+
+def _with_reads(tables: Collection[str]) -> set[str]:
+    """Return tables with those that their checks read, that the checks of these read, and so on."""
+    found, new = set[str](), {*tables}
+    while new:
+        found |= new
+        new = {read for name in new if name in TABLES for check in checks_of(name) for read in check.reads} - found
+    return found
 
 
 def _checks_of_all(names: Iterable[str]) -> list[Check]:
