@@ -71,6 +71,10 @@ class StoreWeeks:
         """Return the weeks of which another definition wrote a table, also where the source no longer has them."""
         return older_weeks(self._warehouse, first_week, self._reading.running_week)
 
+    def cut_off(self) -> set[dt.date]:
+        """Return the weeks that a run left half made when it was stopped."""
+        return self._warehouse.ledger.writes.weeks_cut_off()
+
     def tied(self, first_week: dt.date) -> set[dt.date]:
         """Return the weeks that have to be run together: they were made before an observation that bears on them came.
 

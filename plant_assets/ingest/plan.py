@@ -29,6 +29,8 @@ class Plan:
 def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = False) -> Plan:
     """Read the source, decide the weeks (those given, all, or those that are due) and validate their rows.
 
+    With given weeks, those that a stopped run left half made are made too: checks of the whole store would fail else.
+
     Raises:
         SourceError: the source cannot be read, or too much of it is rejected.
     """
@@ -38,7 +40,9 @@ def plan(load: Load, weeks: Iterable[dt.date] | None = None, every_week: bool = 
     first_week = store.first()
     for sentence in store.gaps():
         load.reading.log.warning("%s", sentence)
-    due = set(store.known(first_week)) if every_week else given or store.due(first_week)
+    due = given | store.cut_off() if given else store.due(first_week)
+    if every_week:
+        due = set(store.known(first_week))
     while True:
         ranges = as_ranges(due)
         more = load.validate(_weeks_of(ranges), first_week)

@@ -223,6 +223,11 @@ class Source(abc.ABC):
     def samples(self, connection: duckdb.DuckDBPyConnection) -> list[Sample]:
         """Return the first rows of everything that could be a table of the source."""
 
+    @property
+    def names_stock(self) -> bool:
+        """Whether the mapping names a table of stock. Without it, `stock` is one only if it has instants."""
+        return STOCK.name in self.mapping.tables
+
     def _lacks(self, name: str, found: Collection[str]) -> bool:
         """Return whether a needed table is missing. dbt's history, or stock, can replace the products.
 

@@ -133,9 +133,13 @@ class StoreMapping(_Section):
         return "" if given == "{}" else hashlib.sha256(given.encode()).hexdigest()[:16]
 
     def table(self, name: str) -> str | None:
-        """Return the store's name of a table; None if the mapping says that the store does not have it."""
+        """Return the store's name of a table; None if the mapping says that the store does not have it.
+
+        A table that it gives to another of ours is not stock by its name too.
+        """
         theirs = next((theirs for ours, theirs in self.tables.items() if ours == name), name)
-        return None if theirs == NONE else theirs
+        is_taken = name == "stock" and name not in self.tables and name in self.tables.values()
+        return None if theirs == NONE or is_taken else theirs
 
     def place(self, table: str) -> str | None:
         """Return the store's name of the column over which a table's rows are summed, or None."""

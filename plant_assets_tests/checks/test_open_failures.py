@@ -1,7 +1,9 @@
 """A failed check stays failed until what it found is mended: in runs over other weeks, in the ledger, on the page."""
 
 import datetime as dt
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -60,6 +62,24 @@ def test_a_falsified_closed_week_fails_every_run_until_it_is_mended(
     assert _publisher(built) != publisher
     assert contents(built) == before
     assert "was stopped" not in page_path(built).read_text()
+
+
+@pytest.mark.parametrize("either_once", ["files"], indirect=True)
+def test_what_a_stopped_run_left_half_made_is_made_with_the_named_weeks(
+    living: Settings, folder: Path, refresh: Callable[..., Outcome], check: Callable[..., Outcome]
+) -> None:
+    twice = "insert into raw_events from raw_events where created_at::date = $day and event_type = 'checkout' limit 1"
+    rows(living, twice, {"day": CLOSED + dt.timedelta(days=3)})
+    check(living)
+    session = "00000000-0000-0000-0000-000000000001"
+    late = [f"{uuid.uuid4()},{session},,,2026-10-06 05:00:00,{stage},," for stage in ("page_view", "checkout")]
+    header = "event_id,session_id,user_id,page_url,created_at,event_type,order_id,product_id"
+    (folder / "events" / "late.csv").write_text("\n".join([header, *late, ""]))
+    assert refresh(living).has_stopped
+    mended = refresh(living, weeks=(CLOSED, CLOSED))
+    assert not mended.has_stopped
+    assert _open(living) == {}
+    assert rows(living, f"select checkout from int_session_days where session_id = '{session}'") == [(True,)]
 
 
 def test_a_failure_closes_only_after_a_write_or_a_look_at_everything(

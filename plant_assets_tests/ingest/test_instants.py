@@ -82,7 +82,7 @@ def test_another_unit_in_another_file_is_named(new_log: NewStore) -> None:
     store.remove("events.csv")
     for name, unit in (("a", "epoch_ms"), ("b", "epoch_us")):
         store.put(f"events/{name}.csv", [event(name, NUMBERS[unit])])
-    with pytest.raises(SourceError, match=r"epoch_ms \(events/a.csv\) and epoch_us \(events/b.csv\)"):
+    with pytest.raises(SourceError, match=r"epoch_ms \(events/a.csv, line 2, .*epoch_us \(events/b.csv, line 2"):
         store.load()
 
 

@@ -193,3 +193,13 @@ def test_a_column_of_instants_counts_more_than_a_name(tmp_path: Path, name: str)
     store.put(name, [{"Observed_At": "2021-02-15", **row, "inventory": "3"} for row in NAMES])
     store.load()
     assert {row[0] for row in store.rows(OBSERVED)} == {"2021-02-15 00:00:00"}
+
+
+def test_a_table_called_stock_without_instants_is_not_read(store: Store) -> None:
+    store.put("products.csv", [{**each, "inventory": "4"} for each in NAMES])
+    store.put("stock.csv", [{"product_id": "p1", "inventory": "7"}])
+    store.load()
+    assert store.rows("select product_id, inventory from raw_products order by all") == [("p1", 4), ("p2", 4)]
+    map_by(store, "tables: {stock: stock}")
+    with pytest.raises(SourceError, match="lacks observed_at"):
+        store.load()

@@ -34,7 +34,7 @@ COLUMNS = "event_id, session_id, user_id, page_url, created_at, event_type, orde
             "table: not known; allowed: tables, columns, constants, event_types, time, nulls, ids, sum_over, not_sold,"
             " csv",
         ),
-        ("tables:\n  event: clicks", 2, "tables.event: event is not allowed; allowed: events, products, order_items"),
+        ("tables:\n  event: clicks", 2, "tables.event: event is not allowed; allowed: events, products, stock"),
         ("tables:\n  events: none", 2, "tables.events: a store without events has nothing to read"),
         ("tables:\n  events: ../clicks", 2, "tables.events: '../clicks' is not allowed: a name without quotes"),
         ("tables: clicks", 1, "tables: 'clicks' is not allowed: expected names with values, as in {a: b}"),

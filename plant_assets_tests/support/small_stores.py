@@ -278,7 +278,7 @@ class LiveStore(Store):
         postgres.execute(str(self.settings.source), "; ".join(statements), values)
 
     def _value(self, column: str, text: str | None) -> str | None:
-        none = {"timestamptz": "infinity", "numeric": "Infinity"}.get(self.types.get(column, ""))
+        none = {"timestamptz": "infinity", "numeric": "Infinity", "double": "Infinity"}.get(self.types.get(column, ""))
         return none if none and text and not any(letter.isdigit() for letter in text) else text
 
     def _valid(self, dated: list[str]) -> list[Row]:

@@ -22,20 +22,20 @@ def dated(source: Source, directory: Path, products: list[SourceFile], stock: li
         SourceError: the name of a file is not an instant, or is that of another file.
     """
     are_dated = any(each.path.parent != directory for each in products)
-    files = note_instants(source.mapping, products, stock, _dates_rows(source, products), are_dated)
+    files = note_instants(source.mapping, products, stock, dates_rows(source, "products", products), are_dated)
     if are_dated:
         _date_by_name([each for each in files if each.holds == Holds.OBSERVATION], source.calendar)
     return files
 
 
-def _dates_rows(source: Source, products: list[SourceFile]) -> bool:
-    """Return whether products have a column of instants: the mapping names it, or the first file has ours."""
-    if not products or not (column := source.mapping.instants_of("products")):
+def dates_rows(source: Source, table: str, files: list[SourceFile]) -> bool:
+    """Return whether a table has a column of instants: the mapping names it, or the first file has ours."""
+    if not files or not (column := source.mapping.instants_of(table)):
         return False
     if column != OBSERVED_AT:
         return True
     with contextlib.suppress(SourceError), duckdb.connect() as connection:
-        return OBSERVED_AT in as_wanted(columns_of(connection, products[0]), [OBSERVED_AT])
+        return OBSERVED_AT in as_wanted(columns_of(connection, files[0]), [OBSERVED_AT])
     # A load says why the file cannot be read.
     return False
 

@@ -17,7 +17,7 @@ from plant_assets.calendar import Calendar
 from plant_assets.sources.base import Sample, Source, SourceFile
 from plant_assets.sources.conform import require_uuids
 from plant_assets.sources.errors import SourceError
-from plant_assets.sources.files.dating import dated
+from plant_assets.sources.files.dating import dated, dates_rows
 from plant_assets.sources.files.heads import head_of
 from plant_assets.sources.files.lines import batches, comma_numbers, csv_records, json_records
 from plant_assets.sources.files.listing import (
@@ -75,6 +75,8 @@ class FileSource(Source):
         if not self.directory.is_dir():
             raise SourceError(f"the source {self.directory} is not a directory: expected the store's tables")
         found = {name: files_of(self, self.directory, name) for name in LISTED_TABLES}
+        if not self.names_stock and not dates_rows(self, STOCK.name, found[STOCK.name]):
+            found[STOCK.name] = []
         for name in SOURCE_TABLES:
             if self._lacks(name, [each for each in found if found[each]]):
                 stem = self.mapping.table(name)

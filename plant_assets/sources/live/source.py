@@ -88,6 +88,8 @@ class LiveSource(Source):
             SourceError: the database cannot be read, or a needed table, or the events' created_at, is missing.
         """
         self._tables = self._snapshot.tables(self.mapping)
+        if not self.names_stock and not self._dates_rows(STOCK.name):
+            self._tables.pop(STOCK.name, None)
         for name in SOURCE_TABLES:
             if self._lacks(name, self._tables):
                 raise self._missing(name)
@@ -95,11 +97,15 @@ class LiveSource(Source):
             name: [] if name not in self._tables else self._list_weeks() if name == "events" else [self._part(name)]
             for name in LISTED_TABLES
         }
-        columns = self._tables["products"].columns if listed["products"] else {}
-        instants = self.mapping.instants_of("products")
-        dates_rows = bool(instants and (instants in columns or instants != OBSERVED_AT))
-        listed["products"] = note_instants(self.mapping, listed["products"], listed.pop(STOCK.name), dates_rows)
+        stock, dates_rows = listed.pop(STOCK.name), self._dates_rows("products")
+        listed["products"] = note_instants(self.mapping, listed["products"], stock, dates_rows)
         return listed
+
+    def _dates_rows(self, table: str) -> bool:
+        """Return whether a table has a column of instants: the mapping names it, or the table has ours."""
+        columns = self._tables[table].columns if table in self._tables else {}
+        instants = self.mapping.instants_of(table)
+        return bool(columns and instants and (instants in columns or instants != OBSERVED_AT))
 
     def columns_found(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str]]]:
         """Return the tables of all schemas, whatever their names, each with its columns."""

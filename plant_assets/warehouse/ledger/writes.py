@@ -38,6 +38,15 @@ _WRITTEN_SINCE = """
     where run_id <> $run_id and write_number > (select min(write_number) from _writes where run_id = $run_id)
 """
 
+# By table and week: the number of the last write, and that of the product versions with which it was made.
+Written = Mapping[tuple[str, dt.date], tuple[int, int]]
+
+
+def _is_behind(written: Written, table: Table, week: dt.date) -> bool:
+    """Return whether a table's week was written before one of the tables that it is made from, or never."""
+    number, _made_with = written.get((table.name, week), (0, 0))
+    return any(number < written.get((name, week), (0, 0))[0] for name in table.upstream)
+
 
 class Writes:
     """The last write of each table, or week of it, with its number, run and definition, and the versions it used."""
@@ -89,23 +98,27 @@ class Writes:
             bears: per week, the number of the last write of an observation that bears on it. A table that reads product
                 versions is stale if it was made with older ones.
         """
-        written: dict[tuple[str, dt.date], tuple[int, int]] = {}
-        older = self._definitions.older_weeks()
-        for name, week, number, made_with in self._rows(
-            "select table_name, week, write_number, coalesce(made_with, 0) from _writes where week is not null"
-        ):
-            written[name, week] = number, made_with
+        written, older = self._written(), self._definitions.older_weeks()
 
         def is_stale(table: Table, week: dt.date) -> bool:
             number, made_with = written.get((table.name, week), (0, 0))
             if table.reads_versions and made_with < bears.get(week, 0):
                 return True
-            if not number or week in older.get(table.name, ()):
-                return True
-            return any(number < written.get((name, week), (0, 0))[0] for name in table.upstream)
+            return not number or week in older.get(table.name, ()) or _is_behind(written, table, week)
 
         weekly = [TABLES[name] for name in WEEKLY]
         return {week for week in weeks if any(is_stale(table, week) for table in weekly)}
+
+    def weeks_cut_off(self) -> set[dt.date]:
+        """Return weeks of which a weekly table is older than one that it is made from: a run was stopped between."""
+        written = self._written()
+        ever = {name for name, _week in written}
+        weekly = [TABLES[name] for name in WEEKLY if name in ever]
+        return {week for _name, week in written if any(_is_behind(written, table, week) for table in weekly)}
+
+    def _written(self) -> Written:
+        rows = "select table_name, week, write_number, coalesce(made_with, 0) from _writes where week is not null"
+        return {(name, week): (number, made_with) for name, week, number, made_with in self._rows(rows)}
 
     def weeks_behind(self, table: Table, weeks: Weeks) -> Weeks:
         """Return the weeks from the first to the last of `weeks` in which a table is older than its upstream table.
