@@ -43,7 +43,15 @@ OBSERVED = (
     "hours_observed=_hours(_.observed.sum()) / 2",
 )
 # The tables whose hours are counted by that function, and all that is made of them.
-OF_HOURS = {"inventory", "inventory_changes", "inventory_until_week", "stockouts", "stockouts_by_week"}
+OF_HOURS = {
+    "funnel_stages_by_week",
+    "inventory",
+    "inventory_by_week",
+    "inventory_changes",
+    "inventory_until_week",
+    "stockouts",
+    "stockouts_by_week",
+}
 SHOW = """
 import json
 from plant_assets.assets.fingerprints import compute
