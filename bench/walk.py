@@ -1,4 +1,4 @@
-"""A random walk of a store and two warehouses of it: `python -m bench.walk --steps 200 --seed 1`.
+"""Changes a store at random and compares two warehouses with a rebuild: `python -m bench.walk --steps 200 --seed 1`.
 
 Each step changes the source, may run some weeks or tables as the UI does, and ends in one warehouse by ticks and in the
 other by a command. Then all raw and weekly tables of both must be those of a warehouse built from nothing; every tenth
