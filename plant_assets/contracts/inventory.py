@@ -166,7 +166,7 @@ TABLES = (
             WEEK,
             must("products_changed", COUNT, "Products whose closing inventory is not that of the week before"),
             must("out_of_stock", COUNT, "Products with no units just before the week ends, or at the latest"),
-            may("out_of_stock_before", COUNT, "The same of the week before; NULL: nothing is known of it"),
+            may("out_of_stock_before", COUNT, "The same of the week before; NULL if nobody observed stock in it"),
             may("change", COUNT, "out_of_stock less out_of_stock_before"),
             may("change_rate", FRACTION, "change over out_of_stock_before; NULL on zero"),
         ),
